@@ -26,9 +26,9 @@ from harness.evaluation.scores import Entry
 from harness.report.content import Evidence, Figure
 from harness.report.figures.cross_task import _assign_lanes
 from harness.report.render.markdown import render_part
-from harness.report.sections.cross_task import pairwise_posteriors, sections
-from harness.report.sections.cross_task_table import ONE_TASK, cross_task_overview, cross_task_summary
-from harness.report.sections.suitability import task_groups
+from harness.report.sections.cross_task import make_cross_task_sections, pairwise_posteriors
+from harness.report.sections.cross_task_table import ONE_TASK, cross_task_overview, summarize_cross_task_ranks
+from harness.report.sections.suitability import groups_of_task
 
 #: Demšar (2006), table 6: AUC of C4.5, C4.5+m, C4.5+cf and C4.5+m+cf on 14 data sets; the paper ranks the two
 #: that it prints as 0.975 before rounding, 2 and 3.
@@ -342,7 +342,7 @@ def pictures_of(found) -> dict[str, Figure]:
 
 def made(figures, **tasks):
     scores = scores_of(figures, **tasks)
-    return sections(Evidence(None, scores, tuple(rankings_of(scores))))
+    return make_cross_task_sections(Evidence(None, scores, tuple(rankings_of(scores))))
 
 
 ENTRIES = {
@@ -417,7 +417,7 @@ def test_tasks_without_figures_and_splits_that_were_not_run_are_told():
     assert "Of 5 planned splits only 3 have scores of any entry on task_01, task_02, task_04 and task_05: " in said
     assert re.search(r"xgb/none +\| +1 of 6 \| 15 of 28 \|", said)
     assert "every entry has all" not in said
-    assert "Not evaluated, as no entry has scores: task_03." in cross_task_summary(
+    assert "Not evaluated, as no entry has scores: task_03." in summarize_cross_task_ranks(
         rankings_of(scores_of(figures, **run))
     )
     assert found[0].title == "Over all tasks"
@@ -430,8 +430,8 @@ def test_one_evaluated_task_of_several_is_told_as_that():
     figures = drawn(3, ENTRIES)
     figures |= {task: {entry: [None] * 5 for entry in figures[task]} for task in ("task_01", "task_02")}
     rankings = rankings_of(scores_of(figures))
-    assert cross_task_summary(rankings) == ["1 of 3 tasks has been evaluated: too few to average over."]
-    assert [list(section.parts) for section in made(figures)] == [cross_task_summary(rankings)]
+    assert summarize_cross_task_ranks(rankings) == ["1 of 3 tasks has been evaluated: too few to average over."]
+    assert [list(section.parts) for section in made(figures)] == [summarize_cross_task_ranks(rankings)]
 
 
 def test_no_entry_that_two_tasks_share_is_a_sentence_too():
@@ -464,8 +464,14 @@ def test_hostile_names_stay_text():
 
 
 def test_groups_of_tasks():
-    assert task_groups({"counts": [98, 2], "rows": 100, "modality": "text"})[::2] == ("text", "rarest class up to 5 %")
-    assert task_groups({"counts": [900, 9100], "rows": 10_000})[1:] == ("up to 10,000 rows", "rarest class up to 20 %")
+    assert groups_of_task({"counts": [98, 2], "rows": 100, "modality": "text"})[::2] == (
+        "text",
+        "rarest class up to 5 %",
+    )
+    assert groups_of_task({"counts": [900, 9100], "rows": 10_000})[1:] == (
+        "up to 10,000 rows",
+        "rarest class up to 20 %",
+    )
     said = text_of(made(drawn(6, ENTRIES), task_01={"modality": "text", "rows": 50_000}))
     assert re.search(r"more than 10,000 rows \| +1 \|", said)
 
@@ -473,7 +479,7 @@ def test_groups_of_tasks():
 def test_a_real_small_run_with_everything_in_it(full_run):
     scores = collect_scores(full_run, METRIC)
     rankings = rankings_of(scores)
-    found = sections(Evidence(full_run, scores, tuple(rankings)))
+    found = make_cross_task_sections(Evidence(full_run, scores, tuple(rankings)))
     said = text_of(found)
     assert "timeout" in said
     assert "bayes/searched" in said
@@ -488,7 +494,7 @@ def test_a_real_small_run_with_everything_in_it(full_run):
     )
     expected = means.rank(ascending=False).mean(axis=1).sort_index()
     assert task_statistics.task_ranks(together.mean_scores).mean(axis=1) == pytest.approx(expected.to_numpy())
-    assert cross_task_summary(rankings[:1]) == [ONE_TASK]
+    assert summarize_cross_task_ranks(rankings[:1]) == [ONE_TASK]
 
 
 def test_lines_beside_a_picture_do_not_touch():

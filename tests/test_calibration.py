@@ -37,7 +37,7 @@ from harness.metrics.metric import best_threshold
 from harness.report.content import Evidence, Figure
 from harness.report.figures.reliability import axis_limit
 from harness.report.leaderboard import leaderboard
-from harness.report.sections.gains import calibration_sections
+from harness.report.sections.gains import make_calibration_sections
 from harness.seeding import seed_of
 from harness.store.store import Store
 
@@ -289,7 +289,7 @@ def test_the_threshold_is_chosen_on_rows_that_the_calibrator_was_not_fitted_on(s
 
 def test_the_section_says_what_is_shown_and_nothing_where_splits_follow_time(store, scores):
     rankings = tuple(rank_entries(scores, task) for task in scores.run["tasks"])
-    found = calibration_sections(Evidence(store, scores, rankings))
+    found = make_calibration_sections(Evidence(store, scores, rankings))
     assert [one.task for one in found] == ["tumours", "three_digits", "later"]
     for one in found:
         pictures = [part for part in one.parts if isinstance(part, Figure)]

@@ -51,7 +51,7 @@ def test_a_chart_stands_on_the_page_and_in_the_leaderboard(evidence, monkeypatch
     markdown = details_markdown(evidence, leaderboard_sections(topics))
     in_leaderboard = markdown.split(f"### {title}\n")[1].split("\n#")[0]
     assert "split by split](figures/tumours.splits.svg)" in in_leaderboard
-    assert len(registry.sections(evidence)) == 2, "they are drawn with all other figures"
+    assert len(registry.make_chart_sections(evidence)) == 2, "they are drawn with all other figures"
 
 
 def test_sections_with_one_title_and_task_are_joined_in_the_place_of_the_first():

@@ -23,8 +23,12 @@ from harness.report.figures.style import Box, _segments_cross, nearest_point, po
 from harness.report.figures.training import convergence_figure
 from harness.report.figures.writer import file_name
 from harness.report.render.cells import format_rows, headings
-from harness.report.sections.suitability import family_parts, suitability, suitability_sections
-from harness.report.sections.training import complexity_table, loss_curves
+from harness.report.sections.suitability import (
+    compare_families_over_tasks,
+    describe_suitability,
+    make_suitability_sections,
+)
+from harness.report.sections.training import round_loss_curves, tabulate_complexity
 from harness.report.write import write_leaderboard, write_report
 from harness.store.store import Store
 
@@ -74,7 +78,7 @@ def test_everything_off_the_front_is_beaten_by_something_on_it():
 
 def test_the_table_holds_the_means_of_what_the_records_say(store):
     ranking = rank_entries(collect_scores(store, METRIC), "tumours")
-    table = complexity_table(ranking)
+    table = tabulate_complexity(ranking)
     header = [column.heading for column in table.columns]
     found = next(dict(zip(header, row, strict=True)) for row in table.rows if row[0] == "bayes/none/tuned")
     outcomes = [
@@ -113,7 +117,7 @@ def test_parameters_and_size_are_columns_of_the_leaderboard(store):
 def test_families_stand_against_tasks_with_their_kind_of_data(kinds):
     scores = collect_scores(kinds, METRIC)
     rankings = [rank_entries(scores, task) for task in scores.run["tasks"]]
-    _, table = family_parts(scores, rankings)
+    _, table = compare_families_over_tasks(scores, rankings)
     assert headings(table) == ["Family", "tumours (tabular, AP)", "three_digits (image, ROC AUC)"]
     found = {row[0]: row[1:] for row in table.rows}
     assert found["bayes"][1].value == "n/a"
@@ -128,10 +132,10 @@ def test_the_page_says_mean_ranks_by_kind_of_data_once_and_the_markdown_its_list
     lines = {("xgb", "none"): 0.02, ("bayes", "none"): 0.0, ("net", "none"): 0.01}
     scores = scores_of(drawn(6, lines), task_01={"modality": "text"})
     rankings = tuple(rankings_of(scores))
-    text, _, _, groups = suitability_sections(Evidence(None, scores, rankings))[0].parts
+    text, _, _, groups = make_suitability_sections(Evidence(None, scores, rankings))[0].parts
     assert "text" in [row[0] for row in groups.rows]
-    assert suitability(scores, rankings)[0] == text
-    assert suitability(scores, rankings)[-1].startswith("Lowest mean ranks")
+    assert describe_suitability(scores, rankings)[0] == text
+    assert describe_suitability(scores, rankings)[-1].startswith("Lowest mean ranks")
 
 
 def test_a_family_is_what_inner_scores_chose_else_its_first_tuned_entry_else_what_optuna_searched():
@@ -168,7 +172,7 @@ def test_many_tasks_stand_below_one_another(tmp_path):
     store = write_run(tmp_path / "run", [tumours(name, splits=1) for name in ("one", "two", "three", "four")])
     scores = collect_scores(store, METRIC)
     # Without a list by kind of data, as there is one kind only.
-    _, table = suitability(scores, [rank_entries(scores, task) for task in scores.run["tasks"]])
+    _, table = describe_suitability(scores, [rank_entries(scores, task) for task in scores.run["tasks"]])
     assert headings(table) == ["Task", "majority", "logistic_regression", "bayes"]
 
 
@@ -177,7 +181,7 @@ def test_a_family_that_failed_says_so(tmp_path):
         ("tumours", "bayes", s, f): ("timeout", "slow") for s in ("none", "class_weight", "searched") for f in range(4)
     }
     scores = collect_scores(write_run(tmp_path / "run", [tumours(splits=1), three_digits()], LOST | lost), METRIC)
-    _, table = family_parts(scores, [rank_entries(scores, task) for task in scores.run["tasks"]])
+    _, table = compare_families_over_tasks(scores, [rank_entries(scores, task) for task in scores.run["tasks"]])
     assert [row[1].value for row in table.rows if row[0] == "bayes"] == ["timeout"]
 
 
@@ -233,7 +237,7 @@ def test_hostile_names_are_drawn_as_they_are(tmp_path):
 def test_losses_over_several_magnitudes_have_plain_numbers_at_their_axis():
     epochs = np.arange(40)
     curves = {name: np.exp(-epochs / 5) for name in ("train_loss", "validation_loss")} | {"epoch": np.array([40])}
-    drawn = convergence_figure([("none", loss_curves([NetworkFit((0, 0), curves)]))]).decode()
+    drawn = convergence_figure([("none", round_loss_curves([NetworkFit((0, 0), curves)]))]).decode()
     assert {"0.01", "0.1", "1"} <= set(re.findall(r">([^<>]+)</text>", drawn))  # the texts of the picture
     assert "math" not in drawn
 

@@ -44,7 +44,7 @@ from harness.report.sections.diagnostics import (
     MAX_DETAILED_TASKS,
     PROBABILITIES_TITLE,
     RANKING_TITLE,
-    sections,
+    make_diagnostic_sections,
 )
 from harness.store.store import Store
 
@@ -66,7 +66,7 @@ def everywhere(full_run):
 def told(everywhere):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return sections(everywhere)
+        return make_diagnostic_sections(everywhere)
 
 
 def of_task(told, task):
@@ -266,9 +266,9 @@ def test_a_second_report_reads_no_predictions(everywhere, told, tmp_path):
     store = Store(tmp_path / "run")
     for file in store.folder.glob("cells/*/predictions.npz"):
         file.unlink()
-    assert repr(sections(replace(everywhere, store=store))) == repr(told)
+    assert repr(make_diagnostic_sections(replace(everywhere, store=store))) == repr(told)
     (store.folder / "derived" / CACHE_NAME).write_bytes(b"broken")
-    (first, *_) = sections(replace(everywhere, store=store))
+    (first, *_) = make_diagnostic_sections(replace(everywhere, store=store))
     assert "is not shown: cannot read" in text(first)
 
 
@@ -288,7 +288,7 @@ def test_a_second_report_reads_no_predictions(everywhere, told, tmp_path):
     ],
 )
 def test_shares_are_rows_of_100(share, said):
-    assert words.per_hundred(share) == said
+    assert words.format_per_hundred(share) == said
 
 
 def test_a_task_has_three_sections(told):
@@ -303,7 +303,7 @@ def test_sentences_say_what_predictions_say(everywhere, told):
     ranking = next(one for one in everywhere.rankings if one.task == "tumours")
     first = best_of_families(ranking)[0]
     counts = everywhere.scores.pooled_confusion("tumours", first.entry, "tuned")
-    right, found = (words.per_hundred(counts[1, 1] / total) for total in (counts[:, 1].sum(), counts[1].sum()))
+    right, found = (words.format_per_hundred(counts[1, 1] / total) for total in (counts[:, 1].sum(), counts[1].sum()))
     decides = text(of_task(told, "tumours")[DECISIONS_TITLE])
     assert (
         f"{right} of 100 rows predicted Yes are (precision), and {found} of 100 that are Yes are found (recall)"
@@ -334,16 +334,16 @@ def test_the_class_report_is_that_of_scikit_learn(everywhere, told):
 def test_rows_that_count_more_than_once_are_said(everywhere):
     ranking = everywhere.rankings[0]
     shown, _ = diagnose_entry(everywhere.store, everywhere.scores, ranking, best_of_families(ranking)[0], {})
-    assert "repeats" not in words.count_note(shown)
+    assert "repeats" not in words.describe_counted_rows(shown)
     twice = replace(shown, diagnosis=shown.diagnosis._replace(repeats=2))
-    assert "with 2 repeats every row counts 2 times" in words.count_note(twice)
+    assert "with 2 repeats every row counts 2 times" in words.describe_counted_rows(twice)
 
 
 def test_confused_pairs_come_in_order():
     counts = np.array([[9, 1, 0], [0, 5, 5], [2, 0, 8]])
-    table = words.confused_pairs_table(counts, ["a", "b", "c|"])
+    table = words.tabulate_confused_pairs(counts, ["a", "b", "c|"])
     assert table.rows == (("b", "c|", 5, 50.0), ("c|", "a", 2, 20.0), ("a", "b", 1, 10.0))
-    assert words.confused_pairs_table(np.eye(3, dtype=np.int64), ["a", "b", "c"]).rows == ()
+    assert words.tabulate_confused_pairs(np.eye(3, dtype=np.int64), ["a", "b", "c"]).rows == ()
 
 
 def test_one_split_and_splits_that_follow_time_are_said(told):
@@ -355,7 +355,7 @@ def test_one_split_and_splits_that_follow_time_are_said(told):
 def test_missing_splits_are_said(tmp_path):
     lost = {("tumours", "bayes", strategy, 1): ("timeout", "took too long") for strategy in ("none", "class_weight")}
     lost |= {("tumours", "bayes", "searched", fold): ("timeout", "took too long") for fold in range(4)}
-    told = sections(evidence(write_run(tmp_path / "run", [tumours()], lost)))
+    told = make_diagnostic_sections(evidence(write_run(tmp_path / "run", [tumours()], lost)))
     assert re.search(r"Not all 4 splits are there for bayes/\w+/tuned \(3\)", text(told[0]))
 
 
@@ -366,7 +366,7 @@ def test_nothing_but_the_majority_row_is_a_sentence(tmp_path):
         for strategy in ("none", "class_weight", "searched")
         for fold in range(4)
     }
-    (only,) = sections(evidence(write_run(tmp_path / "run", [tumours()], lost)))
+    (only,) = make_diagnostic_sections(evidence(write_run(tmp_path / "run", [tumours()], lost)))
     assert only.parts == ("No tuned entry of this task has predictions, so there are no curves.",)
 
 
@@ -394,7 +394,7 @@ def test_the_same_values_give_the_same_bytes(told):
 def test_many_tasks_have_their_first_picture_only(everywhere):
     many = everywhere.rankings * 4
     assert len(many) > MAX_DETAILED_TASKS
-    found = sections(replace(everywhere, rankings=many))
+    found = make_diagnostic_sections(replace(everywhere, rankings=many))
     assert len([part for section in found for part in section.parts if isinstance(part, Figure)]) == len(many)
     assert "as many tasks" in text(found[0])
 
@@ -402,7 +402,7 @@ def test_many_tasks_have_their_first_picture_only(everywhere):
 def test_hostile_class_names_are_text(tmp_path):
     task = replace(tumours(), classes=HOSTILE)
     several = replace(three_digits(), classes=(*HOSTILE, "c"))
-    found = sections(evidence(write_run(tmp_path / "run", [task, several], weightless("three_digits"))))
+    found = make_diagnostic_sections(evidence(write_run(tmp_path / "run", [task, several], weightless("three_digits"))))
     assert all("<b>" not in text(section) for section in found)
     for section in found:
         for kind, picture in pictures(section).items():
@@ -414,7 +414,7 @@ def test_many_classes_have_a_table_and_no_matrix(tmp_path):
     random = np.random.default_rng(0)
     y = np.arange(156) % 13
     task = SmallTask("letters", random.normal(size=(156, 3)) + 0.3 * y[:, None], y, tuple("abcdefghijklm"))
-    ranks, decides, _ = sections(evidence(write_run(tmp_path / "run", [task], weightless("letters"))))
+    ranks, decides, _ = make_diagnostic_sections(evidence(write_run(tmp_path / "run", [task], weightless("letters"))))
     assert pictures(decides) == {}
     assert "The 12 hardest classes" in pictures(ranks)["classes"].alt_text
     assert len(re.findall(r"^\| +[a-m] +\|", text(ranks), re.MULTILINE)) == 13

@@ -21,8 +21,8 @@ from harness.evaluation.scores import Entry, entry_statuses
 from harness.metrics.classification import METRICS
 from harness.report.content import Evidence, ReportTable
 from harness.report.leaderboard import leaderboard
-from harness.report.sections.gains import ensemble_sections
-from harness.report.sections.ranking import headline, rank_mark
+from harness.report.sections.gains import make_ensemble_sections
+from harness.report.sections.ranking import describe_first_entry, format_rank
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS}
@@ -170,9 +170,9 @@ def test_they_stand_on_the_leaderboard_without_a_rank_and_are_never_called_best(
         ranking = rank_entries(scores, task)
         made = [place for place in ranking.entries if place.entry.stage == "ensembled"]
         assert {place.entry[:3] for place in made} == {("any", kind, "ensembled") for kind in ENSEMBLE_KINDS}
-        assert all(place.rank is None and rank_mark(place) == "†" for place in made)
+        assert all(place.rank is None and format_rank(place) == "†" for place in made)
         assert ranking.best.entry.stage not in ("chosen", "ensembled")
-        assert "ensembled" not in headline(ranking)
+        assert "ensembled" not in describe_first_entry(ranking)
         assert all(entry_statuses(scores, task)[place.entry] == "ok" for place in made)
     table = leaderboard(scores, [rank_entries(scores, "tumours")])
     rows = table[table.stage == "ensembled"]
@@ -226,7 +226,7 @@ def test_processes_give_the_same_as_one(store, scores, tmp_path, monkeypatch):
 
 def test_the_section_tells_the_members_and_what_combining_adds(store, scores):
     rankings = tuple(rank_entries(scores, task) for task in scores.run["tasks"])
-    found = ensemble_sections(Evidence(store, scores, rankings))
+    found = make_ensemble_sections(Evidence(store, scores, rankings))
     assert [one.task for one in found] == ["tumours", "three_digits"]
     ensembles, members = (part for part in found[0].parts if isinstance(part, ReportTable))
     assert ensembles.rows[0][0] == "any/greedy/ensembled"
@@ -253,7 +253,7 @@ def test_one_entry_alone_makes_no_ensemble(tmp_path):
     store = write_run(tmp_path / "run", [tumours()], lost)
     found = collect_scores(store, METRIC)
     assert not found.ensembles
-    (section,) = ensemble_sections(Evidence(store, found, (rank_entries(found, "tumours"),)))
+    (section,) = make_ensemble_sections(Evidence(store, found, (rank_entries(found, "tumours"),)))
     assert section.parts[0].startswith("No ensemble was made")
 
 
@@ -272,10 +272,10 @@ def test_ensembles_that_went_with_their_predictions_are_said_to_be_lost(store, t
     found = collect_scores(copy, METRIC)
     ((where, why),) = found.ensemble_failures.items()
     assert where == ("tumours", (0, 2))
-    section = ensemble_sections(Evidence(copy, found, (rank_entries(found, "tumours"),)))[0]
+    section = make_ensemble_sections(Evidence(copy, found, (rank_entries(found, "tumours"),)))[0]
     texts = [part for part in section.parts if isinstance(part, str)]
     said = [text for text in texts if text.startswith("Of 1 split ensembles could not be made: ")]
     assert len(said) == 1
     assert why.split(":")[0].rpartition("/")[2] in said[0]
     nothing = replace(found, ensembles={})
-    assert ensemble_sections(Evidence(copy, nothing, (rank_entries(nothing, "tumours"),)))[0].parts == tuple(said)
+    assert make_ensemble_sections(Evidence(copy, nothing, (rank_entries(nothing, "tumours"),)))[0].parts == tuple(said)

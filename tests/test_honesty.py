@@ -19,8 +19,12 @@ from harness.metrics.classification import METRICS
 from harness.metrics.metric import Metric
 from harness.report.content import Evidence, Figure
 from harness.report.render.markdown import render_part
-from harness.report.sections.protocol import coverage
-from harness.report.sections.reliability import compared_entries, detectable_difference, sections
+from harness.report.sections.protocol import tabulate_cell_statuses
+from harness.report.sections.reliability import (
+    detectable_difference,
+    make_reliability_sections,
+    select_compared_entries,
+)
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS}
@@ -41,7 +45,7 @@ def ranking_of(evidence: Evidence, task: str):
 
 
 def words(evidence: Evidence, task: str = "") -> str:
-    parts = [part for section in sections(evidence) if section.task == task for part in section.parts]
+    parts = [part for section in make_reliability_sections(evidence) if section.task == task for part in section.parts]
     return "\n".join(render_part(part) for part in parts if not isinstance(part, Figure))
 
 
@@ -104,7 +108,7 @@ def test_choosing_among_trials_of_pure_luck_is_found_out():
 
 def test_entries_are_compared_with_the_best_as_the_ranking_judges_them(evidence):
     ranking = ranking_of(evidence, "tumours")
-    compared = compared_entries(ranking)
+    compared = select_compared_entries(ranking)
     assert ranking.best not in compared
     assert [place.rank for place in compared] == sorted(place.rank for place in compared)
     said = words(evidence, "tumours")
@@ -137,13 +141,13 @@ def test_a_task_where_nothing_is_ok_is_in_the_coverage_alone(tmp_path):
         for fold in range(4)
     }
     evidence = evidence_of(write_run(tmp_path / "run", [tumours()], failed))
-    (row,) = coverage(evidence.scores).rows
+    (row,) = tabulate_cell_statuses(evidence.scores).rows
     assert row[-1] == 0
-    assert all(section.task == "" for section in sections(evidence))
+    assert all(section.task == "" for section in make_reliability_sections(evidence))
 
 
 def test_coverage_counts_every_planned_cell(evidence):
-    table = coverage(evidence.scores)
+    table = tabulate_cell_statuses(evidence.scores)
     names = [column.heading for column in table.columns]
     for row in table.rows:
         counts = dict(zip(names, row, strict=True))
@@ -152,7 +156,7 @@ def test_coverage_counts_every_planned_cell(evidence):
 
 
 def test_pictures_are_drawn_from_plain_values_and_are_the_same_each_time(evidence):
-    pictures = [p for section in sections(evidence) for p in section.parts if isinstance(p, Figure)]
+    pictures = [p for section in make_reliability_sections(evidence) for p in section.parts if isinstance(p, Figure)]
     assert {picture.name for picture in pictures} >= {"tumours.honesty", "one_split.honesty"}
     assert "array(" not in repr([picture.draw.args for picture in pictures])
     drawn = pictures[0].draw()

@@ -28,8 +28,8 @@ from harness.report.content import Evidence, Figure
 from harness.report.figures.imbalance import PALE_DEPTH, Heatmap, HeatmapCell, colour_depths, heatmap_figure
 from harness.report.render.cells import MISSING
 from harness.report.render.markdown import render_part
-from harness.report.sections.imbalance import family_verdicts, sections
-from harness.report.sections.overview import over_tasks
+from harness.report.sections.imbalance import describe_strategies_by_family, make_strategy_sections
+from harness.report.sections.overview import summarize_over_tasks
 
 METRIC = {metric.name: metric for metric in METRICS}
 
@@ -45,12 +45,12 @@ def evidence_of(store) -> Evidence:
 
 
 def picture_of(evidence: Evidence, task: str) -> Figure:
-    section = next(one for one in sections(evidence) if one.task == task)
+    section = next(one for one in make_strategy_sections(evidence) if one.task == task)
     return next(part for part in section.parts if isinstance(part, Figure))
 
 
 def words_of(evidence: Evidence, task: str) -> str:
-    section = next(one for one in sections(evidence) if one.task == task)
+    section = next(one for one in make_strategy_sections(evidence) if one.task == task)
     return "\n".join(render_part(part) for part in section.parts if not isinstance(part, Figure))
 
 
@@ -114,7 +114,7 @@ def test_what_only_shifts_the_probabilities_has_worse_ones_and_nothing_else(tmp_
 
 
 def test_a_verdict_names_every_strategy_once_and_says_what_it_does():
-    found = family_verdicts(
+    found = describe_strategies_by_family(
         [
             reading("forest", "smote", (1, 0, 0, 0, 0)),
             reading("forest", "weight", (0, 1, 0, 0, -1)),
@@ -133,7 +133,7 @@ def test_a_verdict_names_every_strategy_once_and_says_what_it_does():
 
 
 def test_several_strategies_take_the_plural():
-    found = family_verdicts([reading("forest", name, (1, 0, 0, 0, 0)) for name in ("smote", "weight")])
+    found = describe_strategies_by_family([reading("forest", name, (1, 0, 0, 0, 0)) for name in ("smote", "weight")])
     assert found["forest"] == "smote and weight help."
 
 
@@ -170,7 +170,7 @@ def test_counts_over_tasks_add_up(evidence):
 
 
 def test_one_task_has_no_section_over_tasks(tumours_run):
-    found = sections(evidence_of(tumours_run))
+    found = make_strategy_sections(evidence_of(tumours_run))
     assert [section.task for section in found] == ["tumours"]
 
 
@@ -186,7 +186,7 @@ def test_tasks_of_one_objective_are_tested_together_from_six_on(tmp_path):
     }  # priors of bayes change no rank, `searched` is `none` here
     one = next(one for one in found if (one.family, one.strategy) == ("logistic_regression", "class_weight"))
     assert one.p == pytest.approx(2 / 64)  # the six tasks are the same, so all differences have one sign
-    said = sections(evidence)[-1].parts[0]
+    said = make_strategy_sections(evidence)[-1].parts[0]
     assert f"class_weight for logistic_regression ({'better' if one.mean_gain > 0 else 'worse'})" in said
 
 
@@ -257,7 +257,7 @@ def test_mixed_effects_over_the_tasks_are_not_called_none():
         dict.fromkeys(("half", "tuned"), faces(0.7, 0.3, 0.1)),
     )
     scores = scores_with({("xgb", "none"): plain, SMOTE: mixed}, tasks=2)
-    said = over_tasks(scores, rankings_of(scores))
+    said = summarize_over_tasks(scores, rankings_of(scores))
     assert "No strategy is shown" not in said
     assert "**smote** 0 and 0 of 2, and 2 to help in one respect and to hurt in another." in said
 
@@ -271,7 +271,7 @@ def test_over_tasks_the_direction_is_that_of_the_signed_ranks_and_not_of_the_mea
     one = strategy_counts(scores, read)[0]
     assert one.mean_gain < 0 < one.rank_sum
     assert one.p == pytest.approx(stats.wilcoxon(gains, method="exact").pvalue)
-    found = sections(Evidence(None, scores, tuple(rankings_of(scores))))
+    found = make_strategy_sections(Evidence(None, scores, tuple(rankings_of(scores))))
     assert "smote for xgb (better)" in found[-1].parts[0]
 
 
@@ -317,7 +317,7 @@ def test_what_chance_may_explain_is_equally_pale_however_large():
 def test_a_picture_over_tasks_is_drawn_only_where_a_strategy_was_shown_to_do_something(gain):
     plain, other = (dict.fromkeys(("half", "tuned"), faces(0.5 + more, 0.5 + more, 0.2)) for more in (0, gain))
     scores = scores_with({("xgb", "none"): plain, SMOTE: other}, tasks=2)
-    last = sections(Evidence(None, scores, tuple(rankings_of(scores))))[-1]
+    last = make_strategy_sections(Evidence(None, scores, tuple(rankings_of(scores))))[-1]
     assert not last.task
     assert any(isinstance(part, Figure) for part in last.parts) == (gain > 0)
 
@@ -329,7 +329,7 @@ def test_the_same_tiles_give_the_same_bytes(evidence):
 
 def test_hostile_names_are_text(tmp_path):
     evidence = evidence_of(write_run(tmp_path / "run", [tumours("a|b<script>_$x$"), tumours("plain")]))
-    for section in sections(evidence):
+    for section in make_strategy_sections(evidence):
         for part in section.parts:
             text = part.alt_text + part.name if isinstance(part, Figure) else render_part(part)
             assert "<script>" not in text

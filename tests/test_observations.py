@@ -14,7 +14,7 @@ from harness.evaluation.scores import Entry
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Predictions
 from harness.report.markdown_report import results_summary
-from harness.report.sections.observations import SENTENCES, observation_text
+from harness.report.sections.observations import SENTENCES, describe_observations
 
 METRIC = {metric.name: metric for metric in METRICS}
 NETWORK = Entry("bayes", "none", "tuned")
@@ -153,8 +153,8 @@ def test_every_observation_has_a_sentence_with_its_numbers():
 
     entries = (Entry("dense", "smote", "tuned"), Entry("dense", "none", "tuned"))
     for code in SENTENCES:
-        text = observation_text([Observation(code, entries, AnyNumber(), "<b>Yes</b>")])
+        text = describe_observations([Observation(code, entries, AnyNumber(), "<b>Yes</b>")])
         assert text.startswith("**Key observations**\n\n- ")
         assert text.endswith(".")
         assert "<b>" not in text
-    assert observation_text([]) == ""
+    assert describe_observations([]) == ""

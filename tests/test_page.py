@@ -35,7 +35,7 @@ from harness.report.render.csv import escape_formula, render_table
 from harness.report.render.html import build_blocks, parse_blocks, table_block
 from harness.report.sections import columns as columns_section
 from harness.report.sections import parameters
-from harness.report.sections.overview import over_tasks
+from harness.report.sections.overview import summarize_over_tasks
 from harness.report.sections.recommendation import recommendation_markdown
 from harness.report.topics import TaskReport, collect_sections
 from harness.report.write import write_report
@@ -295,17 +295,17 @@ def test_hyperparameters_and_columns_are_described(tmp_path):
     task = tumours(splits=3, findings=[finding_of_column], column_summaries=columns)
     store = write_run(tmp_path / "run", [task])
     evidence = evidence_of(store)
-    (section,) = columns_section.sections(evidence)
+    (section,) = columns_section.make_column_sections(evidence)
     assert section.parts[0] == "2 columns (number 1, left out 1)."
     assert section.parts[1].rows[0] == ("worst <b>", "number", 3 / 417, 17, "numbers written as text")
     assert section.parts[1].rows[1] == ("code", "left out", None, None, "")
-    (section,) = parameters.sections(evidence)
+    (section,) = parameters.make_hyperparameter_sections(evidence)
     table = next(part for part in section.parts if isinstance(part, ReportTable))
     assert ("C", "0.05", "3 of 3", "–") in table.rows
     run = store.read_run()
     del run["tasks"]["tumours"]["column_summaries"]
     store.write_run(run)
-    assert columns_section.sections(evidence_of(store)) == []
+    assert columns_section.make_column_sections(evidence_of(store)) == []
 
 
 def evidence_of(store: Store) -> Evidence:
@@ -492,9 +492,9 @@ def test_the_answer_claims_no_more_than_the_splits_allow(store, task, said):
 def test_over_tasks_only_those_count_whose_splits_can_tell(store):
     scores = collect_scores(store, METRIC)
     rankings = [rank_entries(scores, task) for task in scores.run["tasks"]]
-    assert "of the 2 tasks whose splits allow a test" in over_tasks(scores, rankings)
+    assert "of the 2 tasks whose splits allow a test" in summarize_over_tasks(scores, rankings)
     silent = [ranking for ranking in rankings if ranking.no_test_reason]
-    assert "No task has splits from which to tell" in over_tasks(scores, silent)
+    assert "No task has splits from which to tell" in summarize_over_tasks(scores, silent)
 
 
 def test_a_long_paragraph_that_an_earlier_task_has_is_a_link():

@@ -23,7 +23,11 @@ from harness.evaluation.score_collection import collect_scores
 from harness.execution.plan import RunRequest, describe_run, make_plan
 from harness.registry.published import PublishedRow, PublishedTable
 from harness.registry.registry import load_registry
-from harness.report.sections.published import comparison_table, observations, published_parts
+from harness.report.sections.published import (
+    compare_published_with_run,
+    describe_published_results,
+    tabulate_published_and_run,
+)
 from harness.report.write import write_leaderboard
 
 REGISTRY = load_registry()
@@ -112,7 +116,7 @@ def test_with_too_few_numbers_nothing_is_said_about_consistency():
 def test_the_values_of_the_run_stand_beside_the_published_ones(folder):
     scores = with_table(folder, methods(NUMBERS))
     (table,) = compare_published_tables(scores, "tumours")
-    rendered = comparison_table(table)
+    rendered = tabulate_published_and_run(table)
     assert [column.heading for column in rendered.columns][:5] == [
         "Method", "Accuracy", "Accuracy, here", "Precision (No)", "Precision (No), here",
     ]  # fmt: skip
@@ -128,7 +132,7 @@ def test_the_values_of_the_run_stand_beside_the_published_ones(folder):
 def test_key_observations_follow_from_the_numbers(folder):
     (table,) = compare_published_tables(with_table(folder, methods(NUMBERS)), "tumours")
     scores = with_table(folder, methods(NUMBERS))
-    text = "\n".join(observations(scores, table))
+    text = "\n".join(compare_published_with_run(scores, table))
     recalls = {row.label: row.values[4].run for row in table.rows if not row.status}
     best = max(recalls, key=recalls.get)
     assert "Always predicting the larger class is right for 85.6% of the rows" in text
@@ -143,20 +147,20 @@ def test_key_observations_follow_from_the_numbers(folder):
         ABSENT: NUMBERS[WEIGHTED],
     }
     scores = with_table(folder, methods(flipped))
-    text = "\n".join(observations(scores, compare_published_tables(scores, "tumours")[0]))
+    text = "\n".join(compare_published_with_run(scores, compare_published_tables(scores, "tumours")[0]))
     assert "in the publication with Weighted (0.90, 0.30 with Plain)" in text
     assert "of 3 of 4 rows contradict themselves (Plain, Other and Absent)" in text
 
 
 def test_an_entry_that_could_not_be_evaluated_is_named_with_its_reason(folder):
-    parts = published_parts(with_table(folder, methods(NUMBERS)), "tumours")
+    parts = describe_published_results(with_table(folder, methods(NUMBERS)), "tumours")
     assert "Not evaluated here: bayes/smote (not part of this run)." in parts[-1]
 
 
 def test_a_publication_without_numbers_has_a_table_and_no_observations(folder):
     table = replace(methods({PLAIN: ()}), protocol="no numbers")
     scores = with_table(folder, table)
-    (title, _) = published_parts(scores, "tumours")
+    (title, _) = describe_published_results(scores, "tumours")
     assert title.startswith("**Methods**. A study: no numbers. Here: 4 outer splits, 3 trials")
 
 

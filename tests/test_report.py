@@ -31,16 +31,16 @@ from harness.report.html_leaderboard import build_leaderboard
 from harness.report.leaderboard import KEY_COLUMNS, METRIC_COLUMNS
 from harness.report.render.cells import format_interval, format_number, format_rows, headings, percent_text
 from harness.report.render.markdown import escape, render_table
-from harness.report.sections.cross_task_table import cross_task_summary
-from harness.report.sections.entry_tables import MAX_ENTRIES, strategy_matrix
-from harness.report.sections.imbalance import strategy_table, strategy_verdict
+from harness.report.sections.cross_task_table import summarize_cross_task_ranks
+from harness.report.sections.entry_tables import MAX_ENTRIES, tabulate_strategy_readings
+from harness.report.sections.imbalance import summarize_strategy_effects, tabulate_strategy_effects
 from harness.report.sections.ranking import (
-    effort_table,
-    headline,
-    method_table,
-    model_table,
-    network_tables,
-    quality_table,
+    describe_first_entry,
+    tabulate_effort,
+    tabulate_methods,
+    tabulate_models,
+    tabulate_networks,
+    tabulate_quality,
 )
 from harness.report.write import write_leaderboard, write_report
 from harness.store.store import Store
@@ -320,7 +320,7 @@ def test_a_decision_metric_as_the_objective_ranks_at_the_threshold_it_was_search
     copy.write_run(run)
     ranking = rank_entries(collect_scores(copy, METRIC), "tumours")
     assert ranking.best.score.mean == max(p.rows.mean("f1") for p in ranking.entries if p.rank)
-    assert "by F1 at 0.5" in headline(ranking)
+    assert "by F1 at 0.5" in describe_first_entry(ranking)
 
 
 def test_an_objective_that_is_gone_is_named_and_the_usual_one_ranks(copy):
@@ -353,7 +353,7 @@ def test_splits_that_entries_do_not_share_are_never_compared(tmp_path):
 @pytest.mark.parametrize("task", ["tumours", "one_split", "later_rows"])
 def test_every_row_of_the_documented_tables_is_arithmetically_possible(scores, task):
     """One prevalence explains accuracy, recalls and precisions of a row, up to the third decimal."""
-    header, *rows = texts(method_table(scores, task))
+    header, *rows = texts(tabulate_methods(scores, task))
     assert header == ["Method", "Accuracy", "Precision (No)", "Recall (No)", "Precision (Yes)", "Recall (Yes)"]
     assert len(rows) >= 6
     for method, *figures in rows:
@@ -377,18 +377,18 @@ def test_counts_of_all_splits_add_up_to_the_rows_of_the_task(scores):
 
 
 def test_rows_over_fewer_splits_say_so(scores):
-    methods = [row[0] for row in texts(method_table(scores, "tumours"))]
+    methods = [row[0] for row in texts(tabulate_methods(scores, "tumours"))]
     assert "bayes, class_weight (2 of 4 splits)" in methods
     assert not any("bayes, searched" in method for method in methods)
 
 
 def test_models_and_networks_before_imbalance_is_handled_agree_with_the_methods(scores):
-    header, *models = texts(model_table(scores, "tumours"))
+    header, *models = texts(tabulate_models(scores, "tumours"))
     assert header == ["Model", "Accuracy", "ROC AUC"]
     assert [row[0] for row in models] == ["majority", "logistic_regression", "bayes"]
-    accuracy = {row[0]: row[1] for row in texts(method_table(scores, "tumours"))}
+    accuracy = {row[0]: row[1] for row in texts(tabulate_methods(scores, "tumours"))}
     assert {row[0]: row[1] for row in models} == {name: accuracy[f"{name}, none"] for name, *_ in models}
-    ((title, network),) = network_tables(scores, "tumours")
+    ((title, network),) = tabulate_networks(scores, "tumours")
     assert title == f"bayes: overall accuracy {accuracy['bayes, none']}"
     header, *figures = texts(network)
     assert header == ["Metric", "Class 0 (No)", "Class 1 (Yes)"]
@@ -397,7 +397,7 @@ def test_models_and_networks_before_imbalance_is_handled_agree_with_the_methods(
 
 
 def test_a_precision_of_nothing_is_a_dash(scores):
-    majority = next(row for row in texts(method_table(scores, "tumours")) if row[0] == "majority, none")
+    majority = next(row for row in texts(tabulate_methods(scores, "tumours")) if row[0] == "majority, none")
     assert majority[2:] == ["0.856", "1.000", "–", "0.000"]
 
 
@@ -427,9 +427,9 @@ def f1_of(store: Store, record, kind: str) -> float:
 
 
 def test_a_strategy_that_does_nothing_cannot_be_told_from_nothing(scores):
-    rows = {row[:2]: row for row in strategy_table(scores, "three_digits").rows}
+    rows = {row[:2]: row for row in tabulate_strategy_effects(scores, "three_digits").rows}
     assert rows["logistic_regression", "searched"][2] in ("practically equal", "undecided")
-    assert strategy_verdict(scores, "three_digits").endswith(
+    assert summarize_strategy_effects(scores, "three_digits").endswith(
         "compared with doing nothing, none is shown to rank or decide differently."
     )
 
@@ -452,8 +452,8 @@ def test_a_gain_at_one_half_alone_is_not_called_help(better, word):
 
 
 def test_splits_in_time_carry_no_reading(scores):
-    assert {row[2] for row in strategy_table(scores, "later_rows").rows} == {None}
-    assert strategy_verdict(scores, "later_rows") == ""
+    assert {row[2] for row in tabulate_strategy_effects(scores, "later_rows").rows} == {None}
+    assert summarize_strategy_effects(scores, "later_rows") == ""
 
 
 def test_decisions_are_compared_by_cost_where_the_task_has_costs(scores):
@@ -466,14 +466,14 @@ def test_decisions_are_compared_by_cost_where_the_task_has_costs(scores):
 
 def test_ranks_over_tasks_use_entries_that_all_tasks_share(scores):
     rankings = [rank_entries(scores, task) for task in scores.run["tasks"]]
-    parts = cross_task_summary(rankings)
+    parts = summarize_cross_task_ranks(rankings)
     (table,) = (part for part in parts if isinstance(part, ReportTable))
     rows = {row[0]: row for row in table.rows}
     assert "bayes/class_weight/tuned" not in rows
     assert "Left out, because some splits of some task are lacking: bayes/class_weight, bayes/searched." in parts
     assert "majority/none/tuned" not in rows  # it is what others are measured by
     assert sum(row[1].value for row in rows.values()) == pytest.approx(sum(range(1, len(rows) + 1)))
-    assert cross_task_summary(rankings[:1]) == ["There is one task only, so there is nothing to average over."]
+    assert summarize_cross_task_ranks(rankings[:1]) == ["There is one task only, so there is nothing to average over."]
 
 
 # --- leaderboard.md --------------------------------------------------------------------------------------------------
@@ -617,11 +617,11 @@ def test_derived_entries_have_a_table_of_their_own_in_which_any_has_one_meaning(
 
 
 def test_the_matrix_of_strategies_has_the_readings(short, scores):
-    matrix = strategy_matrix(scores, "tumours")
+    matrix = tabulate_strategy_readings(scores, "tumours")
     readings = [found for found in strategy_readings(scores, "tumours") if found.reading != NO_READING]
     assert [row[0] for row in matrix.rows] == list(dict.fromkeys(found.family for found in readings))
     assert render_table(matrix, padded=False) in short
-    assert strategy_matrix(scores, "one_split") is None
+    assert tabulate_strategy_readings(scores, "one_split") is None
 
 
 def test_summary_is_short(store):
@@ -659,7 +659,7 @@ def test_a_metric_of_a_plugin_is_in_every_table_of_its_kind(store, tmp_path, met
     text = write_leaderboard(copy, METRIC | {"own": own}).details.read_text(encoding="utf-8")
     for task, kinds in (("tumours", ["half", "tuned"]), ("three_digits", [""])):
         ranking = rank_entries(scores, task)
-        with_own, without_own = quality_table(scores, ranking), effort_table(scores, ranking)
+        with_own, without_own = tabulate_quality(scores, ranking), tabulate_effort(scores, ranking)
         if metric_type == "probability":
             with_own, without_own = without_own, with_own
         assert "Own" not in headings(without_own)
@@ -673,7 +673,7 @@ def test_a_metric_of_a_plugin_is_in_every_table_of_its_kind(store, tmp_path, met
         assert [column.kind for column in columns] == (kinds if metric_type == "decision" else [""])
 
 
-@pytest.mark.parametrize(("metric_type", "table"), [("decision", quality_table), ("probability", effort_table)])
+@pytest.mark.parametrize(("metric_type", "table"), [("decision", tabulate_quality), ("probability", tabulate_effort)])
 def test_a_metric_of_a_plugin_that_needs_costs_or_two_classes_is_where_it_is_defined(
     store, tmp_path, metric_type, table
 ):

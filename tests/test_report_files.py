@@ -20,7 +20,7 @@ from harness.evaluation.training import NetworkFit
 from harness.report.content import Evidence, Figure
 from harness.report.figures.writer import MIN_PARALLEL_FIGURES, draw_all, draw_figures, file_name, is_report_file
 from harness.report.html_report import build_pages
-from harness.report.sections.training import loss_curves
+from harness.report.sections.training import round_loss_curves
 from harness.report.topics import collect_sections
 from harness.report.write import write_report
 from harness.store.store import Store
@@ -77,7 +77,7 @@ def test_losses_of_many_epochs_differ_wherever_one_differs():
     other = curve.copy()
     other[1500] += 0.1
     first, second = (
-        loss_curves([NetworkFit((0, 0), {"train_loss": one, "epoch": np.array([7])})]) for one in (curve, other)
+        round_loss_curves([NetworkFit((0, 0), {"train_loss": one, "epoch": np.array([7])})]) for one in (curve, other)
     )
     assert repr(first) != repr(second)
     assert len(first[0].train) == 3000

@@ -16,14 +16,14 @@ from harness.metrics.classification import METRICS
 from harness.report.leaderboard import RANKING_COLUMNS
 from harness.report.render.cells import headings
 from harness.report.render.markdown import escape, render_table
-from harness.report.sections.protocol import data_remarks, data_warnings, quote_class
+from harness.report.sections.protocol import list_data_remarks, list_data_warnings, quote_class_name
 from harness.report.sections.ranking import (
-    headline,
-    method_table,
+    describe_first_entry,
+    describe_unchanged_defaults,
     metric_phrase,
-    model_table,
-    network_tables,
-    unchanged_defaults,
+    tabulate_methods,
+    tabulate_models,
+    tabulate_networks,
 )
 from harness.report.write import write_leaderboard
 from harness.store.store import Store
@@ -109,33 +109,33 @@ def test_columns_that_were_left_out_and_conflicting_labels_stand_with_the_data(s
 
 
 def test_a_task_without_notes_has_nothing_to_beware_of():
-    assert data_warnings({"findings": []}) == data_remarks({"findings": []}) == data_remarks({}) == ""
+    assert list_data_warnings({"findings": []}) == list_data_remarks({"findings": []}) == list_data_remarks({}) == ""
     constant = finding("constant", "column 'c' has one value in 99.94% of the rows", "c")
-    assert data_warnings({"findings": [CONFLICT, constant]}) == ""
+    assert list_data_warnings({"findings": [CONFLICT, constant]}) == ""
 
 
 def test_notes_of_a_run_without_findings_are_listed_as_they_are():
     notes = ["duration: left out, as asked", "leaky_column: column 'a_b' alone tells the classes apart", "c", "d", "e"]
-    assert data_warnings({"notes": notes}) == ""
+    assert list_data_warnings({"notes": notes}) == ""
     listed = "duration: left out, as asked; leaky_column: column 'a_b' alone tells the classes apart; c; d"
-    assert data_remarks({"notes": notes}) == f"Noticed in the data: {listed}; 1 more: see the last section."
+    assert list_data_remarks({"notes": notes}) == f"Noticed in the data: {listed}; 1 more: see the last section."
 
 
 def test_rows_that_a_published_split_costs_stand_with_the_data():
     message = "7 training rows left out: equal rows stand in the test part of the split column"
-    assert data_remarks({"findings": [finding("test_duplicates", message)]}) == f"{message}."
+    assert list_data_remarks({"findings": [finding("test_duplicates", message)]}) == f"{message}."
 
 
 def test_many_columns_are_counted_not_listed():
     findings = [finding("omitted_constant", "one value only", f"pixel_{column}") for column in range(9)]
     assert (
-        data_remarks({"findings": findings})
+        list_data_remarks({"findings": findings})
         == "Left out: pixel_0, pixel_1, pixel_2, pixel_3 and 5 more (one value only)."
     )
 
 
 def test_class_names_that_look_like_lists_are_quoted(store):
-    assert [quote_class(name) for name in ("a, b", "8", "Yes")] == ["“a, b”", "“8”", "Yes"]
+    assert [quote_class_name(name) for name in ("a, b", "8", "Yes")] == ["“a, b”", "“8”", "Yes"]
     text = markdown(changed(store, classes=["no, never", "Yes"]))
     assert "357 (85.6%); Yes 60 (14.4%)" in text
     assert "| “no, never” 357; Yes 60 " in text
@@ -150,16 +150,16 @@ def test_a_tuned_entry_that_is_its_default_says_so_and_is_counted(store):
     assert {"bayes/class_weight/tuned = default", "majority/none/tuned = default"} <= names
     assert "bayes/class_weight/default" not in names
     assert {"bayes/none/default", "bayes/none/tuned"} <= names
-    assert unchanged_defaults(ranking).startswith(
+    assert describe_unchanged_defaults(ranking).startswith(
         "For 1 pair of family and strategy the search kept the default parameters"
     )
     text = markdown(store)
-    assert unchanged_defaults(ranking) in section(text, "tumours")
+    assert describe_unchanged_defaults(ranking) in section(text, "tumours")
     assert "**= default** marks" in text
 
 
 def test_a_majority_row_alone_is_not_counted_for_it_has_nothing_to_search(store):
-    assert unchanged_defaults(rank_entries(collect_scores(store, METRIC), "tumours")) == ""
+    assert describe_unchanged_defaults(rank_entries(collect_scores(store, METRIC), "tumours")) == ""
 
 
 # --- leaderboard.csv -------------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def test_every_column_is_explained(store):
 
 def test_several_classes_have_a_results_summary_of_their_own_shape(digits):
     scores = collect_scores(digits, METRIC)
-    methods = method_table(scores, "three_digits")
+    methods = tabulate_methods(scores, "three_digits")
     assert headings(methods) == ["Method", "Accuracy", "Macro precision", "Macro recall", "Macro F1"]
     found = next(row for row in methods.rows if row[0] == "logistic_regression, none")
     counts = scores.pooled_confusion("three_digits", Entry("logistic_regression", "none", "tuned"), "half")
@@ -207,8 +207,8 @@ def test_several_classes_have_a_results_summary_of_their_own_shape(digits):
     precisions = counts.diagonal() / counts.sum(axis=0)
     expected = [counts.trace() / counts.sum(), precisions.mean(), recalls.mean()]
     assert found[1:4] == pytest.approx(expected)
-    assert headings(model_table(scores, "three_digits"))[0] == "Model"
-    ((_, network),) = network_tables(scores, "three_digits")
+    assert headings(tabulate_models(scores, "three_digits"))[0] == "Model"
+    ((_, network),) = tabulate_networks(scores, "three_digits")
     assert headings(network) == ["Class", "Precision", "Recall", "F1", "Rows"]
     assert [row[0] for row in network.rows] == [f"Class {i} ({d})" for i, d in enumerate("089")]
     assert render_table(methods) in section(markdown(digits), "The results summary")
@@ -269,7 +269,7 @@ def test_a_run_without_failures_does_not_speak_of_them(store):
 )
 def test_a_metric_within_a_sentence_is_lower_case_unless_it_is_a_name(store, name, words):
     assert metric_phrase(METRIC[name]) == words
-    assert f"is first by {words}" in headline(
+    assert f"is first by {words}" in describe_first_entry(
         rank_entries(collect_scores(changed(store, objective=name), METRIC), "tumours")
     )
 
@@ -302,4 +302,4 @@ def test_what_acts_instead_of_being_seen_is_shown_as_a_mark():
 )
 def test_entries_not_significantly_different_from_the_first_are_counted_in_words(entries, said):
     figures = {(f"family_{at}", "none"): [0.5, 0.6, 0.7] for at in range(entries)}
-    assert headline(rankings_of(scores_of({"one": figures}))[0]).endswith(said)
+    assert describe_first_entry(rankings_of(scores_of({"one": figures}))[0]).endswith(said)

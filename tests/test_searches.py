@@ -38,8 +38,8 @@ from harness.registry.space import choice, integer, log_float, when
 from harness.report.content import Evidence, Figure
 from harness.report.figures.search_space import ParameterAxis, TrialPath, parallel_figure
 from harness.report.render.markdown import render_part
-from harness.report.sections.gains import gains_text
-from harness.report.sections.search import sections
+from harness.report.sections.gains import summarize_search_gains
+from harness.report.sections.search import make_search_sections
 from harness.search.study import SearchCache, StudyPlan, TrialResult, run_study
 from harness.store.store import Store
 
@@ -151,7 +151,7 @@ def test_a_broken_journal_is_named_and_hides_no_other(plain):
     found = read_searches(store, collect_scores(store, METRIC))
     assert len(found.searches) + len(found.unreadable) == len(records)
     assert any(reason.startswith(records[1].id) for reason in found.unreadable)
-    text = text_of(sections(evidence(store)))
+    text = text_of(make_search_sections(evidence(store)))
     assert "could not be read" in text
 
 
@@ -291,8 +291,8 @@ def test_readings_are_adjusted_over_the_entries_that_were_tested():
         for strategy, word in (("none", PAYS), ("smote", NOT_SIGNIFICANT), ("searched", DEFAULT_KEPT))
     ]
     ranking = rankings_of(scores_of({"one": {("xgb", "none"): [0.5] * 5}}))[0]
-    assert "Holm's adjustment over 2 entries" in gains_text(found, ranking)
-    assert "Holm" not in gains_text(found[2:], ranking)
+    assert "Holm's adjustment over 2 entries" in summarize_search_gains(found, ranking)
+    assert "Holm" not in summarize_search_gains(found[2:], ranking)
 
 
 @pytest.mark.parametrize("about", [{"splits": 1}, {"forward": True}])
@@ -300,7 +300,7 @@ def test_nothing_is_claimed_where_nothing_can_be(tmp_path, about):
     store = search_all(write_run(tmp_path / "run", [tumours(**about)]), trials=2)
     found = evidence(store)
     assert {one.reading for one in search_gains(found.scores, found.rankings[0])} == {""}
-    text = text_of(sections(found))
+    text = text_of(make_search_sections(found))
     assert "No verdict:" in text
     assert found.rankings[0].no_test_reason in text
 
@@ -367,7 +367,7 @@ def test_few_or_equal_trials_say_nothing():
 
 
 def test_the_report_tells_how_searches_went(store):
-    found = sections(evidence(store))
+    found = make_search_sections(evidence(store))
     text = text_of(found)
     assert [one.task for one in found] == ["tumours", ""]
     assert "24 searches of 6 trials" in text
@@ -380,7 +380,7 @@ def test_the_report_tells_how_searches_went(store):
 
 
 def test_pictures_are_drawn_from_plain_values_that_stay_the_same(store):
-    first, second = (pictures(sections(evidence(store))) for _ in range(2))
+    first, second = (pictures(make_search_sections(evidence(store))) for _ in range(2))
     assert [repr(one.draw) for one in first] == [repr(one.draw) for one in second]
     assert first[0].draw() == second[0].draw()
     for picture in first:
@@ -393,7 +393,7 @@ def test_with_trials_enough_importances_and_parallel_coordinates_are_there(tmp_p
         ("three_digits", "bayes", "class_weight", fold): ("failed", "two priors, three classes") for fold in range(4)
     }
     store = search_all(write_run(tmp_path / "run", [three_digits()], lost), trials=14)
-    found = sections(evidence(store))
+    found = make_search_sections(evidence(store))
     text = text_of(found)
     assert "The choice of the strategy has a share of" in text
     assert "Every line is a trial of" in text
@@ -406,13 +406,13 @@ def test_with_trials_enough_importances_and_parallel_coordinates_are_there(tmp_p
 
 def test_many_tasks_are_drawn_once_each_and_none_is_an_error(tmp_path):
     store = search_all(write_run(tmp_path / "run", [tumours(f"task_{at}", splits=1) for at in range(9)]), trials=3)
-    found = sections(evidence(store))
+    found = make_search_sections(evidence(store))
     assert {picture.name.partition(".anytime")[2] for picture in pictures(found) if "anytime" in picture.name} == {""}
     assert not any("history" in picture.name or "parallel" in picture.name for picture in pictures(found))
 
 
 def test_a_run_without_journals_has_no_such_sections(plain):
-    assert sections(evidence(plain)) == []
+    assert make_search_sections(evidence(plain)) == []
 
 
 def test_parallel_coordinates_show_what_is_absent_and_every_kind_of_axis():

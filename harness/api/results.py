@@ -71,10 +71,10 @@ class Run:
     @check_arguments(task=NAME)
     def summary(self, task: str | None = None) -> str:
         """Summarise the leaderboard of a task, or of every task, as text for a terminal."""
-        from harness.report.sections.overview import summary
+        from harness.report.sections.overview import summarize_for_terminal
 
         rankings = self._rankings if task is None else [self._rankings[self.tasks.index(self._resolve_task(task))]]
-        return add_legend(summary(self._scores, rankings))
+        return add_legend(summarize_for_terminal(self._scores, rankings))
 
     def _repr_html_(self) -> str:
         return leaderboard_html(self.leaderboard(), with_task=len(self.tasks) > 1)

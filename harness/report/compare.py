@@ -29,7 +29,7 @@ from harness.report.render import markdown, terminal
 from harness.report.render.cells import change_text, format_number, signed_text
 from harness.report.render.csv import format_csv
 from harness.report.render.markdown import format_count
-from harness.report.sections.run_comparison import run_comparison_text
+from harness.report.sections.run_comparison import describe_run_comparison
 from harness.store.files import write_atomic
 from harness.store.store import Store
 
@@ -79,7 +79,7 @@ def compare(
     if len(runs) == 2 and not entries:
         if out is not None:
             raise EvenhandError("--out takes the rows of two entries: name one after the two runs")
-        return _replace_unprintable(run_comparison_text(runs[0], runs[1], task))
+        return _replace_unprintable(describe_run_comparison(runs[0], runs[1], task))
     if len(entries) not in (1, 2) or len(runs) + len(entries) < 3:
         raise EvenhandError(
             "name two runs, or a run and two entries like caravan/xgb/smote, or two runs and the entry of each: "

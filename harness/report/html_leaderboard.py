@@ -19,7 +19,7 @@ from harness.report.leaderboard import displayed_verdict
 from harness.report.render.cells import MISSING, estimate_text, format_number, format_quantity, format_value
 from harness.report.render.html import VERDICT_CLASSES
 from harness.report.render.markdown import metric_name
-from harness.report.sections.ranking import probability_metrics, quality_metrics, rank_mark
+from harness.report.sections.ranking import format_rank, list_probability_metrics, list_quality_metrics
 
 BAR_WIDTH, BAR_HEIGHT = 90, 18  #: pixels
 BAR_MARGIN = 6  #: pixels between the ends of a bar and those of its scale
@@ -166,7 +166,7 @@ def build_leaderboard(scores: Scores, ranking: Ranking) -> LeaderboardView:
         text = estimate_text(entry.score, digits=ranking.digits)
         score = LeaderboardCell(text, f"{entry.score.mean:.9g}", entry.rank == 1)
         bar = _interval_bar(entry, limits, ranking.digits)
-        mark = format_value(ReportColumn("#", "count"), rank_mark(entry))
+        mark = format_value(ReportColumn("#", "count"), format_rank(entry))
         rows.append(LeaderboardRow(entry, mark, score, bar, tuple(cells)))
     limit_texts = ("", "")
     if limits is not None:
@@ -203,7 +203,7 @@ def _metric_columns(scores: Scores, ranking: Ranking, entries: Sequence[RankedEn
     """The columns of metrics; those of decisions once for every threshold kind."""
     task = ranking.task
     columns = []
-    for metric in (*quality_metrics(scores, task), *probability_metrics(scores, task)):
+    for metric in (*list_quality_metrics(scores, task), *list_probability_metrics(scores, task)):
         if metric.name == ranking.metric.name:
             continue
         kinds: tuple[str, ...] = ("",)

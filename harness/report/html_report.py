@@ -25,9 +25,9 @@ from harness.report.render.html import (
 from harness.report.render.markdown import escape
 from harness.report.render.templates import TEMPLATES, render_page
 from harness.report.sections import importance, parameters
-from harness.report.sections.families import count_family_verdicts, family_intervals, task_overview
-from harness.report.sections.overview import coverage_gaps, over_tasks
-from harness.report.sections.ranking import headline
+from harness.report.sections.families import count_family_verdicts, tabulate_family_intervals, tabulate_tasks
+from harness.report.sections.overview import describe_cells_without_predictions, summarize_over_tasks
+from harness.report.sections.ranking import describe_first_entry
 from harness.report.sections.recommendation import Advice, recommendation_advice
 from harness.report.topics import TaskReport, Topic, collect_chapters, collect_tasks
 from harness.store.store import Store
@@ -137,8 +137,8 @@ def _overview(evidence: Evidence, embedder: FigureEmbedder) -> PageSection:
                 "not the best, worse:"
             )
             parts.append(verdicts)
-        parts += [task_overview(scores, rankings), over_tasks(scores, rankings)]
-    gaps = coverage_gaps(scores)
+        parts += [tabulate_tasks(scores, rankings), summarize_over_tasks(scores, rankings)]
+    gaps = describe_cells_without_predictions(scores)
     if gaps:
         parts.append(f"{gaps}: see *Coverage* in details.html.")
     return build_section("overview", "Overview", Section("Overview", tuple(filter(None, parts))), embedder)
@@ -214,14 +214,14 @@ def _build_task(evidence: Evidence, anchor: str, task: TaskReport, embedder: Fig
         intro += parse_blocks(text)
     repeated = {PARAMETER_LABEL} if any(section.title == parameters.TITLE for section in task.main_sections) else set()
     advice = recommendation_advice(scores, ranking, recommend_entry(scores, ranking))
-    families = family_intervals(scores, ranking)
+    families = tabulate_family_intervals(scores, ranking)
     caption = f"Recommended entry, and the best of the other families, {ranking.task}"
     return PageChapter(
         anchor,
         ranking.task,
         _build_sections(f"{anchor}-main", ranking.task, task.main_sections, embedder),
         intro=tuple(intro),
-        headline=render_inline(headline(ranking)),
+        headline=render_inline(describe_first_entry(ranking)),
         advice=tuple(line for line in advice if line.label not in repeated),
         families=() if families is None else (table_block(families, caption),),
         leaderboard=build_leaderboard(scores, ranking) if ranking.best else None,

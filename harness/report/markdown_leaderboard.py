@@ -21,18 +21,18 @@ from harness.report.render.markdown import (
     render_table,
 )
 from harness.report.sections import protocol as protocol_section
-from harness.report.sections.cross_task_table import cross_task_summary
+from harness.report.sections.cross_task_table import summarize_cross_task_ranks
 from harness.report.sections.entry_tables import (
     MATRIX_NOTE,
-    derived_entries,
-    derived_table,
-    displayed_entries,
-    main_table,
-    strategy_matrix,
+    select_derived_entries,
+    select_displayed_entries,
+    tabulate_derived_entries,
+    tabulate_entries,
+    tabulate_strategy_readings,
 )
-from harness.report.sections.overview import coverage_gaps
+from harness.report.sections.overview import describe_cells_without_predictions
 from harness.report.sections.protocol import FAILURES_TITLE
-from harness.report.sections.recommendation import recommendation_markdown, score_text
+from harness.report.sections.recommendation import format_score_with_interval, recommendation_markdown
 
 LEGEND = (
     "**[low, high]** is the 95 % interval of each mean over the outer splits by itself; verdicts compare pairs, all of them jointly, "
@@ -77,8 +77,8 @@ def leaderboard_markdown(evidence: Evidence, task_sections: Sequence[Section]) -
             if section.task == ranking.task:
                 parts += [f"### {escape(section.title)}", *section.parts]
     if len(rankings) > 1:
-        parts += ["## Over all tasks", *map(_first_rows, cross_task_summary(rankings))]
-    parts += [f"## {FAILURES_TITLE}", *protocol_section.failures(scores)]
+        parts += ["## Over all tasks", *map(_first_rows, summarize_cross_task_ranks(rankings))]
+    parts += [f"## {FAILURES_TITLE}", *protocol_section.list_failures(scores)]
     return "\n\n".join(render_part(part) for part in parts if part) + "\n"
 
 
@@ -87,7 +87,7 @@ def _overview(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
     lines = []
     for ranking in rankings:
         lines.append(f"On {bold(escape(ranking.task))}, use {escape(_first_sentence(scores, ranking))}")
-    gaps = coverage_gaps(scores)
+    gaps = describe_cells_without_predictions(scores)
     if gaps:
         lines.append(f"{gaps}: see *{FAILURES_TITLE}*.")
     parts: list[Part] = [bullets(lines[:MAX_VISIBLE_ROWS])]
@@ -100,7 +100,7 @@ def _first_sentence(scores: Scores, ranking: Ranking) -> str:
     recommendation = recommend_entry(scores, ranking)
     if recommendation.entry is None:
         return "none of the entries."
-    score = score_text(ranking, recommendation.entry.score)
+    score = format_score_with_interval(ranking, recommendation.entry.score)
     return f"{recommendation.entry.name}: {metric_name(ranking.metric)} {score}."
 
 
@@ -128,7 +128,7 @@ def _task_parts(scores: Scores, ranking: Ranking) -> list[Part]:
         objective_note(scores, ranking),
         *_entry_parts(scores, ranking),
     ]
-    matrix = strategy_matrix(scores, task)
+    matrix = tabulate_strategy_readings(scores, task)
     if matrix is not None:
         parts += ["Strategies against `none`:", _compact(matrix)]
     summary = results_summary(scores, ranking)
@@ -139,14 +139,14 @@ def _task_parts(scores: Scores, ranking: Ranking) -> list[Part]:
 
 def _entry_parts(scores: Scores, ranking: Ranking) -> list[Part]:
     """The first entries, and in a table of their own those that are derived from others."""
-    entries = displayed_entries(scores, ranking)
+    entries = select_displayed_entries(scores, ranking)
     if not entries:
         return []
-    table = main_table(scores, ranking, entries)
+    table = tabulate_entries(scores, ranking, entries)
     parts: list[Part] = [table]
     if len(scores.run["tasks"]) > 1:
         parts = [_compact(table)]
-    derived = derived_entries(ranking)
+    derived = select_derived_entries(ranking)
     others = sum(ranked.score.n > 0 for ranked in ranking.entries) - len(entries) - len(derived)
     if others:
         parts.append(f"{format_count(others, 'more entry', 'more entries')} in [details.md](details.md).")
@@ -154,5 +154,5 @@ def _entry_parts(scores: Scores, ranking: Ranking) -> list[Part]:
         parts.append(
             "Chosen or combined in every split by inner scores; ensembles have intervals from the splits alone:"
         )
-        parts.append(_compact(derived_table(scores, ranking)))
+        parts.append(_compact(tabulate_derived_entries(scores, ranking)))
     return parts

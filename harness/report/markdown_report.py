@@ -15,14 +15,14 @@ from harness.report.render.templates import render_text
 from harness.report.sections import protocol as protocol_section
 from harness.report.sections import published
 from harness.report.sections import ranking as ranking_tables
-from harness.report.sections.cross_task_table import cross_task_summary
-from harness.report.sections.imbalance import strategy_table, strategy_verdict
-from harness.report.sections.model_notes import model_notes
-from harness.report.sections.observations import observation_text
-from harness.report.sections.overview import coverage_gaps, short_answer
-from harness.report.sections.protocol import FAILURES_TITLE, class_shares, data_remarks, data_warnings
+from harness.report.sections.cross_task_table import summarize_cross_task_ranks
+from harness.report.sections.imbalance import summarize_strategy_effects, tabulate_strategy_effects
+from harness.report.sections.model_notes import list_model_findings
+from harness.report.sections.observations import describe_observations
+from harness.report.sections.overview import describe_cells_without_predictions, recommend_in_one_sentence
+from harness.report.sections.protocol import FAILURES_TITLE, format_class_shares, list_data_remarks, list_data_warnings
 from harness.report.sections.recommendation import recommendation_markdown
-from harness.report.sections.suitability import suitability
+from harness.report.sections.suitability import describe_suitability
 
 SUMMARY_TEXT = (
     "Tuned parameters, threshold 0.5. The counts of all outer splits are added up (a row counts once per repeat), so within "
@@ -54,7 +54,7 @@ def details_markdown(evidence: Evidence, task_sections: Sequence[Section]) -> st
     parts: list[Part] = [f"# Details of {escape(scores.run['name'])}"]
     parts += [*task_verdicts(scores, rankings), how_to_read(scores)]
     for ranking in rankings:
-        parts += [*_task_parts(scores, ranking), model_notes(evidence, ranking.task)]
+        parts += [*_task_parts(scores, ranking), list_model_findings(evidence, ranking.task)]
         for section in task_sections:
             if section.task == ranking.task:
                 parts += [f"### {escape(section.title)}", *section.parts]
@@ -69,12 +69,12 @@ def details_markdown(evidence: Evidence, task_sections: Sequence[Section]) -> st
     parts += ["## Does the strategy help?", render_text("strategy_differences.md")]
     for ranking in rankings:
         parts += [f"### {escape(ranking.task)}", *_strategy_parts(scores, ranking)]
-    parts += ["## Over all tasks", *cross_task_summary(rankings)]
-    suitability_parts = suitability(scores, rankings)
+    parts += ["## Over all tasks", *summarize_cross_task_ranks(rankings)]
+    suitability_parts = describe_suitability(scores, rankings)
     if suitability_parts:
         parts += ["### Which family suits which data", *suitability_parts]
-    parts += [f"## {FAILURES_TITLE}", *protocol_section.failures(scores)]
-    parts += ["## Protocol, data, versions", *protocol_section.protocol(scores)]
+    parts += [f"## {FAILURES_TITLE}", *protocol_section.list_failures(scores)]
+    parts += ["## Protocol, data, versions", *protocol_section.describe_protocol(scores)]
     return "\n\n".join(render_part(part) for part in parts if part) + "\n"
 
 
@@ -97,28 +97,28 @@ def results_summary(scores: Scores, ranking: Ranking) -> list[Part]:
         return []
     task = ranking.task
     parts: list[Part] = [MULTICLASS_TEXT] if len(scores.classes(task)) > 2 else []
-    parts += ["Models, before imbalance is handled:", ranking_tables.model_table(scores, task)]
-    parts.append(observation_text(observations.model_observations(scores, task)))
-    networks = ranking_tables.network_tables(scores, task)
+    parts += ["Models, before imbalance is handled:", ranking_tables.tabulate_models(scores, task)]
+    parts.append(describe_observations(observations.model_observations(scores, task)))
+    networks = ranking_tables.tabulate_networks(scores, task)
     for entry, (title, table) in zip(observations.list_plain_network_entries(scores, task), networks, strict=True):
         parts += [f"Network before imbalance is handled, {title}", table]
-        parts.append(observation_text(observations.network_observations(scores, task, entry)))
+        parts.append(describe_observations(observations.network_observations(scores, task, entry)))
     if not networks:
         parts.append("No network took part.")
-    parts += ["Methods:", ranking_tables.method_table(scores, task)]
-    parts.append(observation_text(observations.method_observations(scores, task)))
+    parts += ["Methods:", ranking_tables.tabulate_methods(scores, task)]
+    parts.append(describe_observations(observations.method_observations(scores, task)))
     return [part for part in parts if part]
 
 
 def describe_rows(scores: Scores, task: str) -> str:
     """Describe the rows of a task: its title, the number of rows, the shares of the classes, and what is special."""
-    return f"{describe_size(scores, task)} {data_remarks(scores.run['tasks'][task])}".rstrip()
+    return f"{describe_size(scores, task)} {list_data_remarks(scores.run['tasks'][task])}".rstrip()
 
 
 def describe_size(scores: Scores, task: str) -> str:
     """Describe the rows of a task in short: its title, the number of rows and the shares of the classes."""
     metadata = scores.run["tasks"][task]
-    return f"{escape(metadata['title'])}. {metadata['rows']:,} rows: {escape(class_shares(metadata, percent=True))}."
+    return f"{escape(metadata['title'])}. {metadata['rows']:,} rows: {escape(format_class_shares(metadata, percent=True))}."
 
 
 def objective_note(scores: Scores, ranking: Ranking) -> str:
@@ -133,10 +133,10 @@ def task_verdicts(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
     """Write a line per task: what to use, and warnings; beyond the first 15 tasks they are collapsed."""
     verdicts = []
     for ranking in rankings:
-        warnings = data_warnings(scores.run["tasks"][ranking.task])
-        verdicts.append(f"- {' '.join(filter(None, (short_answer(scores, ranking), warnings)))}")
+        warnings = list_data_warnings(scores.run["tasks"][ranking.task])
+        verdicts.append(f"- {' '.join(filter(None, (recommend_in_one_sentence(scores, ranking), warnings)))}")
     lines, folded = verdicts[:MAX_VISIBLE_ROWS], verdicts[MAX_VISIBLE_ROWS:]
-    gaps = coverage_gaps(scores)
+    gaps = describe_cells_without_predictions(scores)
     if gaps:
         lines.append(f"- {gaps}: see *{FAILURES_TITLE}*.")
     parts: list[Part] = ["\n".join(lines)]
@@ -152,7 +152,7 @@ def _task_parts(scores: Scores, ranking: Ranking) -> list[Part]:
         f"## {escape(ranking.task)}",
         f"Data: {describe_rows(scores, ranking.task)}",
         recommendation_markdown(scores, ranking),
-        data_warnings(scores.run["tasks"][ranking.task]),
+        list_data_warnings(scores.run["tasks"][ranking.task]),
         objective_note(scores, ranking),
     ]
     if best is None:
@@ -161,12 +161,12 @@ def _task_parts(scores: Scores, ranking: Ranking) -> list[Part]:
     repeated = f", each row {repeats} times" if repeats > 1 else ""
     return [
         *parts,
-        ranking_tables.quality_table(scores, ranking),
-        ranking_tables.unchanged_defaults(ranking),
+        ranking_tables.tabulate_quality(scores, ranking),
+        ranking_tables.describe_unchanged_defaults(ranking),
         "Probabilities, over-fitting and effort, in the same order:",
-        ranking_tables.effort_table(scores, ranking),
+        ranking_tables.tabulate_effort(scores, ranking),
         f"What was called what, and the report per class, added up over the splits{repeated}:",
-        ranking_tables.confusion_table(scores, ranking, best),
+        ranking_tables.tabulate_confusion_matrix(scores, ranking, best),
     ]
 
 
@@ -174,7 +174,7 @@ def _published_parts(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
     """The published results of all tasks beside those of the run; empty where nothing is published."""
     parts: list[Part] = []
     for ranking in rankings:
-        tables = published.published_parts(scores, ranking.task)
+        tables = published.describe_published_results(scores, ranking.task)
         if tables:
             parts += [f"### {escape(ranking.task)}", *tables]
     if parts:
@@ -184,9 +184,9 @@ def _published_parts(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
 
 def _strategy_parts(scores: Scores, ranking: Ranking) -> list[Part]:
     """Every strategy against doing nothing, in words and as a table."""
-    parts: list[Part] = [strategy_verdict(scores, ranking.task)]
+    parts: list[Part] = [summarize_strategy_effects(scores, ranking.task)]
     if strategy_differences(scores, ranking.task):
-        parts.append(strategy_table(scores, ranking.task))
+        parts.append(tabulate_strategy_effects(scores, ranking.task))
     else:
         parts.append("Nothing to compare.")
     if ranking.no_test_reason and ranking.best:

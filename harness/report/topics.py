@@ -25,34 +25,43 @@ from harness.report.sections import (
     thresholds,
     training,
 )
-from harness.report.sections.entry_tables import MATRIX_NOTE, strategy_matrix
-from harness.report.sections.model_notes import model_notes
-from harness.report.sections.overview import entries_without_scores
-from harness.report.sections.ranking import unchanged_defaults
+from harness.report.sections.entry_tables import MATRIX_NOTE, tabulate_strategy_readings
+from harness.report.sections.model_notes import list_model_findings
+from harness.report.sections.overview import list_entries_without_scores
+from harness.report.sections.ranking import describe_unchanged_defaults
 
 Topic: TypeAlias = Callable[[Evidence], list[Section]]
 
 #: The topics in the order of their sections, with the titles of the chapters for those sections that are about no task.
 TOPICS: tuple[tuple[str, Topic], ...] = (
-    ("Thresholds", thresholds.sections),
-    ("Hyperparameters", parameters.sections),
-    ("Importance", importance.sections),
-    ("Columns", columns.sections),
-    ("Published results", published.sections),
-    ("Diagnostics", diagnostics.sections),
-    ("Calibration", gains.calibration_sections),
-    ("Ensembles", gains.ensemble_sections),
-    ("Uneven classes", imbalance.sections),
-    ("Complexity", training.sections),
-    ("Search", search.sections),
-    ("Over all tasks", cross_task.sections),
-    ("How far to trust it", reliability.sections),
-    ("Charts", charts.sections),
+    ("Thresholds", thresholds.make_threshold_sections),
+    ("Hyperparameters", parameters.make_hyperparameter_sections),
+    ("Importance", importance.make_importance_sections),
+    ("Columns", columns.make_column_sections),
+    ("Published results", published.make_published_sections),
+    ("Diagnostics", diagnostics.make_diagnostic_sections),
+    ("Calibration", gains.make_calibration_sections),
+    ("Ensembles", gains.make_ensemble_sections),
+    ("Uneven classes", imbalance.make_strategy_sections),
+    ("Complexity", training.make_training_sections),
+    ("Search", search.make_search_sections),
+    ("Over all tasks", cross_task.make_cross_task_sections),
+    ("How far to trust it", reliability.make_reliability_sections),
+    ("Charts", charts.make_chart_sections),
 )
 #: The topics whose sections stand in `report.html`; those of all others stand in `details.html`.
-MAIN_TOPICS: tuple[Topic, ...] = (thresholds.sections, parameters.sections, importance.sections, columns.sections)
+MAIN_TOPICS: tuple[Topic, ...] = (
+    thresholds.make_threshold_sections,
+    parameters.make_hyperparameter_sections,
+    importance.make_importance_sections,
+    columns.make_column_sections,
+)
 #: The topics whose sections stand in `details.md`, too.
-LEADERBOARD_TOPICS: tuple[Topic, ...] = (thresholds.sections, training.sections, charts.sections)
+LEADERBOARD_TOPICS: tuple[Topic, ...] = (
+    thresholds.make_threshold_sections,
+    training.make_training_sections,
+    charts.make_chart_sections,
+)
 
 
 STRATEGY_TITLE = "Strategies against none"
@@ -140,14 +149,18 @@ def _task_report(
     evidence: Evidence, ranking: Ranking, main_sections: Sequence[Section], sections: Sequence[Section]
 ) -> TaskReport:
     scores = evidence.scores
-    notes = [objective_note(scores, ranking), unchanged_defaults(ranking), escape(entries_without_scores(ranking))]
-    notes.append(model_notes(evidence, ranking.task))
+    notes = [
+        objective_note(scores, ranking),
+        describe_unchanged_defaults(ranking),
+        escape(list_entries_without_scores(ranking)),
+    ]
+    notes.append(list_model_findings(evidence, ranking.task))
     summary = results_summary(scores, ranking)
     if summary:
         title = "The results summary, as it is usually written"
         sections = [*sections, Section(title, (SUMMARY_TEXT, *summary), ranking.task)]
     description = describe_rows(scores, ranking.task)
-    matrix = strategy_matrix(scores, ranking.task)
+    matrix = tabulate_strategy_readings(scores, ranking.task)
     if matrix is not None:
         main_sections = [Section(STRATEGY_TITLE, (MATRIX_NOTE, matrix), ranking.task), *main_sections]
     return TaskReport(ranking, description, tuple(filter(None, notes)), tuple(main_sections), tuple(sections))

@@ -22,7 +22,7 @@ from harness.report.leaderboard import frame_csv, leaderboard
 from harness.report.markdown_leaderboard import leaderboard_markdown
 from harness.report.markdown_report import details_markdown
 from harness.report.sections import thresholds
-from harness.report.sections.overview import summary
+from harness.report.sections.overview import summarize_for_terminal
 from harness.report.topics import LEADERBOARD_TOPICS, Topic, collect_sections, leaderboard_sections
 from harness.store.files import remove_file, write_atomic
 from harness.store.store import Store
@@ -131,7 +131,9 @@ def _collect_evidence(store: Store, metrics: Mapping[str, Metric], goals: Sequen
 
 def _write_leaderboard(evidence: Evidence, topics: Mapping[Topic, list[Section]]) -> LeaderboardFiles:
     folder, scores, rankings = evidence.store.folder, evidence.scores, list(evidence.rankings)
-    text = "\n\n".join(filter(None, [summary(scores, rankings), thresholds.terminal_lines(evidence)]))
+    text = "\n\n".join(
+        filter(None, [summarize_for_terminal(scores, rankings), thresholds.describe_goals_for_terminal(evidence)])
+    )
     files = LeaderboardFiles(
         markdown=folder / "leaderboard.md",
         details=folder / "details.md",
@@ -142,7 +144,7 @@ def _write_leaderboard(evidence: Evidence, topics: Mapping[Topic, list[Section]]
     write_atomic(files.csv, frame_csv(leaderboard(scores, rankings)).encode())
     write_atomic(files.scores, frame_csv(collect_score_frame(scores)).encode())
     write_atomic(files.details, details_markdown(evidence, leaderboard_sections(topics)).encode())
-    write_atomic(files.markdown, leaderboard_markdown(evidence, thresholds.sections(evidence)).encode())
+    write_atomic(files.markdown, leaderboard_markdown(evidence, thresholds.make_threshold_sections(evidence)).encode())
     return files
 
 

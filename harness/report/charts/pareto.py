@@ -15,7 +15,7 @@ from harness.report.render.markdown import metric_name
 KIND = "complexity"  #: in the names of its files
 
 
-def build(ranking: Ranking, evidence: Evidence) -> Figure | None:
+def build_pareto_figure(ranking: Ranking, evidence: Evidence) -> Figure | None:
     """Make the chart of a task; None where no entry has costs that are known."""
     entries = entry_costs(ranking)
     if not any(map(attrgetter("fronts"), entries)):
@@ -26,4 +26,4 @@ def build(ranking: Ranking, evidence: Evidence) -> Figure | None:
     return Figure(file_name(ranking.task, KIND), alt_text, draw)
 
 
-CHART = Chart(section="Complexity against quality", build=build)
+CHART = Chart(section="Complexity against quality", build=build_pareto_figure)

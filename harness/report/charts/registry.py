@@ -13,7 +13,7 @@ CHARTS: tuple[Chart, ...] = (
 )  # fmt: skip
 
 
-def sections(evidence: Evidence) -> list[Section]:
+def make_chart_sections(evidence: Evidence) -> list[Section]:
     """Make the charts of every evaluated task, each as a section with the title under which it is shown."""
     charts = []
     for ranking in evidence.rankings:

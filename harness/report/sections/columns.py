@@ -12,20 +12,20 @@ from harness.report.render.markdown import format_count
 TITLE = "Columns as they were read"
 
 
-def sections(evidence: Evidence) -> list[Section]:
+def make_column_sections(evidence: Evidence) -> list[Section]:
     """Make a section per task whose columns are described in `run.json`, which runs of earlier versions lack."""
     task_sections = []
     for ranking in evidence.rankings:
         description = evidence.scores.run["tasks"][ranking.task]
         if description.get("column_summaries"):
-            task_sections.append(Section(TITLE, tuple(_parts(description)), ranking.task))
+            task_sections.append(Section(TITLE, tuple(_describe_columns(description)), ranking.task))
     return task_sections
 
 
-def _parts(description: Mapping[str, Any]) -> list[Part]:
+def _describe_columns(description: Mapping[str, Any]) -> list[Part]:
     """How many columns there are of each type, and the table; columns with a remark come first."""
     summaries = description["column_summaries"]
-    messages = _messages(description)
+    messages = _collect_messages_by_column(description)
     kinds: dict[str, int] = {}
     for summary in summaries:
         kinds[summary["kind"]] = kinds.get(summary["kind"], 0) + 1
@@ -47,7 +47,7 @@ def _parts(description: Mapping[str, Any]) -> list[Part]:
     return [f"{format_count(len(summaries), 'column')} ({counts}).", ReportTable(columns, tuple(rows))]
 
 
-def _messages(description: Mapping[str, Any]) -> dict[str, list[str]]:
+def _collect_messages_by_column(description: Mapping[str, Any]) -> dict[str, list[str]]:
     """What was noticed in each column, or why it was left out."""
     messages: dict[str, list[str]] = {}
     for finding in description.get("findings", ()):

@@ -26,8 +26,13 @@ from harness.report.figures.writer import file_name
 from harness.report.render.cells import format_number, p_text
 from harness.report.render.markdown import format_count
 from harness.report.sections import cross_task_table
-from harness.report.sections.cross_task_table import MIN_TASKS, CrossTaskOverview, omissions, short_name
-from harness.report.sections.suitability import suitability_sections
+from harness.report.sections.cross_task_table import (
+    MIN_TASKS,
+    CrossTaskOverview,
+    describe_omitted_tasks,
+    short_entry_name,
+)
+from harness.report.sections.suitability import make_suitability_sections
 from harness.seeding import seed_of
 
 TITLE = "Over all tasks"
@@ -77,14 +82,14 @@ FAMILIES_TEXT = (
 )
 
 
-def sections(evidence: Evidence) -> list[Section]:
+def make_cross_task_sections(evidence: Evidence) -> list[Section]:
     """Write what can be said over the tasks that entries share: one section where there are too few, else one per question."""
     rankings = select_completed_rankings(evidence.rankings)
     if len(rankings) < 2:
-        return [Section(TITLE, (cross_task_table.too_few(evidence.rankings),))]
+        return [Section(TITLE, (cross_task_table.explain_too_few_tasks(evidence.rankings),))]
     coverage: list[Part] = [*cross_task_table.unfinished_tasks(evidence.rankings)]
-    coverage.append(cross_task_table.coverage_part(evidence.scores, evidence.rankings))
-    filled = cross_task_table.imputed_part(rankings)
+    coverage.append(cross_task_table.describe_coverage(evidence.scores, evidence.rankings))
+    filled = cross_task_table.tabulate_imputed_ranks(rankings)
     if filled:
         coverage += ["With what is lacking filled in:", *filled]
     common = find_common_tasks(rankings)
@@ -92,56 +97,58 @@ def sections(evidence: Evidence) -> list[Section]:
         return [Section(TITLE, (cross_task_table.NO_COMMON_ENTRIES, *coverage))]
     overview, families = cross_task_table.cross_task_overview(common), list(evidence.scores.run["families"])
     testable = len(common.tasks) >= MIN_TASKS
-    opening = [_opening(evidence.rankings, overview), SAMPLE_TEXT if testable else FEW_TEXT]
-    table: list[Part] = [cross_task_table.TABLE_TEXT, cross_task_table.long_table(overview)]
-    written = [Section(TITLE, (*opening, *table, *omissions(rankings, common), *coverage))]
+    opening = [_describe_compared_tasks(evidence.rankings, overview), SAMPLE_TEXT if testable else FEW_TEXT]
+    table: list[Part] = [cross_task_table.TABLE_TEXT, cross_task_table.tabulate_cross_task_entries(overview)]
+    written = [Section(TITLE, (*opening, *table, *describe_omitted_tasks(rankings, common), *coverage))]
     if len(common.entries) > 1:
         if testable:
-            written.append(Section("Mean ranks, and significant differences", _rank_parts(overview, families)))
-        written.append(Section("Who beats whom", _wins_parts(overview, families)))
+            written.append(Section("Mean ranks, and significant differences", _describe_mean_ranks(overview, families)))
+        written.append(Section("Who beats whom", _describe_ratings_and_wins(overview, families)))
         if testable:
-            written += _practical_sections(evidence, overview)
-    return [*written, *suitability_sections(evidence)]
+            written += _make_practical_equivalence_sections(evidence, overview)
+    return [*written, *make_suitability_sections(evidence)]
 
 
-def _opening(rankings: Sequence[Ranking], overview: CrossTaskOverview) -> str:
+def _describe_compared_tasks(rankings: Sequence[Ranking], overview: CrossTaskOverview) -> str:
     common = overview.common
     n, n_tasks = len(common.tasks), len(rankings)
     tasks = f"{n} of {format_count(n_tasks, 'task')}"
     complete = n == n_tasks
     if complete:
         tasks = f"all {format_count(n, 'task')}"
-        complete = not omissions(select_completed_rankings(rankings), common)
+        complete = not describe_omitted_tasks(select_completed_rankings(rankings), common)
     end = "." if complete else ": those that make the largest table without a gap."
     entries = f"{format_count(len(common.entries), 'tuned entry', 'tuned entries')} on {tasks}{end}"
     return f"{entries} Each task ranks by its own objective; the baseline is what others are measured by and does not compete."
 
 
-def _rank_parts(overview: CrossTaskOverview, families: Sequence[str]) -> tuple[Part, ...]:
+def _describe_mean_ranks(overview: CrossTaskOverview, families: Sequence[str]) -> tuple[Part, ...]:
     common = overview.common
     means, k, n = common.mean_scores, len(common.entries), len(common.tasks)
     p_values = task_statistics.pairwise_p_values(means)
     pairs, different = k * (k - 1) // 2, int((p_values < 1 - CONFIDENCE).sum()) // 2
     verb = "is" if different == 1 else "are"
-    text = f"{_friedman_text(means)}{different} of {format_count(pairs, 'pair')} {verb} significantly different."
+    text = (
+        f"{_describe_friedman_test(means)}{different} of {format_count(pairs, 'pair')} {verb} significantly different."
+    )
     needed = task_statistics.min_tasks_for_significance(k)
     if n < needed:
         text += (
             f" With {pairs} pairs no pair could have been significantly different on {format_count(n, 'task')}, whatever "
             f"they showed: that takes {needed} at least."
         )
-    names = tuple(map(short_name, common.entries[:MAX_DRAWN]))
+    names = tuple(map(short_entry_name, common.entries[:MAX_DRAWN]))
     last = len(names) - 1
     spans = tuple((first, min(end, last)) for first, end in task_statistics.tied_groups(p_values) if first < last)
     ranks = tuple(cross_task_table.mean_ranks(common)[: len(names)].tolist())
-    draw = partial(figures.mean_rank_figure, names, _family_numbers(common, families)[:MAX_DRAWN], ranks, spans)
+    draw = partial(figures.mean_rank_figure, names, _number_families(common, families)[:MAX_DRAWN], ranks, spans)
     caption = "Mean ranks of the entries, with lines that join those that are not significantly different"
     figure = Figure(file_name("", "ranks"), caption, draw)
-    table = Collapsed("p values of all pairs", (_p_table(names, p_values),))
-    return text, RANKS_TEXT, figure, *_drawn_note(k), table
+    table = Collapsed("p values of all pairs", (_tabulate_p_values(names, p_values),))
+    return text, RANKS_TEXT, figure, *_note_undrawn_entries(k), table
 
 
-def _friedman_text(means: Array) -> str:
+def _describe_friedman_test(means: Array) -> str:
     """The test of all entries together; nothing for two, where it would be a rough test of their pair."""
     if len(means) < 3:
         return ""
@@ -152,25 +159,25 @@ def _friedman_text(means: Array) -> str:
         verdict = "the entries differ by more than chance"
     return (
         f"Friedman's test over {format_count(means.shape[1], 'task')}: χ² = {format_number(test.chi2, 2)}, in Iman and "
-        f"Davenport's form F({test.degrees[0]}, {test.degrees[1]}) {f}, p {_p_with_sign(test.p)}: {verdict}. "
+        f"Davenport's form F({test.degrees[0]}, {test.degrees[1]}) {f}, p {_format_p_with_sign(test.p)}: {verdict}. "
     )
 
 
-def _p_with_sign(p: float) -> str:
+def _format_p_with_sign(p: float) -> str:
     return p_text(p) if p < 0.001 else f"= {p_text(p)}"
 
 
-def _p_table(names: Sequence[str], p_values: Array) -> ReportTable:
+def _tabulate_p_values(names: Sequence[str], p_values: Array) -> ReportTable:
     pairs = sorted((float(p_values[i, j]), i, j) for i, j in combinations(range(len(names)), 2))
     rows = tuple((names[i], names[j], p) for p, i, j in pairs)
     columns = (ReportColumn("Entry"), ReportColumn("Against"), ReportColumn("p, adjusted", "p_value"))
     return ReportTable(columns, rows, foldable=False)
 
 
-def _wins_parts(overview: CrossTaskOverview, families: Sequence[str]) -> tuple[Part, ...]:
-    ratings, numbers = overview.ratings, _family_numbers(overview.common, families)
+def _describe_ratings_and_wins(overview: CrossTaskOverview, families: Sequence[str]) -> tuple[Part, ...]:
+    ratings, numbers = overview.ratings, _number_families(overview.common, families)
     order = sorted(range(len(ratings)), key=lambda position: (-ratings[position], position))[:MAX_DRAWN]
-    names = tuple(short_name(overview.common.entries[position]) for position in order)
+    names = tuple(short_entry_name(overview.common.entries[position]) for position in order)
     text, caption = ELO_TEXT, "Strength of every entry on the Elo scale"
     ends: tuple[tuple[float, float], ...] = ()
     if overview.has_intervals:
@@ -179,17 +186,17 @@ def _wins_parts(overview: CrossTaskOverview, families: Sequence[str]) -> tuple[P
     own_numbers = tuple(map(numbers.__getitem__, order))
     draw = partial(figures.rating_figure, names, own_numbers, tuple(ratings[order].tolist()), ends)
     rating = Figure(file_name("", "strengths"), caption, draw)
-    wins = _wins_with_baseline(overview, order)
+    wins = _pairwise_wins_with_baseline(overview, order)
     if len(wins) > len(names):
         names = (*names, BASELINE)
     shares = tuple(tuple(map(partial(round, ndigits=4), row)) for row in wins.tolist())
     draw_wins = partial(figures.pairwise_wins_figure, names, shares)
     figure = Figure(file_name("", "battles"), "How often each entry beats each other", draw_wins)
-    table = Collapsed("The same as a table", (_wins_table(names, shares),))
-    return text, rating, *_drawn_note(len(ratings)), WINS_TEXT, figure, table
+    table = Collapsed("The same as a table", (_tabulate_pairwise_wins(names, shares),))
+    return text, rating, *_note_undrawn_entries(len(ratings)), WINS_TEXT, figure, table
 
 
-def _wins_table(names: Sequence[str], shares: Sequence[Sequence[float]]) -> ReportTable:
+def _tabulate_pairwise_wins(names: Sequence[str], shares: Sequence[Sequence[float]]) -> ReportTable:
     columns = [ReportColumn("Entry"), ReportColumn("No.", "count")]
     rows = []
     for position, row in enumerate(shares):
@@ -200,35 +207,37 @@ def _wins_table(names: Sequence[str], shares: Sequence[Sequence[float]]) -> Repo
     return ReportTable(tuple(columns), tuple(rows), foldable=False)
 
 
-def _wins_with_baseline(overview: CrossTaskOverview, order: Sequence[int]) -> Array:
+def _pairwise_wins_with_baseline(overview: CrossTaskOverview, order: Sequence[int]) -> Array:
     """Mean pairwise wins of the entries in this order, and of the baseline after them where it has all these splits."""
     wins = overview.wins.mean(axis=0)[np.ix_(order, order)]
     if any(baseline is None for baseline in overview.common.baselines):
         return np.asarray(wins)
-    baseline_wins = 1 - cross_task_table.share_above_baseline(overview.common)[list(order)]
+    baseline_wins = 1 - cross_task_table.split_share_above_baseline(overview.common)[list(order)]
     return np.block([[wins, 1 - baseline_wins[:, None]], [baseline_wins[None, :], np.zeros((1, 1))]])
 
 
-def _family_numbers(common: CommonTasks, families: Sequence[str]) -> tuple[int, ...]:
+def _number_families(common: CommonTasks, families: Sequence[str]) -> tuple[int, ...]:
     """The number of every entry's family, which chooses its colour and marker."""
     used = list(map(attrgetter("family"), common.entries))
     known = list(dict.fromkeys([*(family for family in families if family != BASELINE), *used]))
     return tuple(map(known.index, used))
 
 
-def _drawn_note(k: int) -> list[str]:
+def _note_undrawn_entries(k: int) -> list[str]:
     return [f"The figure shows the first {MAX_DRAWN} of {k} entries."] if k > MAX_DRAWN else []
 
 
-def _practical_sections(evidence: Evidence, overview: CrossTaskOverview) -> list[Section]:
+def _make_practical_equivalence_sections(evidence: Evidence, overview: CrossTaskOverview) -> list[Section]:
     """A section about leading entries and about families in pairs; none where there is no pair."""
     leaders = overview.common
-    parts = _pair_parts(leaders, list(map(short_name, leaders.entries))[:MAX_LEADERS], "entries", LEADERS_TEXT)
+    parts = _describe_pair_posteriors(
+        leaders, list(map(short_entry_name, leaders.entries))[:MAX_LEADERS], "entries", LEADERS_TEXT
+    )
     chosen = find_common_tasks(select_completed_rankings(evidence.rankings), select_family_entry_rows)
     if len(chosen.entries) > 1 and len(chosen.tasks) >= MIN_TASKS:
         chosen = cross_task_table.order_by_rank(chosen)
         families = list(map(attrgetter("family"), chosen.entries))
-        parts += _pair_parts(chosen, families[:MAX_FAMILIES], "families", FAMILIES_TEXT)
+        parts += _describe_pair_posteriors(chosen, families[:MAX_FAMILIES], "families", FAMILIES_TEXT)
     return [Section("Is the difference worth having?", (PRACTICAL_TEXT, *parts))] if parts else []
 
 
@@ -259,7 +268,7 @@ def pairwise_posteriors(common: CommonTasks, first: int) -> Mapping[tuple[int, i
     return posteriors
 
 
-def _pair_parts(common: CommonTasks, names: Sequence[str], kind: str, text: str) -> list[Part]:
+def _describe_pair_posteriors(common: CommonTasks, names: Sequence[str], kind: str, text: str) -> list[Part]:
     posteriors = pairwise_posteriors(common, len(names))
     if not posteriors:
         return []

@@ -74,7 +74,7 @@ def order_by_rank(common: CommonTasks) -> CommonTasks:
     )
 
 
-def share_above_baseline(common: CommonTasks) -> Array:
+def split_share_above_baseline(common: CommonTasks) -> Array:
     """Give the share of the splits on which each entry is above the baseline.
 
     Returns
@@ -91,11 +91,11 @@ def share_above_baseline(common: CommonTasks) -> Array:
     return np.asarray(np.mean(shares, axis=0))
 
 
-def cross_task_summary(rankings: Sequence[Ranking]) -> list[Part]:
+def summarize_cross_task_ranks(rankings: Sequence[Ranking]) -> list[Part]:
     """Give a short table of the entries over the tasks that they share, and name what is left out of it."""
     evaluated = select_completed_rankings(rankings)
     if len(evaluated) < 2:
-        return [too_few(rankings)]
+        return [explain_too_few_tasks(rankings)]
     common = cross_task.find_common_tasks(evaluated)
     if len(common.tasks) < 2:
         return [NO_COMMON_ENTRIES, *unfinished_tasks(rankings)]
@@ -107,12 +107,17 @@ def cross_task_summary(rankings: Sequence[Ranking]) -> list[Part]:
         "best entry. Nothing is claimed about other tasks."
     )
     ordered = order_by_rank(common)
-    cells = [_names(ordered), _rank_cells(ordered), _win_counts(ordered), _normalized_cells(ordered)]
+    cells = [
+        _entry_names(ordered),
+        _mean_rank_cells(ordered),
+        _count_pairwise_wins(ordered),
+        _normalized_score_cells(ordered),
+    ]
     table = ReportTable((ENTRY, MEAN_RANK, WINS, NORMALIZED), tuple(zip(*cells, strict=True)))
-    return [opening, table, *omissions(evaluated, common), *unfinished_tasks(rankings)]
+    return [opening, table, *describe_omitted_tasks(evaluated, common), *unfinished_tasks(rankings)]
 
 
-def too_few(rankings: Sequence[Ranking]) -> str:
+def explain_too_few_tasks(rankings: Sequence[Ranking]) -> str:
     """Say that fewer than two tasks have been evaluated."""
     if len(rankings) < 2:
         return ONE_TASK
@@ -139,7 +144,7 @@ def unfinished_tasks(rankings: Sequence[Ranking]) -> list[str]:
     return sentences
 
 
-def long_table(overview: CrossTaskOverview) -> ReportTable:
+def tabulate_cross_task_entries(overview: CrossTaskOverview) -> ReportTable:
     """Tabulate all that is known of every entry over the tasks that they share."""
     common = overview.common
     columns = [
@@ -151,31 +156,36 @@ def long_table(overview: CrossTaskOverview) -> ReportTable:
         ReportColumn("Elo", "number", 0),
     ]
     improvability = cross_task.improvability(common).tolist()
-    cells = [_names(common), _rank_cells(common), _win_counts(common), _normalized_cells(common)]
+    cells = [
+        _entry_names(common),
+        _mean_rank_cells(common),
+        _count_pairwise_wins(common),
+        _normalized_score_cells(common),
+    ]
     cells += [best_cells(improvability, greater=False), overview.ratings.tolist()]
     if overview.has_intervals:
         columns.append(ReportColumn("95 % interval", "number"))
         ends = zip(overview.lower, overview.upper, strict=True)
         cells.append([f"{format_number(low, 0)} to {format_number(high, 0)}" for low, high in ends])
     columns.append(ReportColumn("Beats majority, % of splits", "number", 0))
-    cells.append((100 * share_above_baseline(common)).tolist())
+    cells.append((100 * split_share_above_baseline(common)).tolist())
     return ReportTable(tuple(columns), tuple(zip(*cells, strict=True)))
 
 
-def omissions(rankings: Sequence[Ranking], common: CommonTasks) -> list[str]:
+def describe_omitted_tasks(rankings: Sequence[Ranking], common: CommonTasks) -> list[str]:
     """Name the tasks and the entries which are not in the comparison."""
     sentences = []
     tasks = [escape(ranking.task) for ranking in rankings if ranking.task not in common.tasks]
     if tasks:
         sentences.append(f"Tasks left out, because some of these entries lack splits of them: {join_words(tasks)}.")
     omitted = (covered.entry for covered in count_entry_coverage(rankings) if covered.entry not in common.entries)
-    names = sorted(set(map(short_name, omitted)))
+    names = sorted(set(map(short_entry_name, omitted)))
     if names:
         sentences.append(f"Left out, because some splits of some task are lacking: {', '.join(map(escape, names))}.")
     return sentences
 
 
-def coverage_part(scores: Scores, rankings: Sequence[Ranking]) -> str | Collapsed:
+def describe_coverage(scores: Scores, rankings: Sequence[Ranking]) -> str | Collapsed:
     """Say how many of all tasks and planned splits every entry has: a sentence where they have all, else a table."""
     covered_entries, planned = count_entry_coverage(rankings), sum(map(attrgetter("splits"), rankings))
     if all(covered.splits == planned for covered in covered_entries):
@@ -188,7 +198,7 @@ def coverage_part(scores: Scores, rankings: Sequence[Ranking]) -> str | Collapse
     rows = []
     for covered in covered_entries:
         tasks, splits = f"{complete[covered.entry]} of {len(rankings)}", f"{covered.splits} of {planned}"
-        rows.append((short_name(covered.entry), tasks, splits, _missing_statuses(scores, covered.entry)))
+        rows.append((short_entry_name(covered.entry), tasks, splits, _missing_statuses(scores, covered.entry)))
     columns = [ENTRY, ReportColumn("Tasks with all splits", "count"), ReportColumn("Splits", "count")]
     columns.append(ReportColumn("What became of the others"))
     table = ReportTable(tuple(columns), tuple(rows), foldable=False)
@@ -205,7 +215,7 @@ def _missing_statuses(scores: Scores, entry: Entry) -> str | None:
     return ", ".join(f"{words.get(status, status)} {n}" for status, n in counts.items()) or None
 
 
-def imputed_part(rankings: Sequence[Ranking]) -> list[Part]:
+def tabulate_imputed_ranks(rankings: Sequence[Ranking]) -> list[Part]:
     """Give a second table, of all entries and tasks, where missing splits have the baseline's score of the same split."""
     if not any(map(attrgetter("missing_splits"), count_entry_coverage(rankings))):
         return []
@@ -222,27 +232,27 @@ def imputed_part(rankings: Sequence[Ranking]) -> list[Part]:
         "do not apply to a kind of data and on runs that are not finished; *filled in* says how much of a row is made so."
     )
     normalized = cross_task.normalize_and_average_scores(common).tolist()
-    cells = [_names(common), _rank_cells(common), normalized, list(map(filled.__getitem__, common.entries))]
+    cells = [_entry_names(common), _mean_rank_cells(common), normalized, list(map(filled.__getitem__, common.entries))]
     columns = (ENTRY, MEAN_RANK, NORMALIZED, ReportColumn("Splits filled in", "count"))
     return [text, ReportTable(columns, tuple(zip(*cells, strict=True)))]
 
 
-def short_name(entry: Entry) -> str:
+def short_entry_name(entry: Entry) -> str:
     """Name an entry where all are tuned."""
     return f"{entry.family}/{entry.strategy}"
 
 
-def _names(common: CommonTasks) -> list[str]:
+def _entry_names(common: CommonTasks) -> list[str]:
     return list(map(attrgetter("name"), common.entries))
 
 
-def _rank_cells(common: CommonTasks) -> list[ReportCell]:
+def _mean_rank_cells(common: CommonTasks) -> list[ReportCell]:
     return best_cells(mean_ranks(common).tolist(), greater=False)
 
 
-def _win_counts(common: CommonTasks) -> list[int]:
+def _count_pairwise_wins(common: CommonTasks) -> list[int]:
     return [int(wins) for wins in cross_task.count_wins(common.mean_scores)]
 
 
-def _normalized_cells(common: CommonTasks) -> list[ReportCell]:
+def _normalized_score_cells(common: CommonTasks) -> list[ReportCell]:
     return best_cells(cross_task.normalize_and_average_scores(common).tolist(), greater=True)

@@ -53,23 +53,25 @@ class TaskDiagnosis:
         """Whether scores are drawn as log-odds: one axis for all entries of a figure."""
         return any(map(attrgetter("diagnosis.concentrated"), self.detailed))
 
-    def figure_name(self, kind: str) -> str:
+    def figure_file_name(self, kind: str) -> str:
         """Name the file of a figure."""
         return file_name(self.ranking.task, kind)
 
 
-def sections(evidence: Evidence) -> list[Section]:
+def make_diagnostic_sections(evidence: Evidence) -> list[Section]:
     """Write three sections per task, from the predictions of its best entries, which are read once and cached."""
     cache, used = read_cache(evidence.store, CACHE_NAME), MetricCache()
     written: list[Section] = []
     for ranking in evidence.rankings:
-        written += _task_sections(evidence, ranking, cache, used)
+        written += _make_task_diagnostic_sections(evidence, ranking, cache, used)
     if used != cache:
         write_cache(evidence.store, used, CACHE_NAME)
     return written
 
 
-def _task_sections(evidence: Evidence, ranking: Ranking, cache: MetricCache, used: MetricCache) -> Iterator[Section]:
+def _make_task_diagnostic_sections(
+    evidence: Evidence, ranking: Ranking, cache: MetricCache, used: MetricCache
+) -> Iterator[Section]:
     best = diagnosis.best_of_families(ranking)
     if not best:
         reason = "No tuned entry of this task has predictions, so there are no curves."
@@ -86,79 +88,83 @@ def _task_sections(evidence: Evidence, ranking: Ranking, cache: MetricCache, use
             used.update(row)
         except StoreError as error:
             unreadable.append(f"{escape(entry.name)} is not shown: {escape(str(error))}.")
-    entries = _select(diagnoses, best[:MAX_FAMILIES])
+    entries = _select_diagnoses(diagnoses, best[:MAX_FAMILIES])
     if not entries:
         yield Section(RANKING_TITLE, tuple(unreadable), ranking.task)
         return
-    detailed = _select(diagnoses, select_entries_for_details(ranking, entries[0].ranked))
+    detailed = _select_diagnoses(diagnoses, select_entries_for_details(ranking, entries[0].ranked))
     brief = len(evidence.rankings) > MAX_DETAILED_TASKS
     task = TaskDiagnosis(evidence.scores, ranking, entries, detailed, brief)
-    notes = [words.shown_entries_text(ranking, best, entries), *unreadable]
+    notes = [words.describe_drawn_entries(ranking, best, entries), *unreadable]
     if brief:
         notes.append(f"With as many tasks as here ({len(evidence.rankings)}) only one figure of each is drawn.")
-    yield Section(RANKING_TITLE, tuple(filter(None, (*notes, *_ranking_parts(task)))), ranking.task)
-    yield Section(DECISIONS_TITLE, tuple(filter(None, _decision_parts(task))), ranking.task)
-    yield Section(PROBABILITIES_TITLE, tuple(filter(None, _probability_parts(task))), ranking.task)
+    yield Section(RANKING_TITLE, tuple(filter(None, (*notes, *_describe_ranking_curves(task)))), ranking.task)
+    yield Section(DECISIONS_TITLE, tuple(filter(None, _describe_decisions(task))), ranking.task)
+    yield Section(PROBABILITIES_TITLE, tuple(filter(None, _describe_calibration(task))), ranking.task)
 
 
-def _select(diagnoses: Mapping[Entry, EntryDiagnosis], entries: Iterable[RankedEntry]) -> tuple[EntryDiagnosis, ...]:
+def _select_diagnoses(
+    diagnoses: Mapping[Entry, EntryDiagnosis], entries: Iterable[RankedEntry]
+) -> tuple[EntryDiagnosis, ...]:
     """The diagnoses of these entries, where there are any."""
     return tuple(diagnoses[ranked.entry] for ranked in entries if ranked.entry in diagnoses)
 
 
-def _ranking_parts(task: TaskDiagnosis) -> Iterator[Part]:
+def _describe_ranking_curves(task: TaskDiagnosis) -> Iterator[Part]:
     """ROC and precision-recall curves of the best entries, and gain and lift or the classes of the first one."""
-    curves = _rank_curves(task.entries)
-    yield words.ranking_text(task.entries[0], task.classes)
+    curves = _rank_curves_by_name(task.entries)
+    yield words.describe_ranking_quality(task.entries[0], task.classes)
     if not curves:
         return
     reference = "the baseline" if task.ranking.baseline else "rows in no order"
     caption = f"ROC and precision-recall curves of {format_count(len(curves), 'entry', 'entries')}"
-    yield Figure(task.figure_name("ranks"), caption, partial(ranking_curves_figure, curves, reference))
-    yield words.averaging_text(task.scores, task.ranking, task.entries)
-    gains = _rank_curves(task.detailed)
+    yield Figure(task.figure_file_name("ranks"), caption, partial(ranking_curves_figure, curves, reference))
+    yield words.describe_curve_averaging(task.scores, task.ranking, task.entries)
+    gains = _rank_curves_by_name(task.detailed)
     if not task.binary:
-        yield from _class_parts(task)
+        yield from _describe_each_class(task)
     elif gains and not task.brief:
         caption = f"Gain and lift of {' and '.join(name for name, _ in gains)}"
-        yield Figure(task.figure_name("lift"), caption, partial(gain_figure, gains))
+        yield Figure(task.figure_file_name("lift"), caption, partial(gain_figure, gains))
 
 
-def _rank_curves(entries: Iterable[EntryDiagnosis]) -> tuple[tuple[str, RankCurves], ...]:
+def _rank_curves_by_name(entries: Iterable[EntryDiagnosis]) -> tuple[tuple[str, RankCurves], ...]:
     """Name and curves of the entries that have any."""
     curves = ((entry.name, entry.diagnosis.rank_curves) for entry in entries)
     return tuple((name, rank_curves) for name, rank_curves in curves if rank_curves)
 
 
-def _class_parts(task: TaskDiagnosis) -> Iterator[Part]:
+def _describe_each_class(task: TaskDiagnosis) -> Iterator[Part]:
     """Of the first entry, every class against the rest."""
     first, classes = task.entries[0], task.classes
     yield f"{escape(first.name)}, each class against the rest, the hardest first:"
-    yield words.classes_table(first.diagnosis, classes)
-    hardest = tuple(words.hardest_classes(first.diagnosis, classes, MAX_CLASSES))
+    yield words.tabulate_class_areas(first.diagnosis, classes)
+    hardest = tuple(words.select_hardest_classes(first.diagnosis, classes, MAX_CLASSES))
     if hardest and not task.brief:
         drawn = f"The {len(hardest)} hardest classes" if len(hardest) < len(classes) else "Each class"
         caption = f"{drawn} against the rest: ROC and precision-recall curves"
-        yield Figure(task.figure_name("classes"), caption, partial(ranking_curves_figure, hardest, "rows in no order"))
+        yield Figure(
+            task.figure_file_name("classes"), caption, partial(ranking_curves_figure, hardest, "rows in no order")
+        )
 
 
-def _decision_parts(task: TaskDiagnosis) -> Iterator[Part]:
+def _describe_decisions(task: TaskDiagnosis) -> Iterator[Part]:
     """Thresholds, confusion matrices and the report per class of the entries in detail."""
     scores, ranking, classes, first = task.scores, task.ranking, task.classes, task.detailed[0]
     for entry in task.detailed:
-        yield words.decisions_text(scores, ranking, entry)
-    yield words.costs_text(scores, ranking, first)
+        yield words.describe_decisions_per_hundred(scores, ranking, entry)
+    yield words.describe_decision_costs(scores, ranking, first)
     if not task.brief:
-        yield from _threshold_parts(task)
+        yield from _describe_thresholds(task)
         yield from _confusion_figure(task)
-    yield words.count_note(first)
-    yield words.class_table(scores, ranking, task.detailed, MAX_CLASSES)
+    yield words.describe_counted_rows(first)
+    yield words.tabulate_class_report(scores, ranking, task.detailed, MAX_CLASSES)
     if not task.binary:
         confusion = scores.pooled_confusion(ranking.task, first.ranked.entry, DEFAULT_THRESHOLD)
-        yield from words.confusion_parts(first, confusion, classes)
+        yield from words.describe_confused_classes(first, confusion, classes)
 
 
-def _threshold_parts(task: TaskDiagnosis) -> Iterator[Part]:
+def _describe_thresholds(task: TaskDiagnosis) -> Iterator[Part]:
     """Scores by class, and metrics of decisions at every threshold; nothing with several classes."""
     sweeps = []
     for entry in task.detailed:
@@ -172,8 +178,8 @@ def _threshold_parts(task: TaskDiagnosis) -> Iterator[Part]:
         caption = f"Scores by class, and precision, recall and F1 at every threshold, of {names}"
         negative, positive = task.classes
         draw = partial(sweep_figure, tuple(sweeps), (negative, positive), log_odds=task.log_odds)
-        yield Figure(task.figure_name("thresholds"), caption, draw)
-        yield words.axis_text(task.classes, log_odds=task.log_odds)
+        yield Figure(task.figure_file_name("thresholds"), caption, draw)
+        yield words.describe_score_axis(task.classes, log_odds=task.log_odds)
 
 
 def _confusion_figure(task: TaskDiagnosis) -> Iterator[Figure]:
@@ -186,23 +192,23 @@ def _confusion_figure(task: TaskDiagnosis) -> Iterator[Figure]:
         for kind in task.scores.threshold_kinds(task.ranking.task):
             if len(task.scores.score_rows_of_entry(task.ranking.task, entry.ranked.entry, kind)):
                 counts = task.scores.pooled_confusion(task.ranking.task, entry.ranked.entry, kind).tolist()
-                title = f"{entry.name}{_threshold_title(entry, kind)}" if task.binary else entry.name
+                title = f"{entry.name}{_format_threshold_title(entry, kind)}" if task.binary else entry.name
                 matrices.append((title, tuple(map(tuple, counts))))
     caption = f"Confusion matrices of {' and '.join(map(attrgetter('name'), entries))}"
     draw = partial(confusion_figure, tuple(matrices), tuple(task.classes))
-    yield Figure(task.figure_name("confusion"), caption, draw)
+    yield Figure(task.figure_file_name("confusion"), caption, draw)
 
 
-def _threshold_title(entry: EntryDiagnosis, kind: str) -> str:
+def _format_threshold_title(entry: EntryDiagnosis, kind: str) -> str:
     if kind != TUNED_THRESHOLD:
         return "\nat 0.5"
     return f"\ntuned threshold, mean {sum(entry.tuned_thresholds) / len(entry.tuned_thresholds):.3g}"
 
 
-def _probability_parts(task: TaskDiagnosis) -> Iterator[Part]:
+def _describe_calibration(task: TaskDiagnosis) -> Iterator[Part]:
     """Whether predicted probabilities agree with observed frequencies."""
     for entry in task.detailed:
-        yield words.probabilities_text(entry, task.classes)
+        yield words.describe_probability_calibration(entry, task.classes)
     if task.brief:
         return
     drawn = task.entries[:MAX_PANELS]
@@ -216,5 +222,7 @@ def _probability_parts(task: TaskDiagnosis) -> Iterator[Part]:
         negative, positive = task.classes
         axis, groups = f"score for {positive}", (f"truly {negative}", f"truly {positive}")
     caption = f"Reliability of the probabilities of {format_count(len(panels), 'entry', 'entries')}"
-    yield Figure(task.figure_name("reliability"), caption, partial(reliability_figure, tuple(panels), axis, groups))
-    yield words.bins_text(drawn)
+    yield Figure(
+        task.figure_file_name("reliability"), caption, partial(reliability_figure, tuple(panels), axis, groups)
+    )
+    yield words.describe_calibration_bins(drawn)

@@ -26,7 +26,7 @@ TENTH = 0.1
 Counts = npt.NDArray[np.int64]
 
 
-def per_hundred(share: float) -> str:
+def format_per_hundred(share: float) -> str:
     """Write a share as rows of 100, with a decimal where whole numbers would give none or all and that is not so."""
     percent = 100 * share
     if percent in (0, 100) or 1 <= percent <= 99:
@@ -36,7 +36,7 @@ def per_hundred(share: float) -> str:
     return "fewer than 0.1" if percent < 1 else "more than 99.9"
 
 
-def count_note(entry: EntryDiagnosis) -> str:
+def describe_counted_rows(entry: EntryDiagnosis) -> str:
     """Say which rows are counted."""
     repeats, more = entry.diagnosis.repeats, ""
     if repeats > 1:
@@ -44,7 +44,7 @@ def count_note(entry: EntryDiagnosis) -> str:
     return f"Counts, and what is said of 100 rows, are of the test rows of all splits together{more}. The table has means over splits."
 
 
-def shown_entries_text(ranking: Ranking, best: Sequence[RankedEntry], entries: Sequence[EntryDiagnosis]) -> str:
+def describe_drawn_entries(ranking: Ranking, best: Sequence[RankedEntry], entries: Sequence[EntryDiagnosis]) -> str:
     """Say which entries the figures show, and which of them lack splits.
 
     Parameters
@@ -73,7 +73,7 @@ def shown_entries_text(ranking: Ranking, best: Sequence[RankedEntry], entries: S
     return text
 
 
-def averaging_text(scores: Scores, ranking: Ranking, entries: Sequence[EntryDiagnosis]) -> str:
+def describe_curve_averaging(scores: Scores, ranking: Ranking, entries: Sequence[EntryDiagnosis]) -> str:
     """Say what a curve and its band are."""
     splits = max(map(attrgetter("diagnosis.splits"), entries))
     missing = []
@@ -96,13 +96,13 @@ def averaging_text(scores: Scores, ranking: Ranking, entries: Sequence[EntryDiag
     )
 
 
-def ranking_text(first: EntryDiagnosis, classes: Sequence[str]) -> str:
+def describe_ranking_quality(first: EntryDiagnosis, classes: Sequence[str]) -> str:
     """Say how well the first entry ranks, in rows of 100."""
     curves, name = first.diagnosis.rank_curves, escape(first.name)
     if curves is None:
         return f"{name}: no split has rows of more than one class, so there is no order to look at."
     areas = f"ROC AUC {format_number(curves.roc_auc)}, average precision {format_number(curves.average_precision)}"
-    pairs = f"{per_hundred(curves.roc_auc)} of 100 pairs"
+    pairs = f"{format_per_hundred(curves.roc_auc)} of 100 pairs"
     if len(classes) > 2:
         return (
             f"{name}: of a row of a class and one of another class, that of the class gets the higher probability for it in "
@@ -113,21 +113,21 @@ def ranking_text(first: EntryDiagnosis, classes: Sequence[str]) -> str:
     return (
         f"{name}: of a row that is {positive} and one that is {negative}, the first gets the higher score in {pairs}, a tie "
         f"counted half ({areas}; without any order 0.5 and {format_number(curves.prevalence)}). The tenth of the rows with the "
-        f"highest scores holds {per_hundred(gain)} of 100 {positive}: {gain / TENTH:.1f} times what as many rows drawn at "
+        f"highest scores holds {format_per_hundred(gain)} of 100 {positive}: {gain / TENTH:.1f} times what as many rows drawn at "
         "random hold (lift)."
     )
 
 
-def hardest_classes(diagnosis: Diagnosis, classes: Sequence[str], most: int) -> list[tuple[str, RankCurves]]:
+def select_hardest_classes(diagnosis: Diagnosis, classes: Sequence[str], most: int) -> list[tuple[str, RankCurves]]:
     """Select the classes with the lowest average precision against the rest, in the order of the classes."""
-    known = _known_classes(diagnosis, classes)
+    known = _rank_curves_by_class(diagnosis, classes)
     hardest = sorted(known, key=lambda name: known[name].average_precision)[:most]
     return [(name, curves) for name, curves in known.items() if name in hardest]
 
 
-def classes_table(diagnosis: Diagnosis, classes: Sequence[str]) -> ReportTable:
+def tabulate_class_areas(diagnosis: Diagnosis, classes: Sequence[str]) -> ReportTable:
     """Tabulate the areas of every class against the rest, the hardest first."""
-    known = _known_classes(diagnosis, classes)
+    known = _rank_curves_by_class(diagnosis, classes)
     rows = []
     for name, curves in sorted(known.items(), key=lambda pair: pair[1].average_precision):
         rows.append((name, curves.roc_auc, curves.average_precision, curves.prevalence))
@@ -137,42 +137,42 @@ def classes_table(diagnosis: Diagnosis, classes: Sequence[str]) -> ReportTable:
     return ReportTable(tuple(columns), tuple(rows))
 
 
-def _known_classes(diagnosis: Diagnosis, classes: Sequence[str]) -> dict[str, RankCurves]:
+def _rank_curves_by_class(diagnosis: Diagnosis, classes: Sequence[str]) -> dict[str, RankCurves]:
     return {name: curves for name, curves in zip(classes, diagnosis.classes, strict=True) if curves}
 
 
-def decisions_text(scores: Scores, ranking: Ranking, entry: EntryDiagnosis) -> str:
+def describe_decisions_per_hundred(scores: Scores, ranking: Ranking, entry: EntryDiagnosis) -> str:
     """Say what an entry decides at each threshold kind, in rows of 100."""
     task, classes = ranking.task, scores.classes(ranking.task)
     if len(classes) > 2:
         confusion = scores.pooled_confusion(task, entry.ranked.entry, DEFAULT_THRESHOLD)
-        correct = per_hundred(float(np.trace(confusion) / max(confusion.sum(), 1)))
+        correct = format_per_hundred(float(np.trace(confusion) / max(confusion.sum(), 1)))
         return f"{escape(entry.name)} predicts the most probable class: {correct} of 100 rows correctly."
     parts = []
     for kind, threshold in ((DEFAULT_THRESHOLD, "at 0.5"), (TUNED_THRESHOLD, "at the tuned threshold")):
         if len(scores.score_rows_of_entry(task, entry.ranked.entry, kind)):
-            spread = f" ({_range_text(entry.tuned_thresholds)})" if kind == TUNED_THRESHOLD else ""
+            spread = f" ({_describe_threshold_range(entry.tuned_thresholds)})" if kind == TUNED_THRESHOLD else ""
             confusion = scores.pooled_confusion(task, entry.ranked.entry, kind)
-            parts.append(f"{threshold}{spread}, {_positives_text(confusion, escape(classes[1]))}")
+            parts.append(f"{threshold}{spread}, {_describe_precision_and_recall(confusion, escape(classes[1]))}")
     return f"{escape(entry.name)}: {'; '.join(parts)}."
 
 
-def _positives_text(confusion: Counts, positive: str) -> str:
+def _describe_precision_and_recall(confusion: Counts, positive: str) -> str:
     predicted, true, hits = confusion[:, 1].sum(), confusion[1].sum(), confusion[1, 1]
     text = f"no row is predicted {positive}"
     if predicted:
-        text = f"{per_hundred(hits / predicted)} of 100 rows predicted {positive} are (precision)"
+        text = f"{format_per_hundred(hits / predicted)} of 100 rows predicted {positive} are (precision)"
     if true:
-        text += f", and {per_hundred(hits / true)} of 100 that are {positive} are found (recall)"
+        text += f", and {format_per_hundred(hits / true)} of 100 that are {positive} are found (recall)"
     return text
 
 
-def _range_text(thresholds: Sequence[float]) -> str:
+def _describe_threshold_range(thresholds: Sequence[float]) -> str:
     low, high, mean = min(thresholds), max(thresholds), sum(thresholds) / len(thresholds)
     return f"{mean:.3g} on average, {low:.3g} to {high:.3g} over the splits" if low < high else f"{mean:.3g}"
 
 
-def axis_text(classes: Sequence[str], *, log_odds: bool) -> str:
+def describe_score_axis(classes: Sequence[str], *, log_odds: bool) -> str:
     """Say what the common axis of scores and metrics is."""
     text = (
         f"At each threshold the rows with at least that score are predicted {escape(classes[1])}. Heights above are shares of each "
@@ -186,7 +186,7 @@ def axis_text(classes: Sequence[str], *, log_odds: bool) -> str:
     return text
 
 
-def costs_text(scores: Scores, ranking: Ranking, entry: EntryDiagnosis) -> str:
+def describe_decision_costs(scores: Scores, ranking: Ranking, entry: EntryDiagnosis) -> str:
     """Say what decisions cost at both thresholds, and where the curve is lowest; nothing where the task has no costs."""
     if not scores.run["tasks"][ranking.task].get("costs"):
         return ""
@@ -206,7 +206,9 @@ def costs_text(scores: Scores, ranking: Ranking, entry: EntryDiagnosis) -> str:
     )
 
 
-def class_table(scores: Scores, ranking: Ranking, entries: Sequence[EntryDiagnosis], max_classes: int) -> ReportTable:
+def tabulate_class_report(
+    scores: Scores, ranking: Ranking, entries: Sequence[EntryDiagnosis], max_classes: int
+) -> ReportTable:
     """Tabulate as which class the rows of every class were predicted, with its precision, recall and F1.
 
     Parameters
@@ -234,12 +236,12 @@ def class_table(scores: Scores, ranking: Ranking, entries: Sequence[EntryDiagnos
     rows = []
     for entry in entries:
         for kind in scores.threshold_kinds(ranking.task):
-            for cells in _class_rows(scores, ranking.task, entry, kind):
+            for cells in _class_report_rows(scores, ranking.task, entry, kind):
                 rows.append(cells[: len(columns)])
     return ReportTable(tuple(columns), tuple(rows))
 
 
-def _class_rows(scores: Scores, task: str, entry: EntryDiagnosis, kind: str) -> Iterator[tuple[CellValue, ...]]:
+def _class_report_rows(scores: Scores, task: str, entry: EntryDiagnosis, kind: str) -> Iterator[tuple[CellValue, ...]]:
     """A row of cells per class: the counts by predicted class come last."""
     score_rows, classes = scores.score_rows_of_entry(task, entry.ranked.entry, kind), scores.classes(task)
     if not len(score_rows):
@@ -261,21 +263,21 @@ def _mean_and_deviation(column: npt.NDArray[np.float64]) -> MeanInterval | None:
     return MeanInterval(float(known.mean()), float(known.std(ddof=1)) if len(known) > 1 else math.nan)
 
 
-def confusion_parts(entry: EntryDiagnosis, confusion: Counts, classes: Sequence[str]) -> list[Part]:
+def describe_confused_classes(entry: EntryDiagnosis, confusion: Counts, classes: Sequence[str]) -> list[Part]:
     """Say which classes an entry confuses, with the most frequent pairs as a table; a sentence where it never errs."""
-    n = int(np.count_nonzero(_errors(confusion)))
+    n = int(np.count_nonzero(_misclassification_counts(confusion)))
     if not n:
         return [f"{escape(entry.name)} takes no class for another."]
     pairs = format_count(n, "pair")
     if n > MAX_PAIRS:
         pairs = f"the {MAX_PAIRS} most frequent of {n:,} pairs"
     text = f"What {escape(entry.name)} takes for what, {pairs}, most rows first:"
-    return [text, confused_pairs_table(confusion, classes)]
+    return [text, tabulate_confused_pairs(confusion, classes)]
 
 
-def confused_pairs_table(confusion: Counts, classes: Sequence[str]) -> ReportTable:
+def tabulate_confused_pairs(confusion: Counts, classes: Sequence[str]) -> ReportTable:
     """Tabulate which class is most often predicted as which other one."""
-    errors = _errors(confusion)
+    errors = _misclassification_counts(confusion)
     pairs = sorted(zip(*np.nonzero(errors), strict=True), key=lambda pair: (-errors[pair], *pair))[:MAX_PAIRS]
     rows = []
     for true, predicted in pairs:
@@ -286,11 +288,11 @@ def confused_pairs_table(confusion: Counts, classes: Sequence[str]) -> ReportTab
     return ReportTable(tuple(columns), tuple(rows), foldable=False)
 
 
-def _errors(confusion: Counts) -> Counts:
+def _misclassification_counts(confusion: Counts) -> Counts:
     return np.asarray(confusion - np.diag(np.diagonal(confusion)))
 
 
-def probabilities_text(entry: EntryDiagnosis, classes: Sequence[str]) -> str:
+def describe_probability_calibration(entry: EntryDiagnosis, classes: Sequence[str]) -> str:
     """Compare predicted probabilities with observed frequencies, over all rows and in the bin of the highest scores."""
     diagnosis, top = entry.diagnosis, entry.diagnosis.bins[-1]
     predicts, correct = "the predicted class with a mean probability of", "are predicted correctly"
@@ -300,14 +302,14 @@ def probabilities_text(entry: EntryDiagnosis, classes: Sequence[str]) -> str:
     outside = sum(not calibrated.low <= calibrated.predicted <= calibrated.high for calibrated in diagnosis.bins)
     bins = format_count(len(diagnosis.bins), "bin")
     return (
-        f"{escape(entry.name)} predicts {predicts} {format_number(diagnosis.predicted)}; {per_hundred(diagnosis.observed)} of 100 "
-        f"rows {correct}. In the bin of the highest scores it predicts {format_number(top.predicted)}, and "
+        f"{escape(entry.name)} predicts {predicts} {format_number(diagnosis.predicted)}; {format_per_hundred(diagnosis.observed)} of "
+        f"100 rows {correct}. In the bin of the highest scores it predicts {format_number(top.predicted)}, and "
         f"{format_number(top.observed)} is observed ({interval}). The mean prediction is outside its bin's interval in {outside} "
         f"of {bins}, where chance alone would put about {0.05 * len(diagnosis.bins):.1g}."
     )
 
 
-def bins_text(entries: Sequence[EntryDiagnosis]) -> str:
+def describe_calibration_bins(entries: Sequence[EntryDiagnosis]) -> str:
     """Say how the bins and their intervals were made, and which axes are stretched."""
     distinct = ", each counted once" if entries[0].diagnosis.repeats > 1 else ""
     stretched = ""

@@ -25,7 +25,7 @@ MATRIX_NOTE = (
 ENSEMBLE_NAMES = {"greedy": "greedy ensemble of all entries", "stacking": "stacked ensemble of all entries"}
 
 
-def displayed_entries(scores: Scores, ranking: Ranking) -> list[RankedEntry]:
+def select_displayed_entries(scores: Scores, ranking: Ranking) -> list[RankedEntry]:
     """Choose at most `MAX_ENTRIES` entries in the order of the ranking.
 
     Parameters
@@ -49,7 +49,7 @@ def displayed_entries(scores: Scores, ranking: Ranking) -> list[RankedEntry]:
     return [ranked for ranked in competitors if ranked.name in selected]
 
 
-def derived_entries(ranking: Ranking) -> list[RankedEntry]:
+def select_derived_entries(ranking: Ranking) -> list[RankedEntry]:
     """List what inner scores choose or combine of all entries, in the order of the ranking; `details.md` has that of families."""
     derived = []
     for ranked in ranking.entries:
@@ -58,7 +58,7 @@ def derived_entries(ranking: Ranking) -> list[RankedEntry]:
     return derived
 
 
-def main_table(scores: Scores, ranking: Ranking, entries: Sequence[RankedEntry]) -> ReportTable:
+def tabulate_entries(scores: Scores, ranking: Ranking, entries: Sequence[RankedEntry]) -> ReportTable:
     """Tabulate entries: rank, objective with its interval, verdict against the best, the usual metrics, time to fit.
 
     Parameters
@@ -84,35 +84,35 @@ def main_table(scores: Scores, ranking: Ranking, entries: Sequence[RankedEntry])
     if not ranking.no_test_reason:
         columns.append(ReportColumn("Against the best", "verdict"))
         cells.append([displayed_verdict(ranking, ranked) for ranked in entries])
-    metric_columns, metric_cells = _metric_columns(scores, ranking, entries, SHORT_METRICS)
-    return _table((*columns, *metric_columns), (*cells, *metric_cells))
+    metric_columns, metric_cells = _make_metric_columns(scores, ranking, entries, SHORT_METRICS)
+    return _table_from_columns((*columns, *metric_columns), (*cells, *metric_cells))
 
 
-def derived_table(scores: Scores, ranking: Ranking) -> ReportTable:
+def tabulate_derived_entries(scores: Scores, ranking: Ranking) -> ReportTable:
     """Tabulate what is derived from entries: the choice by inner scores, and the ensembles."""
-    entries = derived_entries(ranking)
+    entries = select_derived_entries(ranking)
     columns = (ReportColumn("Derived"), _objective_column(ranking))
     cells: tuple[Sequence[CellValue | ReportCell], ...] = (
-        [derived_name(ranked.entry) for ranked in entries],
+        [describe_derived_entry(ranked.entry) for ranked in entries],
         [_objective_cell(ranked) for ranked in entries],
     )
-    metric_columns, metric_cells = _metric_columns(scores, ranking, entries, DERIVED_METRICS)
-    return _table((*columns, *metric_columns), (*cells, *metric_cells))
+    metric_columns, metric_cells = _make_metric_columns(scores, ranking, entries, DERIVED_METRICS)
+    return _table_from_columns((*columns, *metric_columns), (*cells, *metric_cells))
 
 
-def derived_name(entry: Entry) -> str:
+def describe_derived_entry(entry: Entry) -> str:
     """Say in words how an entry is derived: ``any`` stands for a choice in one name and for all entries in another."""
     if entry.stage == "ensembled":
         return ENSEMBLE_NAMES.get(entry.strategy, f"{entry.strategy} ensemble of all entries")
     return "best inner score of all"
 
 
-def strategy_matrix(scores: Scores, task: str) -> ReportTable | None:
+def tabulate_strategy_readings(scores: Scores, task: str) -> ReportTable | None:
     """Tabulate the reading of every strategy against none, a row per family and a column per strategy; None without any."""
     readings = {}
     for reading in strategy_readings(scores, task):
         if reading.reading != NO_READING:
-            readings[reading.family, reading.strategy] = _short_reading(reading.reading)
+            readings[reading.family, reading.strategy] = _shorten_reading(reading.reading)
     families = list(dict.fromkeys(family for family, _ in readings))
     strategies = list(dict.fromkeys(strategy for _, strategy in readings))
     if not readings:
@@ -124,7 +124,7 @@ def strategy_matrix(scores: Scores, task: str) -> ReportTable | None:
     return ReportTable(tuple(columns), tuple(rows), foldable=False)
 
 
-def _short_reading(reading: str) -> str:
+def _shorten_reading(reading: str) -> str:
     for phrase, short in SHORT_READINGS.items():
         reading = reading.replace(phrase, short)
     return reading
@@ -138,7 +138,7 @@ def _objective_cell(ranked: RankedEntry) -> ReportCell:
     return ReportCell(as_interval(ranked.score))
 
 
-def _metric_columns(
+def _make_metric_columns(
     scores: Scores, ranking: Ranking, entries: Sequence[RankedEntry], names: Sequence[str]
 ) -> tuple[list[ReportColumn], list[list[float]]]:
     """The columns of metrics other than the objective that are known of any entry, and the time to fit."""
@@ -153,5 +153,7 @@ def _metric_columns(
     return [*shown, ReportColumn("Fit s", "quantity")], cells
 
 
-def _table(columns: tuple[ReportColumn, ...], cells: Sequence[Sequence[CellValue | ReportCell]]) -> ReportTable:
+def _table_from_columns(
+    columns: tuple[ReportColumn, ...], cells: Sequence[Sequence[CellValue | ReportCell]]
+) -> ReportTable:
     return ReportTable(columns, tuple(zip(*cells, strict=True)), foldable=False)

@@ -15,7 +15,7 @@ from harness.report.render.markdown import metric_name
 VERDICTS = ("best", "practically equal", "undecided", NOT_THE_BEST, "worse")
 
 
-def family_intervals(scores: Scores, ranking: Ranking) -> ReportTable | None:
+def tabulate_family_intervals(scores: Scores, ranking: Ranking) -> ReportTable | None:
     """Tabulate the recommended entry, the best entry of every other family and the baseline, with intervals that the page draws.
 
     Parameters
@@ -75,7 +75,9 @@ def count_family_verdicts(scores: Scores, rankings: Sequence[Ranking]) -> Report
                 counts.setdefault(ranked.entry.family, dict.fromkeys(VERDICTS, 0))[verdict] += 1
     if not counts:
         return None
-    families = sorted(counts, key=lambda family: (_tasks_lost(counts[family]), -counts[family]["best"], family))
+    families = sorted(
+        counts, key=lambda family: (_count_tasks_not_best(counts[family]), -counts[family]["best"], family)
+    )
     rows: list[tuple[CellValue | ReportCell, ...]] = []
     for family in families:
         rows.append((family, *map(float, counts[family].values())))
@@ -83,12 +85,12 @@ def count_family_verdicts(scores: Scores, rankings: Sequence[Ranking]) -> Report
     return ReportTable((ReportColumn("Family"), *columns), tuple(rows), foldable=False, stacked=True)
 
 
-def _tasks_lost(counts: Mapping[str, int]) -> int:
+def _count_tasks_not_best(counts: Mapping[str, int]) -> int:
     """On how many tasks a family is worse or not the best."""
     return counts["worse"] + counts[NOT_THE_BEST]
 
 
-def task_overview(scores: Scores, rankings: Sequence[Ranking]) -> ReportTable:
+def tabulate_tasks(scores: Scores, rankings: Sequence[Ranking]) -> ReportTable:
     """Tabulate every task: its rows, what is recommended, its score with the interval, the baseline, how many are not the best."""
     rows: list[tuple[CellValue | ReportCell, ...]] = []
     for ranking in rankings:

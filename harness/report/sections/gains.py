@@ -36,28 +36,33 @@ Parts: TypeAlias = tuple[Part, ...]
 MetricChange: TypeAlias = tuple[str, float, float, float, float]
 
 
-def calibration_sections(evidence: Evidence) -> list[Section]:
+def make_calibration_sections(evidence: Evidence) -> list[Section]:
     """Write one section per task that was evaluated."""
-    return _task_sections(evidence, CALIBRATION_TITLE, _calibration_parts)
+    return _make_section_per_task(evidence, CALIBRATION_TITLE, _describe_recalibration_effects)
 
 
-def _calibration_parts(scores: Scores, ranking: Ranking) -> Parts:
+def _describe_recalibration_effects(scores: Scores, ranking: Ranking) -> Parts:
     effects = measured_gains.recalibration_effects(scores, ranking)
     if not effects:
         return ("No tuned entry but the baseline has predictions, and that gives every row the same answer.",)
     recalibrated = list(filter(attrgetter("differences"), effects))
-    table = _calibration_table(scores, ranking.task, effects)
+    table = _tabulate_recalibration_effects(scores, ranking.task, effects)
     if not recalibrated:
         reason = f"Nothing was recalibrated: that takes {N_FOLDS} inner rows of every class, which no entry has."
         return render_text("recalibration.md"), reason, table
     reason = ranking.no_test_reason or "the splits of no pair allow one"
     caption = "Change of log loss and of Brier by every recalibration, for the first entries"
-    draw = partial(recalibration_figure, _figure_entries(recalibrated))
+    draw = partial(recalibration_figure, _figure_entries_of_recalibration(recalibrated))
     figure = Figure(file_name(ranking.task, "recalibration"), caption, draw)
-    return render_text("recalibration.md"), _recalibration_verdict(effects) or f"No reading: {reason}.", table, figure
+    return (
+        render_text("recalibration.md"),
+        _summarize_recalibration_effects(effects) or f"No reading: {reason}.",
+        table,
+        figure,
+    )
 
 
-def _calibration_table(scores: Scores, task: str, effects: Sequence[RecalibrationEffect]) -> ReportTable:
+def _tabulate_recalibration_effects(scores: Scores, task: str, effects: Sequence[RecalibrationEffect]) -> ReportTable:
     """Every tuned entry with every recalibration: the reading, differences with intervals, and mean metrics."""
     labels = list(map(attrgetter("label"), measured_gains.calibration_metrics(scores, task)))
     if len(scores.threshold_kinds(task)) > 1:
@@ -73,7 +78,7 @@ def _calibration_table(scores: Scores, task: str, effects: Sequence[Recalibratio
     return ReportTable((*columns, ReportColumn("Splits", "count")), tuple(rows))
 
 
-def _recalibration_verdict(effects: Sequence[RecalibrationEffect]) -> str:
+def _summarize_recalibration_effects(effects: Sequence[RecalibrationEffect]) -> str:
     """Which recalibration makes probabilities significantly better or worse, and whether decisions change."""
     read = list(filter(attrgetter("directions"), effects))
     if not read:
@@ -85,24 +90,24 @@ def _recalibration_verdict(effects: Sequence[RecalibrationEffect]) -> str:
         by_calibration[calibration].append(effect)
         if effect.directions[-1]:
             adjective = ADJECTIVES[effect.directions[-1]]
-            decisions.append(f"{adjective} decisions with {calibration} for {_pair_name(effect)}")
+            decisions.append(f"{adjective} decisions with {calibration} for {_family_and_strategy(effect)}")
     sentences = []
     for name, of_calibration in by_calibration.items():
         if of_calibration:
-            sentences.append(_calibration_verdict(name, of_calibration))
+            sentences.append(_describe_calibration_effect(name, of_calibration))
     change = "No recalibration is shown to change decisions."
     if decisions:
         change = f"Decisions are shown to change: {join_names(decisions, MAX_NAMES)}."
     return f"Probabilities of tuned entries: {'; '.join(sentences)}. {change}"
 
 
-def _calibration_verdict(calibration: str, effects: Sequence[RecalibrationEffect]) -> str:
+def _describe_calibration_effect(calibration: str, effects: Sequence[RecalibrationEffect]) -> str:
     parts = []
     for direction, adjective in ADJECTIVES.items():
         names = []
         for effect in effects:
             if effect.probability_direction == direction:
-                names.append(_pair_name(effect))
+                names.append(_family_and_strategy(effect))
         if names:
             parts.append(f"{adjective} for {len(names)} ({join_names(names, MAX_NAMES)})")
     if parts:
@@ -110,11 +115,13 @@ def _calibration_verdict(calibration: str, effects: Sequence[RecalibrationEffect
     return f"*{calibration}* is not shown to change those of any of {len(effects)}"
 
 
-def _pair_name(effect: RecalibrationEffect) -> str:
+def _family_and_strategy(effect: RecalibrationEffect) -> str:
     return escape("/".join(effect.entry[:2]))
 
 
-def _figure_entries(recalibrated: Sequence[RecalibrationEffect]) -> tuple[tuple[str, tuple[MetricChange, ...]], ...]:
+def _figure_entries_of_recalibration(
+    recalibrated: Sequence[RecalibrationEffect],
+) -> tuple[tuple[str, tuple[MetricChange, ...]], ...]:
     """Of the first entries: the name, and by calibration the differences of log loss and Brier with half intervals."""
     by_entry: dict[str, list[MetricChange]] = {}
     for effect in recalibrated:
@@ -127,12 +134,14 @@ def _figure_entries(recalibrated: Sequence[RecalibrationEffect]) -> tuple[tuple[
 ENSEMBLE_TITLE = "Would several entries together be better?"
 
 
-def ensemble_sections(evidence: Evidence) -> list[Section]:
+def make_ensemble_sections(evidence: Evidence) -> list[Section]:
     """Write one section per task that was evaluated; without ensembles it gives the reason."""
-    return _task_sections(evidence, ENSEMBLE_TITLE, _ensemble_parts)
+    return _make_section_per_task(evidence, ENSEMBLE_TITLE, _describe_ensembles)
 
 
-def _task_sections(evidence: Evidence, title: str, make_parts: Callable[[Scores, Ranking], Parts]) -> list[Section]:
+def _make_section_per_task(
+    evidence: Evidence, title: str, make_parts: Callable[[Scores, Ranking], Parts]
+) -> list[Section]:
     written = []
     for ranking in evidence.rankings:
         if any(len(ranked.rows) for ranked in ranking.entries):
@@ -140,7 +149,7 @@ def _task_sections(evidence: Evidence, title: str, make_parts: Callable[[Scores,
     return written
 
 
-def _ensemble_parts(scores: Scores, ranking: Ranking) -> Parts:
+def _describe_ensembles(scores: Scores, ranking: Ranking) -> Parts:
     reasons = []
     for (task, _), reason in scores.ensemble_failures.items():
         if task == ranking.task:
@@ -150,20 +159,20 @@ def _ensemble_parts(scores: Scores, ranking: Ranking) -> Parts:
         n = markdown.format_count(len(reasons), "split")
         failures.append(f"Of {n} ensembles could not be made: {escape(reasons[0])}.")
     if ranking.task in map(itemgetter(0), scores.ensembles):
-        verdict = _ensemble_verdict(ranking, measured_gains.ensemble_gains(scores, ranking))
+        verdict = _describe_ensemble_gain(ranking, measured_gains.ensemble_gains(scores, ranking))
         parts: list[Part] = [
             render_text("ensembles.md", rounds=ROUNDS, library=LIBRARY, parts=ENSEMBLE_PARTS),
             verdict,
-            _score_table(scores, ranking),
+            _tabulate_ensemble_scores(scores, ranking),
         ]
-        return (*parts, *failures, "Who is in them, over the splits:", *_member_parts(scores, ranking.task))
+        return (*parts, *failures, "Who is in them, over the splits:", *_describe_member_weights(scores, ranking.task))
     if failures:
         return tuple(failures)
     needed = f"two tuned entries with the same rows in a split and {ENSEMBLE_PARTS} inner rows of every class"
     return (f"No ensemble was made: that takes {needed}.",)
 
 
-def _ensemble_verdict(ranking: Ranking, gains: Mapping[str, Estimate]) -> str:
+def _describe_ensemble_gain(ranking: Ranking, gains: Mapping[str, Estimate]) -> str:
     """Whether an ensemble is significantly better than the entry that inner scores choose."""
     if not gains:
         return "There is no entry chosen by inner scores to compare with."
@@ -186,7 +195,7 @@ def _ensemble_verdict(ranking: Ranking, gains: Mapping[str, Estimate]) -> str:
     return f"{against} That may be chance."
 
 
-def _score_table(scores: Scores, ranking: Ranking) -> ReportTable:
+def _tabulate_ensemble_scores(scores: Scores, ranking: Ranking) -> ReportTable:
     """The scores of the ensembles, of what inner scores choose and of the best single entry."""
     entries = [*(Entry(ANY_NAME, kind, "ensembled") for kind in ENSEMBLE_KINDS), measured_gains.CHOSEN]
     if ranking.best:
@@ -201,12 +210,12 @@ def _score_table(scores: Scores, ranking: Ranking) -> ReportTable:
         rows = scores.score_rows_of_entry(ranking.task, entry, ranking.threshold_kind)
         if len(rows):
             names = (ranking.metric.name, "inner", "log_loss", "brier", "fit_seconds", "trials")
-            members = _member_count(scores, ranking.task, entry)
+            members = _format_member_count(scores, ranking.task, entry)
             body.append((entry.name, *map(rows.mean, names), members, len(rows)))
     return ReportTable(tuple(columns), tuple(body))
 
 
-def _member_count(scores: Scores, task: str, entry: Entry) -> int | str:
+def _format_member_count(scores: Scores, task: str, entry: Entry) -> int | str:
     """How many members have a weight, from the fewest to the most over the splits."""
     if entry.stage != "ensembled":
         return 1
@@ -219,7 +228,7 @@ def _member_count(scores: Scores, task: str, entry: Entry) -> int | str:
     return min(counts)
 
 
-def _member_parts(scores: Scores, task: str) -> list[Part]:
+def _describe_member_weights(scores: Scores, task: str) -> list[Part]:
     """The weights of every member as a table, and over how many splits they are means."""
     by_kind: dict[str, dict[Entry, EnsembleMember]] = {}
     for kind in ENSEMBLE_KINDS:
@@ -248,7 +257,7 @@ def _member_parts(scores: Scores, task: str) -> list[Part]:
     return [ReportTable(columns, tuple(rows)), note]
 
 
-def search_gain_parts(gains: Sequence[SearchGain], ranking: Ranking, label: str) -> list[Part]:
+def describe_search_gains(gains: Sequence[SearchGain], ranking: Ranking, label: str) -> list[Part]:
     """What the search gained over the default configuration, in words, as a table and a figure."""
     if not gains:
         return []
@@ -260,10 +269,15 @@ def search_gain_parts(gains: Sequence[SearchGain], ranking: Ranking, label: str)
         bars.append(GainInterval("/".join(gain.entry[:2]), *numbers))
     draw = partial(gains_figure, tuple(bars), label)
     figure = Figure(file_name(ranking.task, "gains"), "What the search brought over the default configuration", draw)
-    return ["### What the search brought", gains_text(gains, ranking), _gains_table(gains, label), figure]
+    return [
+        "### What the search brought",
+        summarize_search_gains(gains, ranking),
+        _tabulate_search_gains(gains, label),
+        figure,
+    ]
 
 
-def gains_text(gains: Sequence[SearchGain], ranking: Ranking) -> str:
+def summarize_search_gains(gains: Sequence[SearchGain], ranking: Ranking) -> str:
     """Say for which entries the search paid on rows that it never saw, and what the two columns of gains mean."""
     by_reading: dict[str, list[SearchGain]] = {}
     for gain in gains:
@@ -271,7 +285,9 @@ def gains_text(gains: Sequence[SearchGain], ranking: Ranking) -> str:
     parts = []
     for reading, ends in ((measured_gains.PAYS, "scores higher"), (measured_gains.HURTS, "scores lower")):
         if reading in by_reading:
-            parts.append(f"the configuration found {ends} on the test rows for {_gain_names(by_reading[reading])}")
+            parts.append(
+                f"the configuration found {ends} on the test rows for {_list_entries_with_gains(by_reading[reading])}"
+            )
     unchanged = "it is not significantly different from the default configuration"
     for reading, ends in (
         (measured_gains.NOT_SIGNIFICANT, unchanged),
@@ -295,14 +311,14 @@ def gains_text(gains: Sequence[SearchGain], ranking: Ranking) -> str:
     )
 
 
-def _gain_names(gains: Sequence[SearchGain]) -> str:
+def _list_entries_with_gains(gains: Sequence[SearchGain]) -> str:
     names = []
     for gain in gains:
         names.append(f"{escape('/'.join(gain.entry[:2]))} ({change_text(gain.outer)})")
     return join_names(names, MAX_SEARCH_NAMES)
 
 
-def _gains_table(gains: Sequence[SearchGain], label: str) -> ReportTable:
+def _tabulate_search_gains(gains: Sequence[SearchGain], label: str) -> ReportTable:
     """Every tuned entry against its own default configuration."""
     columns = (
         ReportColumn("Family"),

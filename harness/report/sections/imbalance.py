@@ -49,7 +49,7 @@ MIXED_PHRASES = ("both helps and hurts", "both help and hurt")  #: *mixed* withi
 COUNT_LEGEND = "helps ↑, hurts ↓, of so many tasks\nblue: helps more often than it hurts · orange: hurts more often"
 
 
-def sections(evidence: Evidence) -> list[Section]:
+def make_strategy_sections(evidence: Evidence) -> list[Section]:
     """Write a section per task that compares strategies, and one over the tasks where there are several of them."""
     scores, compared, written = evidence.scores, {}, []
     with_figure = len(evidence.rankings) <= MAX_FIGURE_TASKS
@@ -57,31 +57,34 @@ def sections(evidence: Evidence) -> list[Section]:
         readings = strategy_effects.strategy_readings(scores, ranking.task)
         if readings:
             compared[ranking.task] = readings
-            written.append(_task_section(scores, ranking, readings, with_figure=with_figure))
+            written.append(_make_strategy_section(scores, ranking, readings, with_figure=with_figure))
     if len(compared) > 1:
-        written.append(_section_over_tasks(scores, compared))
+        written.append(_make_section_over_tasks(scores, compared))
     return written
 
 
-def _task_section(
+def _make_strategy_section(
     scores: Scores, ranking: Ranking, readings: Sequence[StrategyReading], *, with_figure: bool
 ) -> Section:
     task = ranking.task
     reason = ranking.no_test_reason or "no split has both sides of a comparison"
-    parts: list[Part] = [strategy_verdict(scores, task) or f"No reading: {reason}."]
-    lines = [f"{markdown.bold(escape(family))}: {verdict}" for family, verdict in family_verdicts(readings).items()]
+    parts: list[Part] = [summarize_strategy_effects(scores, task) or f"No reading: {reason}."]
+    lines = [
+        f"{markdown.bold(escape(family))}: {verdict}"
+        for family, verdict in describe_strategies_by_family(readings).items()
+    ]
     if lines:
         parts.append(bullets(lines[: markdown.MAX_VISIBLE_ROWS]))
     if len(lines) > markdown.MAX_VISIBLE_ROWS:
         more = format_count(len(lines) - markdown.MAX_VISIBLE_ROWS, "more family", "more families")
         parts.append(Collapsed(more, (bullets(lines[markdown.MAX_VISIBLE_ROWS :]),)))
     if with_figure:
-        parts += [render_text("strategy_map.md"), _difference_map(scores, task, readings)]
-    parts += [render_text("strategy_differences.md"), strategy_table(scores, task)]
+        parts += [render_text("strategy_map.md"), _draw_difference_heatmap(scores, task, readings)]
+    parts += [render_text("strategy_differences.md"), tabulate_strategy_effects(scores, task)]
     return Section(TITLE, tuple(parts), task)
 
 
-def strategy_table(scores: Scores, task: str) -> ReportTable:
+def tabulate_strategy_effects(scores: Scores, task: str) -> ReportTable:
     """Make a table of the paired differences of a task with their intervals and readings."""
     columns = [ReportColumn("Family"), ReportColumn("Strategy"), ReportColumn("Reading")]
     for comparison in strategy_effects.strategy_comparisons(scores, task):
@@ -94,7 +97,7 @@ def strategy_table(scores: Scores, task: str) -> ReportTable:
     return ReportTable((*columns, ReportColumn("Splits", "count")), tuple(rows))
 
 
-def strategy_verdict(scores: Scores, task: str) -> str:
+def summarize_strategy_effects(scores: Scores, task: str) -> str:
     """Say in one sentence which strategies have a significant effect for which family, and how many have none.
 
     Returns
@@ -102,7 +105,7 @@ def strategy_verdict(scores: Scores, task: str) -> str:
     str
         Empty where the splits of the task allow no test.
     """
-    readings = _tested(strategy_effects.strategy_readings(scores, task))
+    readings = _select_tested_readings(strategy_effects.strategy_readings(scores, task))
     if not readings:
         return ""
     parts = []
@@ -120,19 +123,19 @@ def strategy_verdict(scores: Scores, task: str) -> str:
     return f"Of {pairs} of family and strategy, compared with doing nothing, {join_words(parts)}{end}"
 
 
-def family_verdicts(readings: Sequence[StrategyReading]) -> dict[str, str]:
+def describe_strategies_by_family(readings: Sequence[StrategyReading]) -> dict[str, str]:
     """Say for every family which strategies help, hurt or only move the threshold, and which have no significant effect."""
     by_family: dict[str, list[StrategyReading]] = {}
-    for reading in _tested(readings):
+    for reading in _select_tested_readings(readings):
         by_family.setdefault(reading.family, []).append(reading)
-    return dict(zip(by_family, map(_family_verdict, by_family.values()), strict=True))
+    return dict(zip(by_family, map(_describe_strategies_of_family, by_family.values()), strict=True))
 
 
-def _tested(readings: Iterable[StrategyReading]) -> list[StrategyReading]:
+def _select_tested_readings(readings: Iterable[StrategyReading]) -> list[StrategyReading]:
     return [reading for reading in readings if reading.reading != NO_READING]
 
 
-def _family_verdict(readings: Sequence[StrategyReading]) -> str:
+def _describe_strategies_of_family(readings: Sequence[StrategyReading]) -> str:
     by_word: dict[str, list[str]] = {}
     by_direction: dict[int, list[str]] = {}
     for reading in readings:
@@ -154,7 +157,7 @@ def _family_verdict(readings: Sequence[StrategyReading]) -> str:
     return "; ".join(parts) + "."
 
 
-def _difference_map(scores: Scores, task: str, readings: Sequence[StrategyReading]) -> Figure:
+def _draw_difference_heatmap(scores: Scores, task: str, readings: Sequence[StrategyReading]) -> Figure:
     """The differences of every strategy and family as a heat map; the better of two thresholds is in the table only."""
     by_pair = {(reading.strategy, reading.family): reading for reading in readings}
     panels = []
@@ -163,13 +166,15 @@ def _difference_map(scores: Scores, task: str, readings: Sequence[StrategyReadin
             title = column.title
             if not column.metric.greater_is_better:
                 title += " (less is better)"
-            strategies, families, tiles = _grid(by_pair, partial(_difference_tile, column, position))
+            strategies, families, tiles = _arrange_heatmap_cells(
+                by_pair, partial(_make_difference_cell, column, position)
+            )
             panels.append(Heatmap(title, tiles))
     caption = f"Differences of every strategy to none on {escape(task)}, by family, as in the table below"
     return Figure(file_name(task, KIND), caption, partial(heatmap_figure, strategies, families, tuple(panels)))
 
 
-def _grid(
+def _arrange_heatmap_cells(
     by_pair: Mapping[tuple[str, str], Effect], tile: Callable[[Effect | None], HeatmapCell]
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[HeatmapCell, ...], ...]]:
     """Strategies, families, and a row of tiles for every strategy, from what is known by strategy and family."""
@@ -180,7 +185,7 @@ def _grid(
     return strategies, families, tuple(rows)
 
 
-def _difference_tile(
+def _make_difference_cell(
     column: strategy_effects.StrategyComparisonColumn, position: int, reading: StrategyReading | None
 ) -> HeatmapCell:
     if reading is None or math.isnan(reading.difference.estimates[position].mean):
@@ -195,19 +200,24 @@ def _difference_tile(
     return HeatmapCell(sign * float(difference.mean), text, bool(reading.directions[position]))
 
 
-def _section_over_tasks(scores: Scores, readings: Mapping[str, Sequence[StrategyReading]]) -> Section:
+def _make_section_over_tasks(scores: Scores, readings: Mapping[str, Sequence[StrategyReading]]) -> Section:
     counts = sorted(strategy_effects.strategy_counts(scores, readings), key=attrgetter("strategy", "family"))
-    parts: list[Part] = [_summary(counts), render_text("strategy_counts.md", min_tasks=strategy_effects.MIN_TASKS)]
+    parts: list[Part] = [
+        _summarize_readings_over_tasks(counts),
+        render_text("strategy_counts.md", min_tasks=strategy_effects.MIN_TASKS),
+    ]
     if any(count.readings[HELPS] or count.readings[HURTS] for count in counts):
-        strategies, families, tiles = _grid({(count.strategy, count.family): count for count in counts}, _count_tile)
+        strategies, families, tiles = _arrange_heatmap_cells(
+            {(count.strategy, count.family): count for count in counts}, _make_count_cell
+        )
         draw = partial(heatmap_figure, strategies, families, (Heatmap("Tasks", tiles, span=1.0),), COUNT_LEGEND)
         caption = "How often every strategy was shown to help or hurt, by family"
         parts.append(Figure(file_name("", KIND), caption, draw))
-    parts.append(_count_table(counts))
+    parts.append(_tabulate_reading_counts(counts))
     return Section(f"{TITLE} Over {format_count(len(readings), 'task')}", tuple(parts))
 
 
-def _count_table(counts: Sequence[strategy_effects.StrategyCount]) -> ReportTable:
+def _tabulate_reading_counts(counts: Sequence[strategy_effects.StrategyCount]) -> ReportTable:
     """The readings of every pair of strategy and family over the tasks."""
     words = (*strategy_effects.READINGS, NO_READING)
     headings = ["Tasks", *map(str.capitalize, strategy_effects.READINGS), "No reading"]
@@ -224,14 +234,14 @@ def _count_table(counts: Sequence[strategy_effects.StrategyCount]) -> ReportTabl
     return ReportTable(tuple(columns), tuple(rows))
 
 
-def _count_tile(count: strategy_effects.StrategyCount | None) -> HeatmapCell:
+def _make_count_cell(count: strategy_effects.StrategyCount | None) -> HeatmapCell:
     if count is None:
         return HeatmapCell(math.nan, MISSING)
     helps, hurts = count.readings[HELPS], count.readings[HURTS]
     return HeatmapCell((helps - hurts) / count.tasks, f"↑{helps}  ↓{hurts}\nof {count.tasks}")
 
 
-def _summary(counts: Sequence[strategy_effects.StrategyCount]) -> str:
+def _summarize_readings_over_tasks(counts: Sequence[strategy_effects.StrategyCount]) -> str:
     """The readings of all tasks together in a sentence, and which effects on ranking are significant over the tasks."""
     total = sum(map(attrgetter("readings"), counts), Counter[str]())
     parts = []
@@ -246,10 +256,10 @@ def _summary(counts: Sequence[strategy_effects.StrategyCount]) -> str:
         parts.append(f"{total[NO_READING]:,} {plural(total[NO_READING], 'has', 'have')} no reading")
     comparisons = format_count(total.total(), "comparison")
     summary = f"Of {comparisons} of a strategy with doing nothing (task × family × strategy), {join_words(parts)}."
-    return " ".join(filter(None, (summary, _significant_over_tasks(counts))))
+    return " ".join(filter(None, (summary, _describe_significant_strategies(counts))))
 
 
-def _significant_over_tasks(counts: Sequence[strategy_effects.StrategyCount]) -> str:
+def _describe_significant_strategies(counts: Sequence[strategy_effects.StrategyCount]) -> str:
     tested = [count for count in counts if not math.isnan(count.p)]
     if not tested:
         return ""

@@ -18,17 +18,17 @@ TEXT = (
 )
 
 
-def sections(evidence: Evidence) -> list[Section]:
+def make_importance_sections(evidence: Evidence) -> list[Section]:
     """Make a section per task whose importances are stored."""
     stored = read_importances(evidence.store)
     task_sections = []
     for ranking in evidence.rankings:
         if ranking.task in stored:
-            task_sections.append(Section(TITLE, tuple(_parts(stored[ranking.task])), ranking.task))
+            task_sections.append(Section(TITLE, tuple(_describe_importances(stored[ranking.task])), ranking.task))
     return task_sections
 
 
-def _parts(importances: TaskImportances) -> list[Part]:
+def _describe_importances(importances: TaskImportances) -> list[Part]:
     """The sentence, the table of the first columns, and how many others there are."""
     rows: list[tuple[str | float | MeanInterval, ...]] = []
     columns = average_column_losses(importances)

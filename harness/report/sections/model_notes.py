@@ -9,7 +9,7 @@ from harness.report.render.markdown import escape
 MAX_OF_CODE = 3
 
 
-def model_notes(evidence: Evidence, task: str) -> str:
+def list_model_findings(evidence: Evidence, task: str) -> str:
     """List what is conspicuous in the results of a task, at most three findings of a kind; empty where nothing is."""
     by_code: dict[str, list[Finding]] = {}
     for finding in evidence.findings.get(task, ()):

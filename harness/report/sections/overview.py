@@ -13,7 +13,7 @@ from harness.evaluation.strategy_effects import HELPS, HURTS, MIXED, NO_READING,
 from harness.report.render import markdown, terminal
 from harness.report.render.markdown import bold, escape, format_count, plural
 from harness.report.sections.protocol import FAILURES_TITLE
-from harness.report.sections.recommendation import family_table, recommendation_advice
+from harness.report.sections.recommendation import recommendation_advice, tabulate_families
 
 LABEL_WIDTH = 13  #: of the recommendation in a terminal
 MAX_PAIRS = 6  #: without scores, named for a terminal
@@ -21,14 +21,14 @@ STRATEGY_NAMES = {"searched": "what Optuna chose"}
 MIXED_PHRASE = "to help in one respect and to hurt in another"
 
 
-def summary(scores: Scores, rankings: Sequence[Ranking]) -> str:
+def summarize_for_terminal(scores: Scores, rankings: Sequence[Ranking]) -> str:
     """Give the recommendation, the best entry of every family and the failures of every task, as plain text for a terminal."""
     parts = []
     for ranking in rankings:
         advice = recommendation_advice(scores, ranking, recommend_entry(scores, ranking))
         lines = [f"{line.label + ':':<{LABEL_WIDTH}}{line.text}" for line in advice]
         parts.append("\n".join([f"{ranking.task}, ranked by {markdown.metric_name(ranking.metric)}", *lines]))
-        parts += [_terminal_table(scores, ranking), entries_without_scores(ranking)]
+        parts += [_tabulate_for_terminal(scores, ranking), list_entries_without_scores(ranking)]
     statuses = list(map(attrgetter("status"), scores.cells))
     failed = [status for status in statuses if status != "ok"]
     if failed:
@@ -39,19 +39,19 @@ def summary(scores: Scores, rankings: Sequence[Ranking]) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def _terminal_table(scores: Scores, ranking: Ranking) -> str:
+def _tabulate_for_terminal(scores: Scores, ranking: Ranking) -> str:
     """The recommended entry, the best one of every other family, and where the others are."""
     families = represent_families(scores, ranking)
     if ranking.baseline is not None and ranking.baseline.score.n:
         families.append(ranking.baseline)
     if not families:
         return ""
-    text = terminal.render_table(family_table(ranking, families))
+    text = terminal.render_table(tabulate_families(ranking, families))
     entries = sum(ranked.score.n > 0 for ranked in ranking.entries)
     return f"{text}\nAll {entries} entries are in details.md." if entries > len(families) else text
 
 
-def entries_without_scores(ranking: Ranking) -> str:
+def list_entries_without_scores(ranking: Ranking) -> str:
     """Name the pairs of family and strategy of which no cell is ok, and how their cells ended."""
     pairs = []
     for ranked in ranking.entries:
@@ -63,7 +63,7 @@ def entries_without_scores(ranking: Ranking) -> str:
     return f"Without any ok cell: {'; '.join(pairs[:MAX_PAIRS])}{more}"
 
 
-def coverage_gaps(scores: Scores) -> str:
+def describe_cells_without_predictions(scores: Scores) -> str:
     """Say how many cells have no predictions and why; empty where all have some."""
     statuses = list(map(attrgetter("status"), scores.cells))
     failed, missing = [s for s in statuses if s not in ("ok", STATUS_MISSING)], statuses.count(STATUS_MISSING)
@@ -75,13 +75,13 @@ def coverage_gaps(scores: Scores) -> str:
     return f"Of {format_count(len(scores.cells), 'planned cell')}, {' and '.join(parts)}" if parts else ""
 
 
-def short_answer(scores: Scores, ranking: Ranking) -> str:
+def recommend_in_one_sentence(scores: Scores, ranking: Ranking) -> str:
     """Answer for one of several tasks: what to use."""
     advice = recommendation_advice(scores, ranking, recommend_entry(scores, ranking))
     return f"On {bold(escape(ranking.task))}, use {escape(advice[0].text)}"
 
 
-def over_tasks(scores: Scores, rankings: Sequence[Ranking]) -> str:
+def summarize_over_tasks(scores: Scores, rankings: Sequence[Ranking]) -> str:
     """Say on how many tasks the first entry is significantly best, which entry is most often tied, and what strategies do."""
     ranked = list(filter(attrgetter("best"), rankings))
     tested = [ranking for ranking in ranked if not ranking.no_test_reason]
@@ -92,11 +92,15 @@ def over_tasks(scores: Scores, rankings: Sequence[Ranking]) -> str:
         parts.append("No task has splits from which to tell whether any entry is first by more than chance.")
     if len(tested) < 2:
         return " ".join(parts)
-    parts += [_single_first(tested), _most_often_tied(tested), _strategies_over_tasks(scores, tested)]
+    parts += [
+        _count_single_best_tasks(tested),
+        _find_most_often_tied(tested),
+        _summarize_strategies_over_tasks(scores, tested),
+    ]
     return " ".join(filter(None, parts))
 
 
-def _single_first(tested: Sequence[Ranking]) -> str:
+def _count_single_best_tasks(tested: Sequence[Ranking]) -> str:
     """On how many tasks the first entry is significantly different from every other one."""
     single = 0
     for ranking in tested:
@@ -107,7 +111,7 @@ def _single_first(tested: Sequence[Ranking]) -> str:
     return f"On none of the {tasks} is the first entry significantly different from every other."
 
 
-def _most_often_tied(tested: Sequence[Ranking]) -> str:
+def _find_most_often_tied(tested: Sequence[Ranking]) -> str:
     """Which tuned entry is most often first or tied with the first, and how often."""
     evaluated: Counter[Entry] = Counter()
     tied: Counter[Entry] = Counter()
@@ -131,7 +135,7 @@ def _most_often_tied(tested: Sequence[Ranking]) -> str:
     )
 
 
-def _strategies_over_tasks(scores: Scores, tested: Sequence[Ranking]) -> str:
+def _summarize_strategies_over_tasks(scores: Scores, tested: Sequence[Ranking]) -> str:
     """For how many pairs of family and task each strategy is shown to help or hurt."""
     words: dict[str, Counter[str]] = {}
     for ranking in tested:

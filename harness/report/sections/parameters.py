@@ -21,13 +21,13 @@ TEXT = (
 )
 
 
-def sections(evidence: Evidence) -> list[Section]:
+def make_hyperparameter_sections(evidence: Evidence) -> list[Section]:
     """Make a section per task in which an entry with hyperparameters was evaluated."""
     task_sections = []
     for ranking in evidence.rankings:
         tables = []
-        for ranked in displayed_entries(evidence.scores, ranking):
-            table = parameter_table(evidence.scores, ranking.task, ranked.entry)
+        for ranked in select_entries_with_parameters(evidence.scores, ranking):
+            table = tabulate_hyperparameters(evidence.scores, ranking.task, ranked.entry)
             if table.rows:
                 tables.append((ranked.name, table))
         if tables:
@@ -38,27 +38,32 @@ def sections(evidence: Evidence) -> list[Section]:
     return task_sections
 
 
-def parameter_table(scores: Scores, task: str, entry: Entry) -> ReportTable:
+def tabulate_hyperparameters(scores: Scores, task: str, entry: Entry) -> ReportTable:
     """Tabulate what the search chose: every parameter, in how many splits, and the choices of all splits in short."""
-    choices = _choices_by_name(scores, task, entry)
+    choices = _chosen_values_by_parameter(scores, task, entry)
     rows = []
     for parameter in chosen_parameters(scores, task, entry):
-        over_splits = _spread_text(choices[parameter.name])
+        over_splits = _describe_spread_of_choices(choices[parameter.name])
         rows.append(
-            (parameter.name, choice_text(parameter.choice), f"{parameter.splits} of {parameter.total}", over_splits)
+            (
+                parameter.name,
+                format_parameter_value(parameter.choice),
+                f"{parameter.splits} of {parameter.total}",
+                over_splits,
+            )
         )
     headings = ("Parameter", "Chosen", "In splits", "Over all splits")
     return ReportTable(tuple(map(ReportColumn, headings)), tuple(rows))
 
 
-def displayed_entries(scores: Scores, ranking: Ranking) -> list[RankedEntry]:
+def select_entries_with_parameters(scores: Scores, ranking: Ranking) -> list[RankedEntry]:
     """Choose the recommended entry and the best entry of every other family."""
     recommended = recommend_entry(scores, ranking).entry
     entries = sorted(represent_families(scores, ranking), key=lambda ranked: ranked is not recommended)
     return entries[:MAX_ENTRIES]
 
 
-def _choices_by_name(scores: Scores, task: str, entry: Entry) -> dict[str, list[Any]]:
+def _chosen_values_by_parameter(scores: Scores, task: str, entry: Entry) -> dict[str, list[Any]]:
     """What was chosen for every parameter, a choice per split that has it."""
     choices: dict[str, list[Any]] = {}
     for cell in scores.cells:
@@ -69,16 +74,16 @@ def _choices_by_name(scores: Scores, task: str, entry: Entry) -> dict[str, list[
     return choices
 
 
-def _spread_text(choices: Sequence[Any]) -> str:
+def _describe_spread_of_choices(choices: Sequence[Any]) -> str:
     """The range of numbers, or names with how often each was chosen; a dash where all are equal."""
-    counts = Counter(map(choice_text, choices))
+    counts = Counter(map(format_parameter_value, choices))
     if len(counts) == 1:
         return MISSING
     if all(type(choice) in (int, float) for choice in choices):
-        return f"{choice_text(min(choices))} to {choice_text(max(choices))}"
+        return f"{format_parameter_value(min(choices))} to {format_parameter_value(max(choices))}"
     return ", ".join(f"{name} {count}" for name, count in counts.most_common())
 
 
-def choice_text(choice: Any) -> str:
+def format_parameter_value(choice: Any) -> str:
     """Write a number or name that was chosen for a parameter."""
     return format_quantity(choice) if isinstance(choice, float) else str(choice)

@@ -26,13 +26,13 @@ REMARK_CODES = ("conflicting_labels", "test_duplicates")
 MAX_NAMES = 4
 
 
-def sections(scores: Scores) -> list[Section]:
+def make_protocol_sections(scores: Scores) -> list[Section]:
     """Write the sections about coverage and failures, and about the protocol."""
-    parts = (coverage(scores), *failures(scores))
-    return [Section(COVERAGE_TITLE, parts), Section("Protocol, data, versions", tuple(protocol(scores)))]
+    parts = (tabulate_cell_statuses(scores), *list_failures(scores))
+    return [Section(COVERAGE_TITLE, parts), Section("Protocol, data, versions", tuple(describe_protocol(scores)))]
 
 
-def data_warnings(description: Mapping[str, Any]) -> str:
+def list_data_warnings(description: Mapping[str, Any]) -> str:
     """Say what the scores of a task must be read with; `description` is that of the task in `run.json`.
 
     Returns
@@ -40,13 +40,13 @@ def data_warnings(description: Mapping[str, Any]) -> str:
     str
         A sentence; empty where there is nothing to beware of, and for runs without findings.
     """
-    messages = list(_messages(description, WARNING_CODES))
+    messages = list(_messages_with_codes(description, WARNING_CODES))
     if not messages:
         return ""
-    return f"Beware: {' '.join(_sentences(messages, capitalize_first=False))}"
+    return f"Beware: {' '.join(_messages_to_sentences(messages, capitalize_first=False))}"
 
 
-def data_remarks(description: Mapping[str, Any]) -> str:
+def list_data_remarks(description: Mapping[str, Any]) -> str:
     """Describe rows with equal features and different labels, rows that were left out, and columns that were, by reason.
 
     Parameters
@@ -55,45 +55,45 @@ def data_remarks(description: Mapping[str, Any]) -> str:
         The description of the task in `run.json`. Without findings, its notes are listed.
     """
     if "findings" not in description:
-        notes = _first([escape(note) for note in description.get("notes", ())])
+        notes = _first_messages([escape(note) for note in description.get("notes", ())])
         return f"Noticed in the data: {'; '.join(notes)}." if notes else ""
     columns: dict[str, list[str]] = {}
     for finding in description["findings"]:
         if finding["code"] in OMISSION_CODES:
             columns.setdefault(finding["message"], []).append(escape(finding["column"]))
-    sentences = _sentences(list(_messages(description, REMARK_CODES)))
+    sentences = _messages_to_sentences(list(_messages_with_codes(description, REMARK_CODES)))
     if columns:
         parts = [f"{join_names(names, MAX_NAMES)} ({escape(reason)})" for reason, names in columns.items()]
-        sentences.append(f"Left out: {'; '.join(_first(parts))}.")
+        sentences.append(f"Left out: {'; '.join(_first_messages(parts))}.")
     return " ".join(sentences)
 
 
-def class_shares(description: Mapping[str, Any], *, percent: bool = False) -> str:
+def format_class_shares(description: Mapping[str, Any], *, percent: bool = False) -> str:
     """Write the rows per class as plain text: `No 357; Yes 60`, with `percent` also as shares of all rows."""
     parts = []
     for name, n in zip(description["classes"], description["counts"], strict=True):
-        part = f"{quote_class(name)} {n:,}"
+        part = f"{quote_class_name(name)} {n:,}"
         if percent:
             part += f" ({n / description['rows']:.1%})"
         parts.append(part)
     return "; ".join(parts)
 
 
-def quote_class(name: str) -> str:
+def quote_class_name(name: str) -> str:
     """Write the name of a class within a list: in quotation marks where it has a comma or ends in a digit."""
     return f"“{name}”" if re.search(r"[,;]|\d$", name) else name
 
 
-def _messages(description: Mapping[str, Any], codes: Iterable[str]) -> Iterator[str]:
+def _messages_with_codes(description: Mapping[str, Any], codes: Iterable[str]) -> Iterator[str]:
     for code in codes:
         for finding in description.get("findings", ()):
             if finding["code"] == code:
                 yield escape(finding["message"])
 
 
-def _sentences(messages: Sequence[str], *, capitalize_first: bool = True) -> list[str]:
+def _messages_to_sentences(messages: Sequence[str], *, capitalize_first: bool = True) -> list[str]:
     sentences = []
-    for position, message in enumerate(_first(messages)):
+    for position, message in enumerate(_first_messages(messages)):
         sentence = message
         if position or capitalize_first:
             sentence = message[0].upper() + message[1:]
@@ -103,13 +103,13 @@ def _sentences(messages: Sequence[str], *, capitalize_first: bool = True) -> lis
     return sentences
 
 
-def _first(parts: Sequence[str]) -> list[str]:
+def _first_messages(parts: Sequence[str]) -> list[str]:
     if len(parts) <= MAX_NAMES:
         return list(parts)
     return [*parts[:MAX_NAMES], f"{len(parts) - MAX_NAMES} more: see the last section"]
 
 
-def coverage(scores: Scores) -> Part:
+def tabulate_cell_statuses(scores: Scores) -> Part:
     """Count the planned cells of every task by their status, as a table."""
     by_task: dict[str, Counter[str]] = {}
     for cell in scores.cells:
@@ -126,7 +126,7 @@ def coverage(scores: Scores) -> Part:
     return ReportTable((ReportColumn("Task"), *columns, ReportColumn("Covered", "percent", 0)), tuple(rows))
 
 
-def failures(scores: Scores) -> list[Part]:
+def list_failures(scores: Scores) -> list[Part]:
     """List everything that is not `ok`, by status and reason: cells, entries, trials, declarations, metrics."""
     by_reason: dict[tuple[str, str], list[str]] = {}
     for cell in scores.cells:
@@ -137,8 +137,8 @@ def failures(scores: Scores) -> list[Part]:
     rows: list[tuple[CellValue, ...]] = []
     groups = sorted(by_reason.items(), key=lambda group: (group[0][0], -len(group[1]), group[0][1]))
     for (status, reason), names in groups:
-        rows.append((status, reason, format_count(len(names), "cell"), _counted_names(names)))
-    rows += _trial_failures(scores)
+        rows.append((status, reason, format_count(len(names), "cell"), _names_with_counts(names)))
+    rows += _count_trial_failures(scores)
     for skipped in scores.run.get("skipped", ()):
         rows.append(("skipped", skipped["reason"], skipped["kind"], skipped["name"]))
     for name, messages in scores.metric_failures.items():
@@ -153,7 +153,7 @@ def failures(scores: Scores) -> list[Part]:
     return [text, ReportTable(columns, tuple(rows))]
 
 
-def _trial_failures(scores: Scores) -> list[tuple[CellValue, ...]]:
+def _count_trial_failures(scores: Scores) -> list[tuple[CellValue, ...]]:
     """Trials that failed inside cells, by reason, the most frequent first: how many and where."""
     counts: Counter[Reason] = Counter()
     cells: dict[tuple[str, ...], list[str]] = {}
@@ -164,11 +164,11 @@ def _trial_failures(scores: Scores) -> list[tuple[CellValue, ...]]:
                 cells.setdefault(cause, []).append(f"{cell.task}/{cell.family}/{cell.strategy}")
     rows: list[tuple[CellValue, ...]] = []
     for reason, n in count_causes(counts).most_common():
-        rows.append(("trial failed", reason.message, format_count(n, "trial"), _counted_names(cells[reason.cause])))
+        rows.append(("trial failed", reason.message, format_count(n, "trial"), _names_with_counts(cells[reason.cause])))
     return rows
 
 
-def _counted_names(names: Iterable[str]) -> str:
+def _names_with_counts(names: Iterable[str]) -> str:
     """The first names with how often each occurs: `a ×3, b and 2 more`."""
     counts = Counter(names)
     parts = []
@@ -180,11 +180,11 @@ def _counted_names(names: Iterable[str]) -> str:
     return text
 
 
-def protocol(scores: Scores) -> list[Part]:
+def describe_protocol(scores: Scores) -> list[Part]:
     """Write what is needed to repeat the run: command, protocol, data, versions."""
     run = scores.run
     command = " ".join(str(run["command"]).replace("`", "'").split())
-    parts: list[Part] = [f"```\n{command}\n```", _protocol_table(scores), _data_table(run["tasks"])]
+    parts: list[Part] = [f"```\n{command}\n```", _tabulate_protocol(scores), _tabulate_tasks(run["tasks"])]
     notes = []
     for name, description in run["tasks"].items():
         notes += [f"{escape(name)}: {escape(note)}" for note in description.get("notes", ())]
@@ -202,16 +202,16 @@ def protocol(scores: Scores) -> list[Part]:
     return parts
 
 
-def _protocol_table(scores: Scores) -> ReportTable:
+def _tabulate_protocol(scores: Scores) -> ReportTable:
     """The fields of the protocol as they were in force, in one row."""
     columns, settings = [], []
     for name, setting in scores.run["protocol"].items():
         columns.append(ReportColumn(name.replace("_", " "), "text" if name == "objective" else "number"))
-        settings.append(_setting(scores, name, setting))
+        settings.append(_format_setting(scores, name, setting))
     return ReportTable(tuple(columns), (tuple(settings),))
 
 
-def _data_table(descriptions: Mapping[str, Mapping[str, Any]]) -> ReportTable:
+def _tabulate_tasks(descriptions: Mapping[str, Mapping[str, Any]]) -> ReportTable:
     """Size, classes, objective, splits, source, licence and fingerprint of every task, without empty columns."""
     columns = (
         ReportColumn("Task"),
@@ -234,13 +234,13 @@ def _data_table(descriptions: Mapping[str, Mapping[str, Any]]) -> ReportTable:
         if description.get("forward"):
             splits = f"{splits}, forward in time"
         origin = description["source"], description["licence"], description["fingerprint"][:16]
-        rows.append((name, size, class_shares(description), description["objective"], splits, *origin))
+        rows.append((name, size, format_class_shares(description), description["objective"], splits, *origin))
     filled = [position for position in range(len(columns)) if any(row[position] for row in rows)]
     compact_rows = [tuple(map(row.__getitem__, filled)) for row in rows]
     return ReportTable(tuple(map(columns.__getitem__, filled)), tuple(compact_rows), foldable=False)
 
 
-def _setting(scores: Scores, name: str, setting: Any) -> str | None:
+def _format_setting(scores: Scores, name: str, setting: Any) -> str | None:
     """A field of the protocol as it was in force."""
     if name == "objective" and setting is None:
         objectives = dict.fromkeys(map(str, map(itemgetter("objective"), scores.run["tasks"].values())))

@@ -35,17 +35,17 @@ METRIC_PHRASES = {
 Labelled = tuple[str, Mapping[str, PublishedAndRunValue]]  #: the label and the values by metric of an entry
 
 
-def sections(evidence: Evidence) -> list[Section]:
+def make_published_sections(evidence: Evidence) -> list[Section]:
     """Write a section for every task with published results."""
     written = []
     for ranking in evidence.rankings:
-        parts = published_parts(evidence.scores, ranking.task)
+        parts = describe_published_results(evidence.scores, ranking.task)
         if parts:
             written.append(Section(TITLE, (TEXT, *parts), ranking.task))
     return written
 
 
-def published_parts(scores: Scores, task: str) -> list[Part]:
+def describe_published_results(scores: Scores, task: str) -> list[Part]:
     """Write the published tables of a task with the values of the run, each with the key observations below it.
 
     Parameters
@@ -63,16 +63,16 @@ def published_parts(scores: Scores, task: str) -> list[Part]:
     parts: list[Part] = []
     for table in compare_published_tables(scores, task):
         parts.append(
-            f"{bold(escape(table.title))}. {escape(table.source)}: {escape(table.protocol)}. {_run_protocol(scores, task)}"
+            f"{bold(escape(table.title))}. {escape(table.source)}: {escape(table.protocol)}. {_describe_run_splits(scores, task)}"
         )
-        parts.append(comparison_table(table))
-        notes = [*_missing_entries(scores, table), *observations(scores, table)]
+        parts.append(tabulate_published_and_run(table))
+        notes = [*_explain_missing_entries(scores, table), *compare_published_with_run(scores, table)]
         if notes:
             parts.append("Key observations:\n\n" + bullets(notes))
     return parts
 
 
-def comparison_table(table: PublishedAndRunTable) -> ReportTable:
+def tabulate_published_and_run(table: PublishedAndRunTable) -> ReportTable:
     """Tabulate published values in their form, each with the value of the run beside it."""
     columns = [ReportColumn(table.label_heading)]
     for heading in table.columns:
@@ -86,7 +86,7 @@ def comparison_table(table: PublishedAndRunTable) -> ReportTable:
     return ReportTable(tuple(columns), tuple(rows), foldable=False)
 
 
-def observations(scores: Scores, table: PublishedAndRunTable) -> list[str]:
+def compare_published_with_run(scores: Scores, table: PublishedAndRunTable) -> list[str]:
     """Say what stands out in a published table and the values of the run, in sentences made from the numbers.
 
     Parameters
@@ -106,16 +106,18 @@ def observations(scores: Scores, table: PublishedAndRunTable) -> list[str]:
     negative, positive = _class_names(scores, table.task)
     entries = list(table.values_by_entry().values())
     sentences = [
-        _against_majority(scores, table, entries),
-        _best_methods(entries, f"recall of {positive}", _recall) if positive else "",
-        _best_methods(entries, f"F1 of {positive} (from precision and recall)", _balance) if positive else "",
-        _contradictions(entries, negative, positive) if positive else "",
-        _largest_difference(table),
+        _compare_with_majority_class(scores, table, entries),
+        _describe_best_methods(entries, f"recall of {positive}", _recall_from_source) if positive else "",
+        _describe_best_methods(entries, f"F1 of {positive} (from precision and recall)", _f1_from_source)
+        if positive
+        else "",
+        _find_contradictions(entries, negative, positive) if positive else "",
+        _describe_largest_difference(table),
     ]
     return [sentence for sentence in sentences if sentence]
 
 
-def _run_protocol(scores: Scores, task: str) -> str:
+def _describe_run_splits(scores: Scores, task: str) -> str:
     """The splits of the run in a sentence."""
     splits = scores.run["tasks"][task].get("splits", 0)
     trials = scores.run["protocol"].get("trials")
@@ -123,16 +125,16 @@ def _run_protocol(scores: Scores, task: str) -> str:
     return f"Here: {format_count(splits, 'outer split')}, {searched}, test rows used for nothing but the scores."
 
 
-def _missing_entries(scores: Scores, table: PublishedAndRunTable) -> list[str]:
+def _explain_missing_entries(scores: Scores, table: PublishedAndRunTable) -> list[str]:
     """Why the run has no values for an entry."""
     reasons = {}
     for row in table.rows:
         if row.status:
-            reasons[f"{row.entry.family}/{row.entry.strategy}"] = _reason(scores, table.task, row)
+            reasons[f"{row.entry.family}/{row.entry.strategy}"] = _missing_entry_reason(scores, table.task, row)
     return [f"Not evaluated here: {escape(name)} ({escape(reason)})." for name, reason in reasons.items()]
 
 
-def _reason(scores: Scores, task: str, row: PublishedAndRunRow) -> str:
+def _missing_entry_reason(scores: Scores, task: str, row: PublishedAndRunRow) -> str:
     for cell in scores.cells:
         if (cell.task, cell.family, cell.strategy) == (task, row.entry.family, row.entry.strategy) and cell.reason:
             return f"{row.status}: {cell.reason}"
@@ -147,7 +149,7 @@ def _class_names(scores: Scores, task: str) -> tuple[str, str]:
     return escape(classes[0]), escape(classes[1])
 
 
-def _against_majority(scores: Scores, table: PublishedAndRunTable, entries: Sequence[Labelled]) -> str:
+def _compare_with_majority_class(scores: Scores, table: PublishedAndRunTable, entries: Sequence[Labelled]) -> str:
     """The accuracies compared with always predicting the largest class."""
     baseline = majority_accuracy(scores, table.task)
     compared = [values["accuracy"] for _, values in entries if "accuracy" in values]
@@ -157,17 +159,17 @@ def _against_majority(scores: Scores, table: PublishedAndRunTable, entries: Sequ
         return ""
     return (
         f"Always predicting the larger class is right for {baseline:.1%} of the rows: the published accuracy is "
-        f"{_points(published)}, the accuracy here {_points(run)}."
+        f"{_format_range_of_points(published)}, the accuracy here {_format_range_of_points(run)}."
     )
 
 
-def _points(differences: Sequence[float]) -> str:
+def _format_range_of_points(differences: Sequence[float]) -> str:
     """The span of differences in words: ``0.1 points above it`` or ``1.5 points below it to 0.1 points above it``."""
-    ends = dict.fromkeys(_point(difference) for difference in (min(differences), max(differences)))
+    ends = dict.fromkeys(_format_points(difference) for difference in (min(differences), max(differences)))
     return " to ".join(ends)
 
 
-def _point(difference: float) -> str:
+def _format_points(difference: float) -> str:
     points = round(abs(difference) * 100, 1)
     if not points:
         return "the same"
@@ -176,23 +178,23 @@ def _point(difference: float) -> str:
     )
 
 
-def _recall(values: Mapping[str, PublishedAndRunValue], source: str) -> float:
-    return _number(values, "recall", source)
+def _recall_from_source(values: Mapping[str, PublishedAndRunValue], source: str) -> float:
+    return _metric_from_source(values, "recall", source)
 
 
-def _balance(values: Mapping[str, PublishedAndRunValue], source: str) -> float:
+def _f1_from_source(values: Mapping[str, PublishedAndRunValue], source: str) -> float:
     """F1 from precision and recall."""
-    precision, recall = _number(values, "precision", source), _number(values, "recall", source)
+    precision, recall = _metric_from_source(values, "precision", source), _metric_from_source(values, "recall", source)
     return 2 * precision * recall / (precision + recall) if precision + recall else math.nan
 
 
-def _number(values: Mapping[str, PublishedAndRunValue], metric: str, source: str) -> float:
+def _metric_from_source(values: Mapping[str, PublishedAndRunValue], metric: str, source: str) -> float:
     if metric not in values:
         return math.nan
     return values[metric].published if source == "published" else values[metric].run
 
 
-def _best_methods(
+def _describe_best_methods(
     entries: Sequence[Labelled],
     phrase: str,
     score: Callable[[Mapping[str, PublishedAndRunValue], str], float],
@@ -215,7 +217,7 @@ def _best_methods(
     return f"The {phrase} is highest {' and '.join(clauses)}."
 
 
-def _contradictions(entries: Sequence[Labelled], negative: str, positive: str) -> str:
+def _find_contradictions(entries: Sequence[Labelled], negative: str, positive: str) -> str:
     """Which published rows no share of the positive class can explain."""
     verdicts = {label: are_published_values_consistent(values) for label, values in entries}
     tested = [label for label, verdict in verdicts.items() if verdict is not None]
@@ -234,7 +236,7 @@ def _contradictions(entries: Sequence[Labelled], negative: str, positive: str) -
     )
 
 
-def _largest_difference(table: PublishedAndRunTable) -> str:
+def _describe_largest_difference(table: PublishedAndRunTable) -> str:
     """The cell in which publication and run differ most."""
     largest, sentence = 0.0, ""
     for row in table.rows:

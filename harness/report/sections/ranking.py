@@ -43,7 +43,7 @@ METRIC_PHRASES = {  # metrics whose column heading does not read well within a s
 Counts = npt.NDArray[np.int64]
 
 
-def headline(ranking: Ranking, describe: Callable[[Entry], str] = attrgetter("name")) -> str:
+def describe_first_entry(ranking: Ranking, describe: Callable[[Entry], str] = attrgetter("name")) -> str:
     """Say which entry is first, by how much, and from how many others it does not differ significantly.
 
     Parameters
@@ -60,21 +60,21 @@ def headline(ranking: Ranking, describe: Callable[[Entry], str] = attrgetter("na
     """
     best = ranking.best
     if best is None:
-        return _no_best(ranking)
+        return _explain_no_best_entry(ranking)
     threshold = ""
     if ranking.metric.metric_type == "decision" and ranking.threshold_text:
         threshold = f" {ranking.threshold_text}"
-    score = f"{_score(ranking, best)}{_against_baseline(ranking)}"
+    score = f"{_format_score(ranking, best)}{_compare_with_baseline(ranking)}"
     first = f"{bold(escape(describe(best.entry)))} is first by {metric_phrase(ranking.metric)}{threshold}, {score}"
     if ranking.no_test_reason:
         return f"{first}; whether by more than chance is not known: {ranking.no_test_reason}."
     others = [ranked for ranked in ranking.entries if ranked.rank is not None and ranked is not best]
     if not others:
         return f"{first}; it had no competitor."
-    return f"{first}; {_differences(others)}."
+    return f"{first}; {_count_significantly_different_entries(others)}."
 
 
-def _differences(others: list[RankedEntry]) -> str:
+def _count_significantly_different_entries(others: list[RankedEntry]) -> str:
     """How many of the other ranked entries differ significantly from the first one."""
     n, tied = len(others), sum(bool(ranked.tied) for ranked in others)
     if not tied:
@@ -88,7 +88,7 @@ def _differences(others: list[RankedEntry]) -> str:
     return f"{subject} significantly different from it"
 
 
-def unchanged_defaults(ranking: Ranking) -> str:
+def describe_unchanged_defaults(ranking: Ranking) -> str:
     """Say how many tuned entries equal their default; the baseline, with nothing to search, always does."""
     unchanged = sum(ranked.also_default and ranked.entry.family != BASELINE for ranked in ranking.entries)
     if not unchanged:
@@ -104,7 +104,7 @@ def metric_phrase(metric: Metric) -> str:
     return METRIC_PHRASES.get(metric.name) or escape(metric_name(metric))
 
 
-def _no_best(ranking: Ranking) -> str:
+def _explain_no_best_entry(ranking: Ranking) -> str:
     if any(ranked.score.n for ranked in ranking.entries):
         return f"{metric_phrase(ranking.metric)} is defined for no entry."
     if all(ranked.not_run for ranked in ranking.entries):
@@ -112,11 +112,11 @@ def _no_best(ranking: Ranking) -> str:
     return "no cell is ok, so there is nothing to rank."
 
 
-def _score(ranking: Ranking, ranked: RankedEntry) -> str:
+def _format_score(ranking: Ranking, ranked: RankedEntry) -> str:
     return estimate_text(ranked.score, digits=ranking.digits)
 
 
-def _against_baseline(ranking: Ranking) -> str:
+def _compare_with_baseline(ranking: Ranking) -> str:
     baseline = ranking.baseline
     if baseline is None or not baseline.score.n or baseline is ranking.best:
         return ""
@@ -126,7 +126,7 @@ def _against_baseline(ranking: Ranking) -> str:
     return f" (majority: {format_number(baseline.score.mean)}{tied})"
 
 
-def plugin_metrics(scores: Scores, task: str) -> list[Metric]:
+def list_plugin_metrics(scores: Scores, task: str) -> list[Metric]:
     """List the metrics that plug-ins declare, as far as they are defined for a task."""
     plugins = []
     for metric in scores.metrics.values():
@@ -138,49 +138,49 @@ def plugin_metrics(scores: Scores, task: str) -> list[Metric]:
     return plugins
 
 
-def quality_metrics(scores: Scores, task: str) -> list[Metric]:
+def list_quality_metrics(scores: Scores, task: str) -> list[Metric]:
     """List the metrics that say how well entries rank and decide, cost where decisions have costs, plug-ins last."""
     names = [*QUALITY_METRICS]
     if scores.costs(task):
         names.append("expected_cost")
-    plugins = [metric for metric in plugin_metrics(scores, task) if metric.metric_type != "probability"]
+    plugins = [metric for metric in list_plugin_metrics(scores, task) if metric.metric_type != "probability"]
     return [*map(scores.metrics.__getitem__, names), *plugins]
 
 
-def probability_metrics(scores: Scores, task: str) -> list[Metric]:
+def list_probability_metrics(scores: Scores, task: str) -> list[Metric]:
     """List the metrics that say how good probabilities are, plug-ins last."""
-    plugins = [metric for metric in plugin_metrics(scores, task) if metric.metric_type == "probability"]
+    plugins = [metric for metric in list_plugin_metrics(scores, task) if metric.metric_type == "probability"]
     return [*map(scores.metrics.__getitem__, PROBABILITY_METRICS), *plugins]
 
 
-def quality_table(scores: Scores, ranking: Ranking) -> ReportTable:
+def tabulate_quality(scores: Scores, ranking: Ranking) -> ReportTable:
     """Tabulate how well each entry ranks and decides, in the order of the ranking."""
     entries = _displayed_entries(ranking)
     columns = [ReportColumn("#", "count"), ReportColumn("Entry"), ReportColumn(metric_name(ranking.metric), "number")]
     cells: list[Sequence[CellValue | ReportCell]] = [
-        [rank_mark(ranked) for ranked in entries],
+        [format_rank(ranked) for ranked in entries],
         [ranked.name for ranked in entries],
-        [score_cell(ranking, ranked) for ranked in entries],
+        [make_score_cell(ranking, ranked) for ranked in entries],
     ]
-    for metric in quality_metrics(scores, ranking.task):
+    for metric in list_quality_metrics(scores, ranking.task):
         if metric.name != ranking.metric.name:
-            columns.append(_metric_column(entries, metric))
-            cells.append(_metric_cells(entries, metric))
+            columns.append(_make_metric_column(entries, metric))
+            cells.append(_make_metric_cells(entries, metric))
     cells.append([f"{ranked.score.n}/{ranking.splits}" for ranked in entries])
     return ReportTable((*columns, ReportColumn("Splits", "count")), tuple(zip(*cells, strict=True)))
 
 
-def effort_table(scores: Scores, ranking: Ranking) -> ReportTable:
+def tabulate_effort(scores: Scores, ranking: Ranking) -> ReportTable:
     """Tabulate how good the probabilities of each entry are, how much it over-fits, and its effort, in the same order."""
     entries, objective = _displayed_entries(ranking), metric_name(ranking.metric)
     columns = [ReportColumn("#", "count"), ReportColumn("Entry")]
     cells: list[Sequence[CellValue | ReportCell]] = [
-        [rank_mark(ranked) for ranked in entries],
+        [format_rank(ranked) for ranked in entries],
         [ranked.name for ranked in entries],
     ]
-    for metric in probability_metrics(scores, ranking.task):
-        columns.append(_metric_column(entries, metric))
-        cells.append(_metric_cells(entries, metric))
+    for metric in list_probability_metrics(scores, ranking.task):
+        columns.append(_make_metric_column(entries, metric))
+        cells.append(_make_metric_cells(entries, metric))
     effort_columns = {
         "inner": ReportColumn(f"{objective} inner", "number", ranking.digits),
         "train": ReportColumn(f"{objective} training", "number", ranking.digits),
@@ -195,7 +195,7 @@ def effort_table(scores: Scores, ranking: Ranking) -> ReportTable:
     return ReportTable((*columns, ReportColumn("Status")), tuple(zip(*cells, strict=True)))
 
 
-def confusion_table(scores: Scores, ranking: Ranking, best: RankedEntry) -> ReportTable:
+def tabulate_confusion_matrix(scores: Scores, ranking: Ranking, best: RankedEntry) -> ReportTable:
     """Tabulate the confusion matrix and the report per class of the best entry and of its family without any strategy."""
     entries, plain = [best.entry], ranking.find_line(best.entry.family, "none")
     if plain is not None and plain.entry != best.entry and plain.score.n:
@@ -203,14 +203,14 @@ def confusion_table(scores: Scores, ranking: Ranking, best: RankedEntry) -> Repo
     rows = []
     for entry in entries:
         for kind in scores.threshold_kinds(ranking.task):
-            rows += _class_rows(scores, ranking.task, entry, kind)
+            rows += _class_rows_of_confusion(scores, ranking.task, entry, kind)
     columns = [ReportColumn("Entry"), ReportColumn("Decision"), ReportColumn("Class")]
     columns += [ReportColumn(f"called {name}", "count") for name in scores.classes(ranking.task)]
     columns += [ReportColumn(name, "number") for name in CLASS_METRICS]
     return ReportTable(tuple(columns), tuple(rows), foldable=False)
 
 
-def _class_rows(scores: Scores, task: str, entry: Entry, kind: str) -> list[tuple[CellValue, ...]]:
+def _class_rows_of_confusion(scores: Scores, task: str, entry: Entry, kind: str) -> list[tuple[CellValue, ...]]:
     """A row per class: counts by predicted class, precision, recall and F1; entry and threshold in the first row only."""
     confusion = scores.pooled_confusion(task, entry, kind)
     threshold = scores.score_rows_of_entry(task, entry, kind).mean("threshold")
@@ -221,7 +221,7 @@ def _class_rows(scores: Scores, task: str, entry: Entry, kind: str) -> list[tupl
         decision = "at 0.5"
     first_cells = (entry.name, decision)
     rows: list[tuple[CellValue, ...]] = []
-    for name, counts, metrics in zip(scores.classes(task), confusion, _class_metrics(confusion).T, strict=True):
+    for name, counts, metrics in zip(scores.classes(task), confusion, _metrics_by_class(confusion).T, strict=True):
         rows.append((*first_cells, name, *counts.tolist(), *metrics.tolist()))
         first_cells = ("", "")
     return rows
@@ -237,55 +237,55 @@ def _displayed_entries(ranking: Ranking) -> list[RankedEntry]:
     return entries
 
 
-def rank_mark(ranked: RankedEntry) -> int | str | None:
+def format_rank(ranked: RankedEntry) -> int | str | None:
     """Give the rank: a dagger for what inner scores chose or combined, None for what cannot be ranked."""
     return "†" if ranked.entry.stage in COMBINED_STAGES else ranked.rank
 
 
-def score_cell(ranking: Ranking, ranked: RankedEntry) -> ReportCell:
+def make_score_cell(ranking: Ranking, ranked: RankedEntry) -> ReportCell:
     """Give the objective with its interval, marked with `≈` where it is not significantly different from the best."""
     mark = "≈" if ranked.tied else ""
     return ReportCell(as_interval(ranked.score), ranked.rank == 1, mark, digits=ranking.digits)
 
 
-def _metric_column(entries: Sequence[RankedEntry], metric: Metric) -> ReportColumn:
+def _make_metric_column(entries: Sequence[RankedEntry], metric: Metric) -> ReportColumn:
     """The column of a metric, with the decimals that its means need."""
-    return ReportColumn(metric_name(metric), "number", _metric_digits(entries, metric))
+    return ReportColumn(metric_name(metric), "number", _choose_metric_digits(entries, metric))
 
 
-def _metric_digits(entries: Sequence[RankedEntry], metric: Metric) -> int:
-    means = [ranked.rows.mean(metric.name) for ranked in entries if _may_be_best(ranked)]
+def _choose_metric_digits(entries: Sequence[RankedEntry], metric: Metric) -> int:
+    means = [ranked.rows.mean(metric.name) for ranked in entries if _is_eligible_as_best(ranked)]
     return choose_decimals(means, greater_is_better=metric.greater_is_better)
 
 
-def _metric_cells(entries: Sequence[RankedEntry], metric: Metric) -> list[ReportCell]:
+def _make_metric_cells(entries: Sequence[RankedEntry], metric: Metric) -> list[ReportCell]:
     """The means of a metric, the best one among complete entries marked, the baseline aside."""
     return best_cells(
         [ranked.rows.mean(metric.name) for ranked in entries],
         greater=metric.greater_is_better,
-        digits=_metric_digits(entries, metric),
-        compared=[_may_be_best(ranked) for ranked in entries],
+        digits=_choose_metric_digits(entries, metric),
+        compared=[_is_eligible_as_best(ranked) for ranked in entries],
     )
 
 
-def _may_be_best(ranked: RankedEntry) -> bool:
+def _is_eligible_as_best(ranked: RankedEntry) -> bool:
     return ranked.complete and ranked.entry.family != BASELINE
 
 
-def model_table(scores: Scores, task: str) -> ReportTable:
+def tabulate_models(scores: Scores, task: str) -> ReportTable:
     """Tabulate "Model | Accuracy | ROC AUC" of every family without a strategy, tuned, at threshold 0.5."""
     labels, accuracies, aucs = [], [], []
-    for entry in _tuned_entries(scores, task):
+    for entry in _select_tuned_entries(scores, task):
         if entry.strategy == "none":
-            labels.append(_label(scores, task, entry.family, entry))
-            accuracies.append(_accuracy(scores.pooled_confusion(task, entry, DEFAULT_THRESHOLD)))
+            labels.append(_label_row(scores, task, entry.family, entry))
+            accuracies.append(_accuracy_of_confusion(scores.pooled_confusion(task, entry, DEFAULT_THRESHOLD)))
             aucs.append(scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD).mean("roc_auc"))
     columns = (ReportColumn("Model"), ReportColumn("Accuracy", "number"), ReportColumn("ROC AUC", "number"))
     cells = zip(labels, best_cells(accuracies, greater=True), best_cells(aucs, greater=True), strict=True)
     return ReportTable(columns, tuple(cells))
 
 
-def network_tables(scores: Scores, task: str) -> list[tuple[str, ReportTable]]:
+def tabulate_networks(scores: Scores, task: str) -> list[tuple[str, ReportTable]]:
     """Tabulate "Metric | Class 0 (No) | Class 1 (Yes)" of every network before imbalance is handled.
 
     Returns
@@ -294,20 +294,20 @@ def network_tables(scores: Scores, task: str) -> list[tuple[str, ReportTable]]:
         The title in Markdown and the table of every network; with several classes a table has a row per class.
     """
     titled_tables = []
-    for entry in _tuned_entries(scores, task):
+    for entry in _select_tuned_entries(scores, task):
         if entry.strategy != "none" or not scores.run["families"][entry.family].get("network"):
             continue
         confusion = scores.pooled_confusion(task, entry, DEFAULT_THRESHOLD)
-        accuracy = format_number(_accuracy(confusion))
-        title = f"{escape(_label(scores, task, entry.family, entry))}: overall accuracy {accuracy}"
-        titled_tables.append((title, _network_table(scores.classes(task), confusion)))
+        accuracy = format_number(_accuracy_of_confusion(confusion))
+        title = f"{escape(_label_row(scores, task, entry.family, entry))}: overall accuracy {accuracy}"
+        titled_tables.append((title, _tabulate_network(scores.classes(task), confusion)))
     return titled_tables
 
 
-def _network_table(classes: Sequence[str], confusion: Counts) -> ReportTable:
+def _tabulate_network(classes: Sequence[str], confusion: Counts) -> ReportTable:
     """A column per class, with several classes a row per class."""
     labels = [f"Class {number} ({name})" for number, name in enumerate(classes)]
-    metrics, counts = _class_metrics(confusion).tolist(), confusion.sum(axis=1).tolist()
+    metrics, counts = _metrics_by_class(confusion).tolist(), confusion.sum(axis=1).tolist()
     if len(classes) == 2:
         columns = [ReportColumn("Metric"), *(ReportColumn(label, "number") for label in labels)]
         rows = [(name, *of_classes) for name, of_classes in zip(CLASS_METRICS, metrics, strict=True)]
@@ -317,7 +317,7 @@ def _network_table(classes: Sequence[str], confusion: Counts) -> ReportTable:
     return ReportTable((*columns, ReportColumn("Rows", "count")), tuple(zip(labels, *metrics, counts, strict=True)))
 
 
-def method_table(scores: Scores, task: str) -> ReportTable:
+def tabulate_methods(scores: Scores, task: str) -> ReportTable:
     """Tabulate "Method | Accuracy | Precision (No) | …" of every family × strategy, tuned, at threshold 0.5.
 
     With several classes precision, recall and F1 are unweighted means over them ("macro").
@@ -329,18 +329,18 @@ def method_table(scores: Scores, task: str) -> ReportTable:
         for name in scores.classes(task):
             headings += [f"Precision ({name})", f"Recall ({name})"]
     rows: list[tuple[str | float, ...]] = []
-    for entry in _tuned_entries(scores, task):
+    for entry in _select_tuned_entries(scores, task):
         confusion = scores.pooled_confusion(task, entry, DEFAULT_THRESHOLD)
-        metrics = _class_metrics(confusion)[:2].T.ravel()
+        metrics = _metrics_by_class(confusion)[:2].T.ravel()
         if macro:
             metrics = np.mean(class_report(confusion), axis=1)
-        label = _label(scores, task, f"{entry.family}, {entry.strategy}", entry)
-        rows.append((label, _accuracy(confusion), *metrics.tolist()))
+        label = _label_row(scores, task, f"{entry.family}, {entry.strategy}", entry)
+        rows.append((label, _accuracy_of_confusion(confusion), *metrics.tolist()))
     columns = [ReportColumn(heading, "number") for heading in ("Accuracy", *headings)]
     return ReportTable((ReportColumn("Method"), *columns), tuple(rows))
 
 
-def _tuned_entries(scores: Scores, task: str) -> list[Entry]:
+def _select_tuned_entries(scores: Scores, task: str) -> list[Entry]:
     entries = []
     for entry in entry_statuses(scores, task):
         tuned = entry.stage == "tuned" and entry.strategy != ANY_NAME
@@ -349,7 +349,7 @@ def _tuned_entries(scores: Scores, task: str) -> list[Entry]:
     return entries
 
 
-def _label(scores: Scores, task: str, text: str, entry: Entry) -> str:
+def _label_row(scores: Scores, task: str, text: str, entry: Entry) -> str:
     """The name of a row, with the number of splits where some are missing: its rows are others then."""
     splits, planned = (
         len(scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD)),
@@ -358,11 +358,11 @@ def _label(scores: Scores, task: str, text: str, entry: Entry) -> str:
     return text if splits >= planned else f"{text} ({splits} of {planned} splits)"
 
 
-def _accuracy(confusion: Counts) -> float:
+def _accuracy_of_confusion(confusion: Counts) -> float:
     return float(confusion.trace() / confusion.sum())
 
 
-def _class_metrics(confusion: Counts) -> npt.NDArray[np.float64]:
+def _metrics_by_class(confusion: Counts) -> npt.NDArray[np.float64]:
     """Precision, recall and F1 (rows) of every class (columns); no precision where no row was predicted as the class."""
     metrics = np.array(class_report(confusion), dtype=float)
     metrics[0, confusion.sum(axis=0) == 0] = math.nan

@@ -17,7 +17,7 @@ from harness.report.leaderboard import displayed_verdict
 from harness.report.render.cells import format_number, percent_text, signed_text
 from harness.report.render.markdown import bold, bullets, escape, format_count, join_words, plural
 from harness.report.sections.protocol import WARNING_CODES
-from harness.report.sections.ranking import headline, metric_phrase
+from harness.report.sections.ranking import describe_first_entry, metric_phrase
 
 TITLE = "Recommendation"
 MAX_NAMES = 3
@@ -52,16 +52,16 @@ def recommendation_advice(scores: Scores, ranking: Ranking, recommendation: Reco
         strategy and the search bring, where to cut, the parameters, what to check.
     """
     if recommendation.best is None:
-        return [Advice("Use", f"none; {headline(ranking)}")]
-    advice = [Advice("Use", _use(ranking, recommendation))]
+        return [Advice("Use", f"none; {describe_first_entry(ranking)}")]
+    advice = [Advice("Use", _describe_recommended_entry(ranking, recommendation))]
     sentences = {
-        "Settled": _settled(ranking, recommendation),
-        "Not settled": _not_settled(ranking, recommendation),
-        "Strategy": _strategy(scores, ranking, recommendation),
-        "Tuning": _tuning(ranking, recommendation),
-        "Decisions": _decisions(scores, recommendation),
-        "Parameters": _parameters(recommendation),
-        "Check first": "; ".join(_checks(scores, recommendation)),
+        "Settled": _describe_settled_comparisons(ranking, recommendation),
+        "Not settled": _describe_undecided_comparisons(ranking, recommendation),
+        "Strategy": _describe_strategy_effects(scores, ranking, recommendation),
+        "Tuning": _describe_tuning_gain(ranking, recommendation),
+        "Decisions": _describe_decisions(scores, recommendation),
+        "Parameters": _describe_chosen_parameters(recommendation),
+        "Check first": "; ".join(_list_checks(scores, recommendation)),
     }
     for label, text in sentences.items():
         if text:
@@ -69,7 +69,7 @@ def recommendation_advice(scores: Scores, ranking: Ranking, recommendation: Reco
     return advice
 
 
-def score_text(ranking: Ranking, score: Estimate) -> str:
+def format_score_with_interval(ranking: Ranking, score: Estimate) -> str:
     """Write a score with the ends of its interval: ``0.667 [0.639, 0.693]``."""
     mean = format_number(score.mean, ranking.digits)
     if math.isnan(score.low):
@@ -77,35 +77,35 @@ def score_text(ranking: Ranking, score: Estimate) -> str:
     return f"{mean} [{format_number(score.low, ranking.digits)}, {format_number(score.high, ranking.digits)}]"
 
 
-def _use(ranking: Ranking, recommendation: Recommendation) -> str:
+def _describe_recommended_entry(ranking: Ranking, recommendation: Recommendation) -> str:
     best, baseline = recommendation.best, recommendation.baseline
     entry = recommendation.entry
     if entry is None:
         name = baseline.name if baseline is not None else "the baseline"
         text = f"none of these entries: the best one is not better than {name}, which ignores the columns"
         if best is not None:
-            text += f" ({best.name}: {metric_phrase(ranking.metric)} {score_text(ranking, best.score)}"
+            text += f" ({best.name}: {metric_phrase(ranking.metric)} {format_score_with_interval(ranking, best.score)}"
             if baseline is not None:
-                text += f", baseline {score_text(ranking, baseline.score)}"
+                text += f", baseline {format_score_with_interval(ranking, baseline.score)}"
             text += ")"
         return f"{text}."
-    text = f"{entry.name}: {metric_phrase(ranking.metric)} {score_text(ranking, entry.score)}"
+    text = f"{entry.name}: {metric_phrase(ranking.metric)} {format_score_with_interval(ranking, entry.score)}"
     if baseline is not None:
         text += f", baseline {format_number(baseline.score.mean, ranking.digits)}"
     simpler = recommendation.best_simpler
     if simpler is not None:
         text += f", best simpler entry {simpler.name} {format_number(simpler.score.mean, ranking.digits)}"
     if best is not None and best is not entry:
-        text += f". {_why_simpler(ranking, recommendation, best)}"
+        text += f". {_explain_simpler_choice(ranking, recommendation, best)}"
     if not math.isnan(recommendation.chosen_score):
         chosen = format_number(recommendation.chosen_score, ranking.digits)
         text += f". Choosing by inner scores alone, which sees no test rows, scores {chosen}"
     return f"{text}."
 
 
-def _why_simpler(ranking: Ranking, recommendation: Recommendation, best: RankedEntry) -> str:
+def _explain_simpler_choice(ranking: Ranking, recommendation: Recommendation, best: RankedEntry) -> str:
     """Why an entry is recommended that has not the best score."""
-    score, used = score_text(ranking, best.score), recommendation.entry
+    score, used = format_score_with_interval(ranking, best.score), recommendation.entry
     if recommendation.reason == "simpler":
         return f"It is the simplest entry that is practically equal to the best one, {best.name} {score}"
     difference, loss = "", ""
@@ -120,7 +120,7 @@ def _why_simpler(ranking: Ranking, recommendation: Recommendation, best: RankedE
     )
 
 
-def _settled(ranking: Ranking, recommendation: Recommendation) -> str:
+def _describe_settled_comparisons(ranking: Ranking, recommendation: Recommendation) -> str:
     if ranking.no_test_reason:
         return ""
     parts = []
@@ -128,20 +128,20 @@ def _settled(ranking: Ranking, recommendation: Recommendation) -> str:
         parts.append("it is better than the baseline")
     elif recommendation.above_baseline is False:
         parts.append("no entry is better than the baseline")
-    parts += _settled_entries(ranking, recommendation)
+    parts += _list_settled_entries(ranking, recommendation)
     for pair in recommendation.families[:MAX_NAMES]:
         if pair.comparison.verdict != "undecided":
-            parts.append(_family_text(ranking, pair))
+            parts.append(_describe_family_comparison(ranking, pair))
     return "; ".join(parts)
 
 
-def _settled_entries(ranking: Ranking, recommendation: Recommendation) -> list[str]:
+def _list_settled_entries(ranking: Ranking, recommendation: Recommendation) -> list[str]:
     """Which entries are worse, practically equal, or undecided and yet not the best."""
     parts = []
     if recommendation.worse:
         names = [ranked.name for ranked in recommendation.worse]
         number = format_count(len(names), "entry", "entries")
-        parts.append(f"{number} {plural(names, 'is', 'are')} worse than the best one ({_short_list(names)})")
+        parts.append(f"{number} {plural(names, 'is', 'are')} worse than the best one ({_join_first_names(names)})")
     excluded = [rival.name for rival in ranking.rivals if rival.is_excluded]
     if excluded:
         number = format_count(len(excluded), "entry", "entries")
@@ -149,20 +149,20 @@ def _settled_entries(ranking: Ranking, recommendation: Recommendation) -> list[s
     if recommendation.equal:
         names = [ranked.name for ranked in recommendation.equal]
         parts.append(
-            f"{_short_list(names)} {plural(names, 'is', 'are')} practically equal (within ±{ranking.rope:.2g})"
+            f"{_join_first_names(names)} {plural(names, 'is', 'are')} practically equal (within ±{ranking.rope:.2g})"
         )
     return parts
 
 
-def _family_text(ranking: Ranking, pair: FamilyComparison) -> str:
+def _describe_family_comparison(ranking: Ranking, pair: FamilyComparison) -> str:
     comparison = pair.comparison
-    interval = _interval(ranking, comparison.low, comparison.high)
+    interval = _format_interval(ranking, comparison.low, comparison.high)
     if comparison.verdict == "practically equal":
         return f"the families {pair.first} and {pair.second} are practically equal {interval}"
     return f"family {pair.first} is {comparison.verdict} than {pair.second} {interval}"
 
 
-def _not_settled(ranking: Ranking, recommendation: Recommendation) -> str:
+def _describe_undecided_comparisons(ranking: Ranking, recommendation: Recommendation) -> str:
     if ranking.no_test_reason:
         return f"whether any difference is more than chance: {ranking.no_test_reason}"
     undecided, rivals = recommendation.undecided, ranking.rivals
@@ -177,13 +177,13 @@ def _not_settled(ranking: Ranking, recommendation: Recommendation) -> str:
     pair = next((pair for pair in recommendation.families if pair.comparison.verdict == "undecided"), None)
     if pair is not None:
         difference = signed_text(pair.comparison.difference, ranking.digits)
-        interval = _interval(ranking, pair.comparison.low, pair.comparison.high)
+        interval = _format_interval(ranking, pair.comparison.low, pair.comparison.high)
         families = f"families {pair.first} and {pair.second}, each by the entries that inner scores choose"
         parts.append(f"{families}, differ by {difference} {interval}")
-    return f"{'; '.join(parts)}. {_remedy(recommendation.remedy)}".rstrip() if parts else ""
+    return f"{'; '.join(parts)}. {_describe_remedy(recommendation.remedy)}".rstrip() if parts else ""
 
 
-def _remedy(remedy: Remedy | None) -> str:
+def _describe_remedy(remedy: Remedy | None) -> str:
     if remedy is None:
         return ""
     if remedy.repeats is not None:
@@ -196,7 +196,7 @@ def _remedy(remedy: Remedy | None) -> str:
     return f"Neither more rows nor repeats are likely to settle {remedy.rival.name}"
 
 
-def _strategy(scores: Scores, ranking: Ranking, recommendation: Recommendation) -> str:
+def _describe_strategy_effects(scores: Scores, ranking: Ranking, recommendation: Recommendation) -> str:
     """What the strategies of the recommended family change, the recommended one first."""
     used = recommendation.entry or recommendation.best
     readings = [reading for reading in recommendation.strategies if reading.reading != NO_READING]
@@ -206,11 +206,11 @@ def _strategy(scores: Scores, ranking: Ranking, recommendation: Recommendation) 
     readings.sort(
         key=lambda reading: [reading.strategy != used.entry.strategy, reading.strategy != best.entry.strategy]
     )
-    parts = [f"{reading.strategy} {_reading_text(scores, ranking, reading)}" for reading in readings[:MAX_NAMES]]
+    parts = [f"{reading.strategy} {_describe_reading(scores, ranking, reading)}" for reading in readings[:MAX_NAMES]]
     return f"against none for {used.entry.family}: {'; '.join(parts)}"
 
 
-def _reading_text(scores: Scores, ranking: Ranking, reading: StrategyReading) -> str:
+def _describe_reading(scores: Scores, ranking: Ranking, reading: StrategyReading) -> str:
     """The reading, and the decisions at 0.5 that change."""
     columns = strategy_comparisons(scores, ranking.task)
     changes = []
@@ -220,7 +220,7 @@ def _reading_text(scores: Scores, ranking: Ranking, reading: StrategyReading) ->
     return reading.reading + (f" ({', '.join(changes)})" if changes else "")
 
 
-def _tuning(ranking: Ranking, recommendation: Recommendation) -> str:
+def _describe_tuning_gain(ranking: Ranking, recommendation: Recommendation) -> str:
     gain = recommendation.tuning
     if gain is None or not gain.reading:
         return ""
@@ -228,12 +228,10 @@ def _tuning(ranking: Ranking, recommendation: Recommendation) -> str:
     if gain.reading == "kept the default":
         return f"the search of {name} kept the default parameters in every split"
     change = signed_text(gain.outer.mean, ranking.digits)
-    return (
-        f"{name} tuned against default {change} {_interval(ranking, gain.outer.low, gain.outer.high)}: {gain.reading}"
-    )
+    return f"{name} tuned against default {change} {_format_interval(ranking, gain.outer.low, gain.outer.high)}: {gain.reading}"
 
 
-def _decisions(scores: Scores, recommendation: Recommendation) -> str:
+def _describe_decisions(scores: Scores, recommendation: Recommendation) -> str:
     decisions = recommendation.decisions
     if decisions is None or math.isnan(decisions.recall) or recommendation.entry is None:
         return ""
@@ -246,7 +244,7 @@ def _decisions(scores: Scores, recommendation: Recommendation) -> str:
     )
 
 
-def _parameters(recommendation: Recommendation) -> str:
+def _describe_chosen_parameters(recommendation: Recommendation) -> str:
     """The chosen hyperparameters; those that differ between splits are marked."""
     choices = []
     for parameter in recommendation.parameters[:MAX_PARAMETERS]:
@@ -258,7 +256,7 @@ def _parameters(recommendation: Recommendation) -> str:
     return ", ".join(choices)
 
 
-def _checks(scores: Scores, recommendation: Recommendation) -> list[str]:
+def _list_checks(scores: Scores, recommendation: Recommendation) -> list[str]:
     """What should be looked at before the recommendation is believed."""
     checks = []
     for finding in scores.run["tasks"][recommendation.task].get("findings", ()):
@@ -277,19 +275,19 @@ def recommendation_markdown(scores: Scores, ranking: Ranking) -> str:
     return bullets(f"{bold(line.label)}: {escape(line.text)}" for line in advice)
 
 
-def family_table(ranking: Ranking, entries: Sequence[RankedEntry]) -> ReportTable:
+def tabulate_families(ranking: Ranking, entries: Sequence[RankedEntry]) -> ReportTable:
     """An entry of every family with its interval, its verdict against the best entry and its time to fit."""
     rows = []
     for ranked in entries:
         verdict = "not tested" if ranking.no_test_reason else displayed_verdict(ranking, ranked)
-        interval = _interval(ranking, ranked.score.low, ranked.score.high)
+        interval = _format_interval(ranking, ranked.score.low, ranked.score.high)
         rows.append(
             (ranked.entry.family, ranked.name, ranked.score.mean, interval, verdict, ranked.rows.mean("fit_seconds"))
         )
     columns = (
         ReportColumn("Family"),
         ReportColumn("Entry"),
-        ReportColumn(_metric_heading(ranking), "number", ranking.digits),
+        ReportColumn(_format_metric_heading(ranking), "number", ranking.digits),
         ReportColumn("95 % interval"),
         ReportColumn("Against the best"),
         ReportColumn("Fit s", "quantity"),
@@ -297,7 +295,7 @@ def family_table(ranking: Ranking, entries: Sequence[RankedEntry]) -> ReportTabl
     return ReportTable(columns, tuple(rows), foldable=False)
 
 
-def _metric_heading(ranking: Ranking) -> str:
+def _format_metric_heading(ranking: Ranking) -> str:
     """The metric, with the threshold at which decisions are taken where it has one."""
     heading = ranking.metric.label or ranking.metric.name
     if ranking.metric.metric_type == "decision" and ranking.threshold_text:
@@ -305,13 +303,13 @@ def _metric_heading(ranking: Ranking) -> str:
     return heading
 
 
-def _interval(ranking: Ranking, low: float, high: float) -> str:
+def _format_interval(ranking: Ranking, low: float, high: float) -> str:
     if math.isnan(low):
         return ""
     return f"[{format_number(low, ranking.digits)}, {format_number(high, ranking.digits)}]"
 
 
-def _short_list(names: Sequence[str]) -> str:
+def _join_first_names(names: Sequence[str]) -> str:
     if len(names) <= MAX_NAMES:
         return join_words(list(names))
     return f"{', '.join(names[:MAX_NAMES])} and {len(names) - MAX_NAMES} more"

@@ -42,20 +42,20 @@ POWER = 0.8
 Z_POWER = 0.8416  #: the normal quantile of `POWER`
 
 
-def sections(evidence: Evidence) -> list[Section]:
+def make_reliability_sections(evidence: Evidence) -> list[Section]:
     """Write a section per task, one over them where there are several, coverage, and how everything was evaluated."""
     scores, rankings = evidence.scores, list(filter(attrgetter("best"), evidence.rankings))
     task_sections = []
     for ranking in rankings:
-        parts = _parts(scores, ranking, with_figure=len(rankings) <= MAX_FIGURE_TASKS)
+        parts = _describe_reliability(scores, ranking, with_figure=len(rankings) <= MAX_FIGURE_TASKS)
         task_sections.append(Section(TITLE, parts, ranking.task))
     if len(rankings) > 1:
-        table = overview_table(scores, rankings)
+        table = tabulate_detectable_by_task(scores, rankings)
         task_sections.append(Section(f"{TITLE} All tasks", (table,)))
-    return [*task_sections, *protocol.sections(scores)]
+    return [*task_sections, *protocol.make_protocol_sections(scores)]
 
 
-def compared_entries(ranking: Ranking) -> list[RankedEntry]:
+def select_compared_entries(ranking: Ranking) -> list[RankedEntry]:
     """List the ranked entries but the baseline that are compared with the best one, in the order of the ranking."""
     entries = []
     for ranked in ranking.entries:
@@ -81,22 +81,22 @@ def detectable_difference(comparison: Comparison) -> float:
     return half_width + Z_POWER * comparison.standard_error / STRETCH
 
 
-def _parts(scores: Scores, ranking: Ranking, *, with_figure: bool) -> tuple[Part, ...]:
-    optimism, compared = reliability.measure_entry_optimism(scores, ranking), compared_entries(ranking)
-    sentences = [_selection_text(ranking, reliability.measure_selection_optimism(scores, ranking))]
+def _describe_reliability(scores: Scores, ranking: Ranking, *, with_figure: bool) -> tuple[Part, ...]:
+    optimism, compared = reliability.measure_entry_optimism(scores, ranking), select_compared_entries(ranking)
+    sentences = [_describe_selection_optimism(ranking, reliability.measure_selection_optimism(scores, ranking))]
     if ranking.no_test_reason:
         sentences.append(f"Whether any entry is better than another is not known: {ranking.no_test_reason}.")
     parts: list[Part] = [markdown.bullets(sentences)]
     if with_figure and optimism:
-        parts.append(_figure(ranking, optimism))
+        parts.append(_optimism_figure(ranking, optimism))
     if optimism:
-        parts += [render_text("optimism.md"), _optimism_table(ranking, optimism)]
+        parts += [render_text("optimism.md"), _tabulate_optimism(ranking, optimism)]
     if compared:
-        parts += [render_text("certainty.md", power=round(100 * POWER)), _certainty_table(compared)]
+        parts += [render_text("certainty.md", power=round(100 * POWER)), _tabulate_detectable_differences(compared)]
     return tuple(parts)
 
 
-def _selection_text(ranking: Ranking, chosen: reliability.SelectionOptimism | None) -> str:
+def _describe_selection_optimism(ranking: Ranking, chosen: reliability.SelectionOptimism | None) -> str:
     if chosen is None:
         return "Nothing was searched, so there is no optimism."
     added = chosen.difference
@@ -106,17 +106,17 @@ def _selection_text(ranking: Ranking, chosen: reliability.SelectionOptimism | No
     trials, metric = format_quantity(chosen.trials), escape(markdown.metric_name(ranking.metric))
     return (
         f"Over {format_count(chosen.pairs, 'pair')} of family and strategy, searches of {trials} trials promised "
-        f"{_gap_text(chosen.tuned)} of {metric} than held on test rows; default configurations, "
-        f"which nothing chose, {_gap_text(chosen.default)}. Choosing added {change_text(added)}{note}."
+        f"{_format_optimism_gap(chosen.tuned)} of {metric} than held on test rows; default configurations, "
+        f"which nothing chose, {_format_optimism_gap(chosen.default)}. Choosing added {change_text(added)}{note}."
     )
 
 
-def _gap_text(gap: Estimate) -> str:
+def _format_optimism_gap(gap: Estimate) -> str:
     """`0.003 ± 0.010 more`: by how much an inner score was above the one on test rows."""
     return f"{estimate_text(replace(gap, mean=abs(gap.mean)))} {'more' if gap.mean >= 0 else 'less'}"
 
 
-def _optimism_table(ranking: Ranking, optimism: Sequence[reliability.EntryOptimism]) -> ReportTable:
+def _tabulate_optimism(ranking: Ranking, optimism: Sequence[reliability.EntryOptimism]) -> ReportTable:
     name = markdown.metric_name(ranking.metric)
     columns = (
         ReportColumn("Entry"),
@@ -131,7 +131,7 @@ def _optimism_table(ranking: Ranking, optimism: Sequence[reliability.EntryOptimi
     return ReportTable(columns, tuple(rows))
 
 
-def _certainty_table(compared: Sequence[RankedEntry]) -> ReportTable:
+def _tabulate_detectable_differences(compared: Sequence[RankedEntry]) -> ReportTable:
     columns = (
         ReportColumn("Entry"),
         ReportColumn("Minus the best", "change"),
@@ -151,11 +151,11 @@ def _certainty_table(compared: Sequence[RankedEntry]) -> ReportTable:
     return ReportTable(columns, tuple(rows))
 
 
-def overview_table(scores: Scores, rankings: Sequence[Ranking]) -> ReportTable:
+def tabulate_detectable_by_task(scores: Scores, rankings: Sequence[Ranking]) -> ReportTable:
     """Tabulate the tasks: the first entry, how sure it is, and what differences can be detected."""
     rows = []
     for ranking in rankings:
-        chosen, compared = reliability.measure_selection_optimism(scores, ranking), compared_entries(ranking)
+        chosen, compared = reliability.measure_selection_optimism(scores, ranking), select_compared_entries(ranking)
         cells: list[CellValue] = [None] * 6
         if ranking.best:
             cells[:2] = ranking.best.entry.name, ranking.best.best_probability
@@ -178,7 +178,7 @@ def overview_table(scores: Scores, rankings: Sequence[Ranking]) -> ReportTable:
     return ReportTable(columns, tuple(rows))
 
 
-def _figure(ranking: Ranking, optimism: Sequence[reliability.EntryOptimism]) -> Figure:
+def _optimism_figure(ranking: Ranking, optimism: Sequence[reliability.EntryOptimism]) -> Figure:
     points = []
     for entry in optimism:
         points.append(OptimismPoint(entry.entry.stage, entry.trials, entry.inner, entry.outer, entry.gap.mean))

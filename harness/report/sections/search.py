@@ -24,7 +24,7 @@ from harness.report.figures.writer import file_name
 from harness.report.render import markdown
 from harness.report.render.markdown import escape, format_count, join_words
 from harness.report.render.templates import render_text
-from harness.report.sections.gains import search_gain_parts
+from harness.report.sections.gains import describe_search_gains
 
 TITLE = "How the search went"
 MAX_DETAILED_TASKS = 8  #: with more, only what compares families is drawn; the dashboard shows the rest
@@ -41,32 +41,35 @@ INDEX_COLUMNS = (
 )
 
 
-def sections(evidence: Evidence) -> list[Section]:
+def make_search_sections(evidence: Evidence) -> list[Section]:
     """Write how the search went on every task, and where its studies are found in Optuna's dashboard."""
     searches = search_history.read_searches(evidence.store, evidence.scores)
     written = []
     for ranking in evidence.rankings:
         by_entry = searches.searches_by_entry(ranking.task)
         if any(map(attrgetter("complete_trials"), chain.from_iterable(by_entry.values()))):
-            written.append(Section(TITLE, tuple(_parts(evidence, ranking, by_entry)), ranking.task))
+            written.append(Section(TITLE, tuple(_describe_searches(evidence, ranking, by_entry)), ranking.task))
     greater = {ranking.task: ranking.metric.greater_is_better for ranking in evidence.rankings}
-    return [*written, *_index(searches, greater)]
+    return [*written, *_list_studies(searches, greater)]
 
 
-def _parts(evidence: Evidence, ranking: Ranking, by_entry: SearchesByEntry) -> Parts:
+def _describe_searches(evidence: Evidence, ranking: Ranking, by_entry: SearchesByEntry) -> Parts:
     detailed = len(evidence.rankings) <= MAX_DETAILED_TASKS
     searches = list(chain.from_iterable(by_entry.values()))
     clock = search_history.choose_search_clock(searches)
     labels = AxisLabels(markdown.metric_name(ranking.metric), clock.label, ranking.metric.greater_is_better)
-    effort = _effort_parts(by_entry, clock, tuple(evidence.scores.run["families"]), labels, ranking.task)
-    gains = search_gain_parts(search_gains(evidence.scores, ranking), ranking, labels.score)
+    effort = _describe_score_over_time(by_entry, clock, tuple(evidence.scores.run["families"]), labels, ranking.task)
+    gains = describe_search_gains(search_gains(evidence.scores, ranking), ranking, labels.score)
     if not detailed:
-        return [_extent(searches), *effort[:2], *gains]
-    history, space = _history_parts(by_entry, ranking, labels), space_parts(by_entry, ranking, labels)
-    return [_extent(searches), *effort, *history, *gains, *space]
+        return [_describe_search_extent(searches), *effort[:2], *gains]
+    history, space = (
+        _describe_trial_histories(by_entry, ranking, labels),
+        describe_search_spaces(by_entry, ranking, labels),
+    )
+    return [_describe_search_extent(searches), *effort, *history, *gains, *space]
 
 
-def _extent(searches: Sequence[CellSearch]) -> str:
+def _describe_search_extent(searches: Sequence[CellSearch]) -> str:
     """How much was searched, and which trials failed."""
     lengths = list(map(len, map(attrgetter("trials"), searches)))
     trials = format_count(max(lengths), "trial")
@@ -90,7 +93,7 @@ def _extent(searches: Sequence[CellSearch]) -> str:
     return f"{text} {format_count(failed.total(), 'trial')} failed: {'; '.join(reasons)}."
 
 
-def _effort_parts(
+def _describe_score_over_time(
     by_entry: SearchesByEntry,
     clock: search_history.SearchClock,
     families: tuple[str, ...],
@@ -117,7 +120,7 @@ def _effort_parts(
     return parts
 
 
-def _history_parts(by_entry: SearchesByEntry, ranking: Ranking, labels: AxisLabels) -> Parts:
+def _describe_trial_histories(by_entry: SearchesByEntry, ranking: Ranking, labels: AxisLabels) -> Parts:
     """The trials of the first entries in their order."""
     drawn: list[tuple[str, str]] = []
     lengths: list[int] = []
@@ -128,7 +131,7 @@ def _history_parts(by_entry: SearchesByEntry, ranking: Ranking, labels: AxisLabe
             lengths += map(len, map(attrgetter("trials"), searches))
     if max(lengths, default=0) < 2:
         return []
-    histories = tuple(_trial_history("\n".join(entry), by_entry[entry], greater=labels.greater) for entry in drawn)
+    histories = tuple(_make_trial_history("\n".join(entry), by_entry[entry], greater=labels.greater) for entry in drawn)
     entries = f"the {len(drawn)} entries that rank first" if len(by_entry) > len(drawn) else "every entry"
     text = (
         f"### Trial by trial\n\nThe trials of {entries}, in the order in which they were made; within a split each was chosen "
@@ -138,12 +141,12 @@ def _history_parts(by_entry: SearchesByEntry, ranking: Ranking, labels: AxisLabe
     return [text, Figure(file_name(ranking.task, "history"), "Inner score of every trial, by number", draw)]
 
 
-def _trial_history(title: str, searches: Sequence[CellSearch], *, greater: bool) -> figures.TrialHistory:
+def _make_trial_history(title: str, searches: Sequence[CellSearch], *, greater: bool) -> figures.TrialHistory:
     trials: list[tuple[int, float]] = []
     failed: set[int] = set()
     bests = []
     for search in searches:
-        trials += [(trial.number, _rounded(trial.value)) for trial in search.complete_trials]
+        trials += [(trial.number, _round_score(trial.value)) for trial in search.complete_trials]
         failed.update(trial.number for trial in search.trials if math.isnan(trial.value))
         if search.complete_trials:
             bests.append(search_history.best_scores_so_far(search.trials, greater=greater))
@@ -153,15 +156,15 @@ def _trial_history(title: str, searches: Sequence[CellSearch], *, greater: bool)
     for position in range(longest):
         mean = sum(best[min(position, len(best) - 1)] for best in bests) / len(bests)
         if not math.isnan(mean):
-            means.append((position, _rounded(mean)))
+            means.append((position, _round_score(mean)))
     return figures.TrialHistory(title, tuple(trials), tuple(sorted(failed)), tuple(means))
 
 
-def _rounded(score: float) -> float:
+def _round_score(score: float) -> float:
     return float(f"{score:.6g}")
 
 
-def _index(searches: search_history.RunSearches, greater: Mapping[str, bool]) -> list[Section]:
+def _list_studies(searches: search_history.RunSearches, greater: Mapping[str, bool]) -> list[Section]:
     """Every study: its name in the dashboard and how it ended."""
     if not searches.searches and not searches.unreadable:
         return []
@@ -199,7 +202,7 @@ TEXTS = {
 }
 
 
-def space_parts(
+def describe_search_spaces(
     by_entry: Mapping[tuple[str, str], list[CellSearch]], ranking: Ranking, labels: AxisLabels
 ) -> list[Part]:
     """Show importances of parameters, where there are enough trials, and the best entry's trials in parallel coordinates.
@@ -222,20 +225,20 @@ def space_parts(
     for strategy, method in search_history.METHODS.items():
         searches = {family: by_entry[family, name] for family, name in by_entry if name == strategy}
         if searches:
-            parts += _importance_parts(searches, ranking.task, method)
+            parts += _describe_parameter_importances(searches, ranking.task, method)
     if parts:
         parts = list(dict.fromkeys(["### What the score depends on", *parts]))  # the same reason is given once
-    return [*parts, *_parallel_parts(by_entry, ranking, labels)]
+    return [*parts, *_describe_best_trials(by_entry, ranking, labels)]
 
 
-def _importance_parts(searches: Mapping[str, list[CellSearch]], task: str, method: str) -> list[Part]:
-    by_family = {family: importance_shares(of_family) for family, of_family in searches.items()}
+def _describe_parameter_importances(searches: Mapping[str, list[CellSearch]], task: str, method: str) -> list[Part]:
+    by_family = {family: importance_shares_by_parameter(of_family) for family, of_family in searches.items()}
     known = {family: shares for family, shares in by_family.items() if shares}
     if not known:
-        return [f"Nothing can be said about which parameters matter: {_missing_reason(searches)}."]
+        return [f"Nothing can be said about which parameters matter: {_explain_missing_importances(searches)}."]
     sentences = [TEXTS[method]]
     if method == "fANOVA":
-        sentences.append(_strategy_share(known))
+        sentences.append(_describe_strategy_share(known))
     missing = [escape(family) for family in searches if family not in known]
     if missing:
         sentences.append(f"Too few trials, or no choice between parameters, for {join_words(missing)}.")
@@ -249,7 +252,7 @@ def _importance_parts(searches: Mapping[str, list[CellSearch]], task: str, metho
     return [" ".join(sentences), Figure(file_name(task, f"importances-{method}"), caption, draw)]
 
 
-def _missing_reason(searches: Mapping[str, list[CellSearch]]) -> str:
+def _explain_missing_importances(searches: Mapping[str, list[CellSearch]]) -> str:
     most = 0
     for of_family in searches.values():
         most = max(most, *(len(search.complete_trials) for search in of_family))
@@ -258,7 +261,7 @@ def _missing_reason(searches: Mapping[str, list[CellSearch]]) -> str:
     return f"that takes {MIN_TRIALS} complete trials in every split, and these searches have {most} at most"
 
 
-def importance_shares(searches: Sequence[CellSearch]) -> dict[str, tuple[float, ...]]:
+def importance_shares_by_parameter(searches: Sequence[CellSearch]) -> dict[str, tuple[float, ...]]:
     """Give the share of every parameter in every split; empty where it is not known in some split."""
     if not all(search.importances for search in searches):
         return {}
@@ -269,7 +272,7 @@ def importance_shares(searches: Sequence[CellSearch]) -> dict[str, tuple[float, 
     return dict(zip(shares, map(tuple, shares.values()), strict=True))
 
 
-def _strategy_share(known: Mapping[str, Mapping[str, tuple[float, ...]]]) -> str:
+def _describe_strategy_share(known: Mapping[str, Mapping[str, tuple[float, ...]]]) -> str:
     """The share of the strategy, family by family, with its range over the splits."""
     phrases = []
     for family, shares in known.items():
@@ -282,7 +285,7 @@ def _strategy_share(known: Mapping[str, Mapping[str, tuple[float, ...]]]) -> str
     return f"The choice of the strategy has a share of {join_words(phrases)}." if phrases else ""
 
 
-def _parallel_parts(
+def _describe_best_trials(
     by_entry: Mapping[tuple[str, str], list[CellSearch]], ranking: Ranking, labels: AxisLabels
 ) -> list[Part]:
     """All trials of the best entry that searched anything."""
@@ -294,7 +297,7 @@ def _parallel_parts(
         axes |= {axis.name: axis for axis in search.axes}
     if len(trials) < MIN_TRIALS:
         return []
-    drawn_axes = _most_important_axes(axes, by_entry[searched[0]])
+    drawn_axes = _select_most_important_axes(axes, by_entry[searched[0]])
     name = "/".join(searched[0])
     text = (
         f"### What was tried\n\nEvery line is a trial of {escape(name)}, from all its splits, and crosses each "
@@ -305,12 +308,12 @@ def _parallel_parts(
         text += f" Without room: {join_words(undrawn)}."
     if len(trials) > MAX_LINES:
         text += f" Only the best {MAX_LINES} of {len(trials):,} trials are drawn."
-    draw = _draw_parallel(trials, drawn_axes, labels)
+    draw = _draw_parallel_coordinates(trials, drawn_axes, labels)
     caption = f"Trials of {name} in parallel coordinates"
     return [text, Figure(file_name(ranking.task, "parallel", *searched[0]), caption, draw)]
 
 
-def _draw_parallel(
+def _draw_parallel_coordinates(
     trials: Sequence[SearchTrial], parameters: Sequence[SearchParameter], labels: AxisLabels
 ) -> partial[bytes]:
     """The best trials in parallel coordinates."""
@@ -318,18 +321,20 @@ def _draw_parallel(
     for parameter in parameters:
         axes.append(search_space.ParameterAxis(**vars(parameter)))
     for trial in sorted(trials, key=lambda trial: trial.value, reverse=labels.greater)[:MAX_LINES]:
-        paths.append(_trial_path(trial, parameters))
+        paths.append(_make_trial_path(trial, parameters))
     return partial(search_space.parallel_figure, tuple(axes), tuple(paths), labels.score, greater=labels.greater)
 
 
-def _most_important_axes(axes: Mapping[str, SearchParameter], searches: Sequence[CellSearch]) -> list[SearchParameter]:
+def _select_most_important_axes(
+    axes: Mapping[str, SearchParameter], searches: Sequence[CellSearch]
+) -> list[SearchParameter]:
     """The axes for which there is room: the most important where that is known, else the first; in the space's order."""
-    shares = importance_shares(searches)
+    shares = importance_shares_by_parameter(searches)
     names = sorted(axes, key=lambda name: -sum(shares.get(name, ())))[:MAX_AXES]
     return [axis for name, axis in axes.items() if name in names]
 
 
-def _trial_path(trial: SearchTrial, axes: Sequence[SearchParameter]) -> TrialPath:
+def _make_trial_path(trial: SearchTrial, axes: Sequence[SearchParameter]) -> TrialPath:
     heights = []
     for axis in axes:
         height = math.nan

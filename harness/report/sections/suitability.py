@@ -27,35 +27,35 @@ SHARES = ((0.05, "rarest class up to 5 %"), (0.2, "rarest class up to 20 %"), (1
 MAX_BEST = 3  #: families that are named for a kind of data
 
 
-def suitability_sections(evidence: Evidence) -> list[Section]:
+def make_suitability_sections(evidence: Evidence) -> list[Section]:
     """Write a section with every family on every task, and mean ranks by groups of tasks where there are groups.
 
     Kinds of data are among the groups: the list by kind alone is written where there is no table of groups.
     """
-    parts = family_parts(evidence.scores, evidence.rankings)
-    groups = group_table(evidence)
+    parts = compare_families_over_tasks(evidence.scores, evidence.rankings)
+    groups = tabulate_ranks_by_group(evidence)
     if parts and groups:
         parts += [render_text("task_groups.md"), groups]
     elif parts:
-        parts = suitability(evidence.scores, evidence.rankings)
+        parts = describe_suitability(evidence.scores, evidence.rankings)
     return [Section("Which family suits which data", tuple(parts))] if parts else []
 
 
-def suitability(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
+def describe_suitability(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
     """Give a table of families by tasks, and the best families of each kind of data; nothing with fewer than two tasks."""
-    parts, best = family_parts(scores, rankings), _best_by_kind(scores, rankings)
+    parts, best = compare_families_over_tasks(scores, rankings), _best_families_by_modality(scores, rankings)
     return [*parts, best] if parts and best else parts
 
 
-def family_parts(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
+def compare_families_over_tasks(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
     """Give a table of families by tasks, the longer of both downwards, and what it shows; nothing with fewer than two tasks."""
     rankings, families = select_completed_rankings(rankings), _planned_families(scores)
     if len(rankings) < 2:
         return []
     headings, cells = [], []
     for ranking in rankings:
-        headings.append(f"{ranking.task} ({_modality(scores, ranking.task)}, {metric_name(ranking.metric)})")
-        cells.append(_task_cells(scores, ranking, families))
+        headings.append(f"{ranking.task} ({_task_modality(scores, ranking.task)}, {metric_name(ranking.metric)})")
+        cells.append(_score_cells_of_families(scores, ranking, families))
     corner, row_names = "Task", headings
     column_names: Sequence[str] = families
     if len(headings) <= len(families):
@@ -68,7 +68,7 @@ def family_parts(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
     return [render_text("families.md"), ReportTable(tuple(columns), tuple(rows))]
 
 
-def _task_cells(scores: Scores, ranking: Ranking, families: Sequence[str]) -> list[ReportCell]:
+def _score_cells_of_families(scores: Scores, ranking: Ranking, families: Sequence[str]) -> list[ReportCell]:
     """What every family scored on a task, or why it has no score; with several classes a text with the accuracy."""
     means: list[float] = []
     for family in families:
@@ -81,7 +81,7 @@ def _task_cells(scores: Scores, ranking: Ranking, families: Sequence[str]) -> li
         ranked = _complete_entry(ranking, family)
         value: CellValue = cell.value
         if ranked is None:
-            value = _missing_reason(scores, ranking.task, family)
+            value = _explain_missing_score(scores, ranking.task, family)
         elif len(scores.classes(ranking.task)) > 2:
             score = format_number(ranked.score.mean, digits)
             value = f"{score} ({format_number(ranked.rows.mean('accuracy'))})"
@@ -94,7 +94,7 @@ def _planned_families(scores: Scores) -> list[str]:
     return list(filter(planned.__contains__, scores.run["families"]))
 
 
-def _modality(scores: Scores, task: str) -> str:
+def _task_modality(scores: Scores, task: str) -> str:
     return str(scores.run["tasks"][task].get("modality", "tabular"))
 
 
@@ -104,7 +104,7 @@ def _complete_entry(ranking: Ranking, family: str) -> RankedEntry | None:
     return ranked if ranked is not None and ranked.complete else None
 
 
-def _missing_reason(scores: Scores, task: str, family: str) -> str:
+def _explain_missing_score(scores: Scores, task: str, family: str) -> str:
     """Why a family has no score on a task: how its cells ended."""
     statuses = dict.fromkeys(cell.status for cell in scores.cells if (cell.task, cell.family) == (task, family))
     if set(statuses) <= {"inapplicable"}:
@@ -112,16 +112,16 @@ def _missing_reason(scores: Scores, task: str, family: str) -> str:
     return ", ".join(status for status in statuses if status != "ok")
 
 
-def _best_by_kind(scores: Scores, rankings: Sequence[Ranking]) -> str:
+def _best_families_by_modality(scores: Scores, rankings: Sequence[Ranking]) -> str:
     """The three families with the best mean rank on each kind of data, where there is more than one kind."""
     by_kind: dict[str, list[Ranking]] = {}
     for ranking in select_completed_rankings(rankings):
-        by_kind.setdefault(_modality(scores, ranking.task), []).append(ranking)
+        by_kind.setdefault(_task_modality(scores, ranking.task), []).append(ranking)
     lines = []
     for kind, of_kind in by_kind.items():
         columns = {}
         for family in _planned_families(scores):
-            errors = list(map(partial(_error, family), of_kind))
+            errors = list(map(partial(_score_as_error, family), of_kind))
             if family != BASELINE and not any(map(math.isnan, errors)):
                 columns[family] = errors
         if columns:
@@ -135,7 +135,7 @@ def _best_by_kind(scores: Scores, rankings: Sequence[Ranking]) -> str:
     return "\n".join(["Lowest mean ranks on each kind of data:\n", *lines])
 
 
-def _error(family: str, ranking: Ranking) -> float:
+def _score_as_error(family: str, ranking: Ranking) -> float:
     """The score of a family on a task, turned so that less is better; NaN where it has none."""
     ranked = _complete_entry(ranking, family)
     if ranked is None:
@@ -143,16 +143,16 @@ def _error(family: str, ranking: Ranking) -> float:
     return -ranked.score.mean if ranking.metric.greater_is_better else ranked.score.mean
 
 
-def group_table(evidence: Evidence) -> ReportTable | None:
+def tabulate_ranks_by_group(evidence: Evidence) -> ReportTable | None:
     """Tabulate mean ranks by groups of tasks; None where fewer than two families share two tasks, or with one group only."""
     common = find_common_tasks(select_completed_rankings(evidence.rankings), select_family_entry_rows)
     if len(common.entries) < 2 or len(common.tasks) < 2:
         return None
     ranks = task_ranks(common.mean_scores)
-    properties = [task_groups(evidence.scores.run["tasks"][task]) for task in common.tasks]
+    properties = [groups_of_task(evidence.scores.run["tasks"][task]) for task in common.tasks]
     rows = []
     for names in zip(*properties, strict=True):
-        for group in sorted(set(names), key=_group_order):
+        for group in sorted(set(names), key=_group_sort_key):
             inside = np.array(names) == group
             if not inside.all():
                 means = ranks[:, inside].mean(axis=1).tolist()
@@ -164,12 +164,12 @@ def group_table(evidence: Evidence) -> ReportTable | None:
     return ReportTable(tuple(columns), tuple(rows), foldable=False)
 
 
-def _group_order(name: str) -> tuple[int, str]:
+def _group_sort_key(name: str) -> tuple[int, str]:
     names = list(dict((*SIZES, *SHARES)).values())
     return (names.index(name) if name in names else -1, name)
 
 
-def task_groups(description: Mapping[str, Any]) -> tuple[str, str, str]:
+def groups_of_task(description: Mapping[str, Any]) -> tuple[str, str, str]:
     """Give the groups of a task, from its description in `run.json`: kind of data, size, share of its rarest class."""
     counts = description["counts"]
     share = min(counts) / sum(counts)

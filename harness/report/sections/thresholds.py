@@ -40,33 +40,33 @@ GOAL_TEXT = (
 )
 
 
-def sections(evidence: Evidence) -> list[Section]:
+def make_threshold_sections(evidence: Evidence) -> list[Section]:
     """Write a section per task where the report was asked for threshold goals."""
     written = []
     for ranking in evidence.rankings if evidence.goals else ():
-        parts = threshold_parts(evidence, ranking)
+        parts = describe_threshold_goals(evidence, ranking)
         if parts:
             written.append(Section(TITLE, tuple(parts), ranking.task))
     return written
 
 
-def threshold_parts(evidence: Evidence, ranking: Ranking) -> list[Part]:
+def describe_threshold_goals(evidence: Evidence, ranking: Ranking) -> list[Part]:
     """Give a sentence per goal about the first entry, and a table of the best entries; nothing where none was evaluated."""
     scores, task = evidence.scores, ranking.task
     impossible = find_goal_obstacles(scores, task, evidence.goals)
-    entries = goal_entries(ranking)
+    entries = select_goal_entries(ranking)
     if not entries:
         return []
     results = evaluate_goals(evidence.store, scores, task, entries, evidence.goals)
-    lines = [goal_sentence(result, scores.classes(task)) for result in results if result.entry == entries[0]]
+    lines = [describe_goal_outcome(result, scores.classes(task)) for result in results if result.entry == entries[0]]
     lines += [f"{format_goal(goal)} makes no sense here: {escape(reason)}." for goal, reason in impossible.items()]
     parts: list[Part] = [bullets(lines)]
     if results:
-        parts += [GOAL_TEXT, goal_table(results)]
+        parts += [GOAL_TEXT, tabulate_goals(results)]
     return parts
 
 
-def goal_entries(ranking: Ranking) -> list[Entry]:
+def select_goal_entries(ranking: Ranking) -> list[Entry]:
     """Select the entries of the table: the first of the ranking, then the best tuned entries of other families."""
     entries = [ranking.best.entry] if ranking.best else []
     for ranked in best_of_families(ranking):
@@ -80,20 +80,20 @@ def format_goal(goal: ThresholdGoal) -> str:
     return f"`{goal.text}`"
 
 
-def goal_sentence(result: GoalResult, classes: Sequence[str]) -> str:
+def describe_goal_outcome(result: GoalResult, classes: Sequence[str]) -> str:
     """Say what a goal promised and what became of it, and what the decisions are like in rows of 100."""
     value, name = result.sealed_measure, MEASURE_NAMES[result.measure]
-    head = f"{format_goal(result.goal)} with {escape(result.entry.name)}{_threshold_text(result)}"
+    head = f"{format_goal(result.goal)} with {escape(result.entry.name)}{_describe_goal_threshold(result)}"
     if math.isnan(value.value):
-        return f"{head}: {_promise_text(result)}; on the sealed rows the {name} is not defined."
+        return f"{head}: {_describe_goal_promise(result)}; on the sealed rows the {name} is not defined."
     attained = (
         f"the sealed rows gave {format_number(value.value)} ({format_number(value.low)} to {format_number(value.high)}): "
         f"{OUTCOMES[result.outcome]}"
     )
-    return f"{head}: {_promise_text(result)}; {attained}.{_decisions_text(result, classes)}"
+    return f"{head}: {_describe_goal_promise(result)}; {attained}.{_describe_goal_decisions(result, classes)}"
 
 
-def _promise_text(result: GoalResult) -> str:
+def _describe_goal_promise(result: GoalResult) -> str:
     name, promised = MEASURE_NAMES[result.measure], format_number(result.promised)
     if result.outcome == "unreached":
         return f"no threshold reaches it on the inner rows (the nearest has {name} {promised})"
@@ -104,7 +104,7 @@ def _promise_text(result: GoalResult) -> str:
     return text
 
 
-def _threshold_text(result: GoalResult) -> str:
+def _describe_goal_threshold(result: GoalResult) -> str:
     thresholds = [threshold for threshold in result.thresholds.values() if not math.isnan(threshold)]
     if not thresholds:
         return ", by the least expected cost"
@@ -115,7 +115,7 @@ def _threshold_text(result: GoalResult) -> str:
     return text
 
 
-def _decisions_text(result: GoalResult, classes: Sequence[str]) -> str:
+def _describe_goal_decisions(result: GoalResult, classes: Sequence[str]) -> str:
     """What follows from the threshold, for two classes."""
     if len(classes) > 2:
         return ""
@@ -129,7 +129,7 @@ def _decisions_text(result: GoalResult, classes: Sequence[str]) -> str:
     )
 
 
-def goal_table(results: Sequence[GoalResult]) -> ReportTable:
+def tabulate_goals(results: Sequence[GoalResult]) -> ReportTable:
     """Tabulate goals and entries: threshold, promise, what was attained with its interval, and all measures.
 
     Parameters
@@ -168,12 +168,12 @@ def goal_table(results: Sequence[GoalResult]) -> ReportTable:
     return ReportTable(tuple(columns), tuple(rows))
 
 
-def terminal_lines(evidence: Evidence) -> str:
+def describe_goals_for_terminal(evidence: Evidence) -> str:
     """Say for a terminal what became of each goal with the first entry of each task; empty without goals."""
     lines = []
     for ranking in evidence.rankings if evidence.goals else ():
         for result in evaluate_goals(
-            evidence.store, evidence.scores, ranking.task, goal_entries(ranking)[:1], evidence.goals
+            evidence.store, evidence.scores, ranking.task, select_goal_entries(ranking)[:1], evidence.goals
         ):
             value = result.sealed_measure
             lines.append(

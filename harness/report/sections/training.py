@@ -56,17 +56,17 @@ LOSS_TEXT = (
 MAX_NAMES = 4
 
 
-def sections(evidence: Evidence) -> list[Section]:
+def make_training_sections(evidence: Evidence) -> list[Section]:
     """Write complexity against quality and, where networks took part, their training and layers, of every evaluated task."""
     training = network_fits.collect_training_curves(evidence.store, evidence.scores)
     written: list[Section] = []
     for ranking in evidence.rankings:
         if ranking.best:
-            written += task_sections(evidence.scores, ranking, training)
+            written += make_task_training_sections(evidence.scores, ranking, training)
     return written
 
 
-def task_sections(scores: Scores, ranking: Ranking, training: RunTraining) -> list[Section]:
+def make_task_training_sections(scores: Scores, ranking: Ranking, training: RunTraining) -> list[Section]:
     """Write the sections of one task.
 
     Parameters
@@ -85,24 +85,24 @@ def task_sections(scores: Scores, ranking: Ranking, training: RunTraining) -> li
     """
     task, written = ranking.task, []
     if network_fits.entry_costs(ranking):
-        parts: list[Part] = [complexity_table(ranking), *_pretrained_note(scores, ranking)]
+        parts: list[Part] = [tabulate_complexity(ranking), *_note_pretrained_network(scores, ranking)]
         written.append(Section("Complexity against quality", tuple(parts), task))
-    parts = training_parts(scores, ranking, training)
+    parts = describe_network_training(scores, ranking, training)
     if parts:
-        parts += _loss_figures(ranking, training)
+        parts += _make_loss_figures(ranking, training)
     by_family: dict[str, list[ChosenArchitectures]] = {}
     for chosen in network_fits.chosen_architectures(scores, ranking):
         by_family.setdefault(chosen.entry.family, []).append(chosen)
     for family, architectures in by_family.items():
         layers = partial(figures.architecture_figure, architectures)
         parts.append(Figure(file_name(task, LAYERS, family), f"Layers of {family}", layers))
-        parts.append(_collapsed_layers(architectures))
+        parts.append(_collapse_layer_tables(architectures))
     if parts:
         written.append(Section("Training of networks", tuple(parts), task))
     return written
 
 
-def complexity_table(ranking: Ranking) -> ReportTable:
+def tabulate_complexity(ranking: Ranking) -> ReportTable:
     """Parameters, size, times and score of the tuned entries, best first, and the costs at which nothing beats them."""
     columns = (
         ReportColumn("Entry"),
@@ -122,7 +122,7 @@ def complexity_table(ranking: Ranking) -> ReportTable:
     return ReportTable(columns, tuple(rows))
 
 
-def _pretrained_note(scores: Scores, ranking: Ranking) -> list[str]:
+def _note_pretrained_network(scores: Scores, ranking: Ranking) -> list[str]:
     """Which network the costs of a task with images leave out: the one that was trained by others."""
     if scores.run["tasks"][ranking.task].get("modality") != "image":
         return []
@@ -137,40 +137,40 @@ def _pretrained_note(scores: Scores, ranking: Ranking) -> list[str]:
     return [f"{FROZEN_TEXT.format(join_words(list(dict.fromkeys(families))), most_frozen)} {FEATURES_TEXT}"]
 
 
-def _loss_figures(ranking: Ranking, training: RunTraining) -> Iterator[Figure]:
+def _make_loss_figures(ranking: Ranking, training: RunTraining) -> Iterator[Figure]:
     """The losses of the tuned networks, a figure per family, best entries first."""
     by_family: dict[str, list[tuple[str, tuple[figures.Losses, ...]]]] = {}
     for ranked in ranking.entries:
         trained = training.entries.get((ranking.task, ranked.entry))
         if trained and ranked.entry.stage == "tuned":
-            by_family.setdefault(ranked.entry.family, []).extend(_loss_panels(ranked.entry.strategy, trained))
+            by_family.setdefault(ranked.entry.family, []).extend(_make_loss_panels(ranked.entry.strategy, trained))
     for family, panels in by_family.items():
         draw = partial(figures.convergence_figure, tuple(panels))
         yield Figure(file_name(ranking.task, TRAINING, family), f"Loss of {family} by epoch", draw)
 
 
-def _loss_panels(strategy: str, trained: EntryTraining) -> Iterator[tuple[str, tuple[figures.Losses, ...]]]:
+def _make_loss_panels(strategy: str, trained: EntryTraining) -> Iterator[tuple[str, tuple[figures.Losses, ...]]]:
     """The losses of an entry, a panel per loss function: different ones have different scales."""
     for loss, fits in trained.refits_by_loss.items():
         title = loss
         if len(trained.refits_by_loss) > 1:
             title += f" ({network_fits.count_splits_of_fits(fits)} of {network_fits.count_splits_of_fits(trained.fits)} splits)"
-        yield "\n".join(filter(None, (strategy, title))), loss_curves(fits)
+        yield "\n".join(filter(None, (strategy, title))), round_loss_curves(fits)
 
 
-def loss_curves(fits: Iterable[NetworkFit]) -> tuple[figures.Losses, ...]:
+def round_loss_curves(fits: Iterable[NetworkFit]) -> tuple[figures.Losses, ...]:
     """Round the losses of fits to five digits, as plain numbers."""
     rounded = []
     for fit in fits:
-        rounded.append(figures.Losses(_rounded_loss(fit, "train"), _rounded_loss(fit, "validation"), fit.best_epoch))
+        rounded.append(figures.Losses(_round_losses(fit, "train"), _round_losses(fit, "validation"), fit.best_epoch))
     return tuple(rounded)
 
 
-def _rounded_loss(fit: NetworkFit, rows: str) -> tuple[float, ...]:
+def _round_losses(fit: NetworkFit, rows: str) -> tuple[float, ...]:
     return tuple(float(f"{loss:.5g}") for loss in fit.curves.get(f"{rows}_loss", ()))
 
 
-def training_parts(scores: Scores, ranking: Ranking, training: RunTraining) -> list[Part]:
+def describe_network_training(scores: Scores, ranking: Ranking, training: RunTraining) -> list[Part]:
     """Describe the training of the networks of a task: tables of epochs and losses, remarks and failed trials.
 
     Parameters
@@ -193,23 +193,23 @@ def training_parts(scores: Scores, ranking: Ranking, training: RunTraining) -> l
     for ranked in ranking.entries:
         trained = training.entries.get((task, ranked.entry))
         if trained is not None:
-            epoch_rows.append(_epoch_row(ranked.name, trained))
-            loss_rows += _loss_rows(ranked.name, trained)
+            epoch_rows.append(_make_epoch_row(ranked.name, trained))
+            loss_rows += _make_loss_rows(ranked.name, trained)
             for outcome in trained.outcomes:
                 remarks += [(ranked.name, remark) for remark in outcome.remarks]
     parts: list[Part] = []
     if epoch_rows:
-        epochs = ReportTable(_epoch_columns(scores.metrics["average_precision"].label), tuple(epoch_rows))
+        epochs = ReportTable(_make_epoch_columns(scores.metrics["average_precision"].label), tuple(epoch_rows))
         parts += [epochs, LOSS_TEXT, ReportTable(LOSS_COLUMNS, tuple(loss_rows))]
     unreadable = [reason for unreadable_task, reason in training.unreadable if unreadable_task == task]
     if unreadable:
         parts.append(f"No curves of {markdown.format_count(len(unreadable), 'cell')}: {escape(unreadable[0])}.")
-    parts += _bullets("Remarks", "fit", remarks)
-    parts += _bullets("Trials that failed", "trial", _failed_trials(scores, task))
+    parts += _group_reasons_as_bullets("Remarks", "fit", remarks)
+    parts += _group_reasons_as_bullets("Trials that failed", "trial", _list_failed_trials(scores, task))
     return parts
 
 
-def _epoch_columns(label: str) -> tuple[ReportColumn, ...]:
+def _make_epoch_columns(label: str) -> tuple[ReportColumn, ...]:
     return (
         ReportColumn("Entry"),
         ReportColumn("Epochs", "count"),
@@ -221,46 +221,47 @@ def _epoch_columns(label: str) -> tuple[ReportColumn, ...]:
     )
 
 
-def _epoch_row(name: str, trained: EntryTraining) -> tuple[CellValue, ...]:
+def _make_epoch_row(name: str, trained: EntryTraining) -> tuple[CellValue, ...]:
     fits = trained.fits
     epochs = list(map(attrgetter("best_epoch"), fits))
     median: CellValue = epochs[0]
     if min(epochs) < max(epochs):
         median = f"{np.median(epochs):g} ({min(epochs)}–{max(epochs)})"
-    train, validation = _mean(fits, "train_average_precision"), _mean(fits, "validation_average_precision")
-    deviation = _deviation(fits, "validation_average_precision")
+    train = _mean_metric_of_fits(fits, "train_average_precision")
+    validation = _mean_metric_of_fits(fits, "validation_average_precision")
+    deviation = _deviation_of_fits(fits, "validation_average_precision")
     seconds = [float(fit.curves["seconds"].mean()) for fit in fits if "seconds" in fit.curves]
     pace = float(np.mean(seconds)) if seconds else None
     remarks = sum(map(len, map(attrgetter("remarks"), trained.outcomes)))
     return name, median, validation, train - validation, deviation, pace, remarks or None
 
 
-def _loss_rows(name: str, trained: EntryTraining) -> list[tuple[CellValue, ...]]:
+def _make_loss_rows(name: str, trained: EntryTraining) -> list[tuple[CellValue, ...]]:
     """A row per loss function: losses of different ones are never averaged."""
     rows: list[tuple[CellValue, ...]] = []
     for loss, fits in trained.refits_by_loss.items():
-        train, validation = _mean(fits, "train_loss"), _mean(fits, "validation_loss")
+        train, validation = _mean_metric_of_fits(fits, "train_loss"), _mean_metric_of_fits(fits, "validation_loss")
         deviations = [
-            _deviation(fits, "validation_loss") for fits in trained.inner_fits if fits and fits[0].loss == loss
+            _deviation_of_fits(fits, "validation_loss") for fits in trained.inner_fits if fits and fits[0].loss == loss
         ]
         inner = np.array(deviations)[~np.isnan(deviations)]
         inner_deviation = float(np.mean(inner)) if len(inner) else math.nan
-        losses = (train, validation, validation - train, _deviation(fits, "validation_loss"), inner_deviation)
+        losses = (train, validation, validation - train, _deviation_of_fits(fits, "validation_loss"), inner_deviation)
         rows.append((name, loss or None, network_fits.count_splits_of_fits(fits), *losses))
     return rows
 
 
-def _mean(fits: Iterable[NetworkFit], name: str) -> float:
+def _mean_metric_of_fits(fits: Iterable[NetworkFit], name: str) -> float:
     return float(np.mean(list(map(methodcaller("metric_at_epoch", name), fits))))
 
 
-def _deviation(fits: Sequence[NetworkFit], name: str) -> float:
+def _deviation_of_fits(fits: Sequence[NetworkFit], name: str) -> float:
     if len(fits) < 2:
         return math.nan
     return float(np.std(list(map(methodcaller("metric_at_epoch", name), fits)), ddof=1))
 
 
-def _failed_trials(scores: Scores, task: str) -> list[tuple[str, Reason]]:
+def _list_failed_trials(scores: Scores, task: str) -> list[tuple[str, Reason]]:
     """The family and the reason of every failed trial of a network."""
     failed: list[tuple[str, Reason]] = []
     for cell in scores.cells:
@@ -270,7 +271,7 @@ def _failed_trials(scores: Scores, task: str) -> list[tuple[str, Reason]]:
     return failed
 
 
-def _bullets(title: str, noun: str, reasons: Sequence[tuple[str, Reason]]) -> list[str]:
+def _group_reasons_as_bullets(title: str, noun: str, reasons: Sequence[tuple[str, Reason]]) -> list[str]:
     """Reasons as a list, those of one cause as one: how many, of which entries (at most four), the first.
 
     `reasons` are pairs of the name of an entry and a reason; the most frequent come first.
@@ -290,18 +291,18 @@ def _bullets(title: str, noun: str, reasons: Sequence[tuple[str, Reason]]) -> li
     return ["\n".join([f"{title}:", "", *lines])] if lines else []
 
 
-def _collapsed_layers(chosen: Iterable[ChosenArchitectures]) -> Collapsed:
+def _collapse_layer_tables(chosen: Iterable[ChosenArchitectures]) -> Collapsed:
     """Every chosen architecture, layer by layer."""
     blocks = []
     for entry in chosen:
         for architecture in entry.architectures:
             splits = f"{architecture.splits} of {entry.splits} splits"
             title = f"{escape(entry.entry.name)}, {splits}, {figures.size_text(architecture)}:"
-            blocks.append(f"{title}\n\n```\n{_layer_table(architecture.layers)}\n```")
+            blocks.append(f"{title}\n\n```\n{_format_layer_table(architecture.layers)}\n```")
     return Collapsed("Architectures, layer by layer", tuple(blocks))
 
 
-def _layer_table(layers: network_fits.Layers) -> str:
+def _format_layer_table(layers: network_fits.Layers) -> str:
     rows = [("Layer", "Kind", "Output", "Parameters")]
     rows += [(name, kind, figures.shape_text(shape), f"{parameters:,}") for name, kind, shape, parameters in layers]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
