@@ -93,7 +93,7 @@ def simulated(rng: np.random.Generator, entries: int, splits: int, ratio: float)
 
 @pytest.mark.parametrize(("entries", "splits"), [(2, 5), (6, 3), (12, 10)])
 def test_among_equal_entries_the_best_is_set_apart_in_at_most_five_of_a_hundred_runs(entries, splits):
-    rng, runs, wrong = np.random.default_rng(entries), 200, 0
+    rng, runs, wrong = np.random.default_rng(entries), 100, 0
     for _ in range(runs):
         figures = rng.normal(size=(entries, splits))
         wrong += significant_pairs(figures)[figures.mean(axis=1).argmax()].any()
@@ -104,7 +104,7 @@ def test_a_real_difference_is_found_and_its_size_decides_how_often():
     rng, found = np.random.default_rng(3), {}
     for shift in (1.0, 3.0, 6.0):
         lift = np.array([[shift]] + [[0.0]] * 5)
-        found[shift] = np.mean([significant_pairs(lift + simulated(rng, 6, 10, 0.25))[0, 1:].all() for _ in range(100)])
+        found[shift] = np.mean([significant_pairs(lift + simulated(rng, 6, 10, 0.25))[0, 1:].all() for _ in range(50)])
     assert found[1.0] < found[3.0] < found[6.0]
     assert found[6.0] > 0.9
 
@@ -117,10 +117,10 @@ def test_entries_that_are_the_same_are_never_told_apart():
     assert (apart == apart.T).all()
 
 
-@pytest.mark.parametrize(("entries", "splits", "rows"), [(2, 3, 30), (10, 3, 30), (20, 3, 100), (20, 5, 30)])
+@pytest.mark.parametrize(("entries", "splits", "rows"), [(2, 3, 30), (10, 3, 100), (12, 5, 30)])
 def test_among_equal_entries_with_figures_in_steps_the_best_is_set_apart_as_seldom(entries, splits, rows):
     """Accuracies of equal entries on the same rows: nine of ten rows are decided alike, differences are a few steps."""
-    rng, runs, wrong = np.random.default_rng(splits + entries), 150, 0
+    rng, runs, wrong = np.random.default_rng(splits + entries), 80, 0
     for _ in range(runs):
         base, own = (rng.random((m, splits, rows)) < 0.9 for m in (1, entries))
         figures = np.where(rng.random((1, splits, rows)) < 0.9, base, own).mean(axis=2)
@@ -149,10 +149,10 @@ def test_what_only_rounding_tells_apart_is_the_same(grain):
     assert not significant_pairs(np.vstack([SCORES, np.add(SCORES, noise)]), grain).any()
 
 
-@pytest.mark.parametrize("name", ["roc_auc", "average_precision", "lift_at_10", "brier", "log_loss"])
+@pytest.mark.parametrize("name", ["roc_auc", "average_precision", "lift_at_10", "brier"])
 def test_among_equal_entries_that_are_nearly_perfect_hardly_any_is_set_apart(name):
     """Equal entries that get one row in a hundred wrong: figures in steps, often the same difference in every split."""
-    rng, runs, rows, entries = np.random.default_rng(5), 150, 60, 8
+    rng, runs, rows, entries = np.random.default_rng(5), 80, 60, 8
     metric, y = next(m for m in METRICS if m.name == name), np.repeat([0, 1], [45, 15])
     scores = scores_of({"one": {("xgb", "none"): [0.5] * 3}})
     at = ScoreRows(
