@@ -38,6 +38,7 @@ speed: $(READY)  ## the speed figures, as tables, in a quarter of an hour (bank 
 	$(BIN)/python tests/speed/run.py
 	$(BIN)/python tests/speed/report.py --whole
 	$(BIN)/python tests/speed/serve.py
+	$(BIN)/python tests/speed/inspection.py
 
 sample: $(READY)  ## make the committed sample run again
 	rm -rf results/sample

@@ -10,7 +10,7 @@ from simulations_inspection import inspect_simulated
 import evenhand
 from harness.data.files import UserData
 from harness.inspection.inspector import inspect_rows
-from harness.inspection.labels import label_suspects
+from harness.inspection.labels import MIN_LIKELIHOOD_RATIO, label_suspects, wrong_label_rate
 from harness.inspection.quick_model import area_error, group_shares, level_codes
 from harness.inspection.summary import Inspection
 from harness.registry.protocol import EvaluationProtocol
@@ -140,6 +140,30 @@ def test_wrong_labels_of_separable_classes_are_the_first_suspects():
     finding = finding_of(inspected(frame), "label_suspects")
     assert set(finding.examples) <= set(flipped.tolist())
     assert finding.rows >= 20
+
+
+@pytest.mark.parametrize("wrong", [0.0, 0.05])
+def test_labels_of_overlapping_classes_are_suspects_only_where_some_are_wrong(wrong):
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=4000) * 3
+    proba = 1 / (1 + np.exp(-signal))
+    y = np.where(rng.random(4000) < proba, 1, 0)
+    y = np.where(rng.random(4000) < wrong, 1 - y, y)
+    overconfident = 1 / (1 + np.exp(-1.5 * signal))
+    rate, likelihood_ratio = wrong_label_rate(y, np.column_stack([1 - overconfident, overconfident]))
+    assert rate == pytest.approx(wrong, abs=0.02)
+    assert (likelihood_ratio > MIN_LIKELIHOOD_RATIO) == bool(wrong)
+
+
+def test_hundreds_of_shops_tell_the_quick_model_as_much_as_they_know():
+    rng = np.random.default_rng(0)
+    shop = rng.integers(0, 300, 3000)
+    is_yes = rng.random(3000) < rng.beta(0.5, 0.5, 300)[shop]
+    frame = pd.DataFrame({"shop": [f"shop {code}" for code in shop], "x": rng.normal(size=3000)})
+    frame["y"] = np.where(is_yes, "yes", "no")
+    scores = inspected(frame).scores
+    assert scores.auc > 0.85  # .76 where the 260 rarest are merged
+    assert scores.auc == pytest.approx(scores.columns[0].auc_alone, abs=0.03)
 
 
 def test_confident_learning_counts_a_row_by_the_mean_probability_of_its_class():

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from harness.findings import Finding
+from harness.findings import Finding, Severity
 from harness.inspection.quick_model import (
     Index,
     ModelScore,
@@ -23,9 +23,14 @@ from harness.inspection.summary import ColumnScore, QuickScores
 
 MAX_LEFT_OUT = 3  #: columns that are left out in turn: those with the highest scores alone
 MIN_AUC_ALONE = 0.6
-MIN_LOST_SHARE = (
-    0.25  #: of what is above chance. Call durations: .36 to .39; other columns of six real tables: at most .10
-)
+#: Of what is above chance. Call durations: .37 and .38; other columns of four real tables: at most .21.
+MIN_LOST_SHARE = 0.25
+MIN_LOST_AUC = 0.05  #: by which the ROC AUC of all columns falls without one. Call durations: .15
+MIN_ERRORS = 3.0  #: standard errors that this must exceed
+#: ROC AUC of a column alone, less two standard errors, from which a large share is suspicious. Call durations: .79 and .80; in
+#: 15 of 200 simulated clean tables a column is so strong.
+MIN_STRONG_AUC = 0.78
+MIN_DOMINANT_AUC = 0.7  #: alone, less two standard errors: below, a large share says that the others are weak
 MIN_RATIO = 2.0  #: to the largest share of another column. Call durations: 3.7 and more
 MAX_LIMIT = 0.6
 DETERMINING_AUC = 0.99
@@ -87,7 +92,8 @@ def score_columns(rows: InspectedRows) -> QuickScores | None:
         for position, candidate in enumerate(columns[:MAX_LEFT_OUT]):
             if candidate.auc_alone >= MIN_AUC_ALONE:
                 columns[position] = _leave_out(rows, candidate, folds)
-    return QuickScores(full.auc, full.average_precision, full.chance, tuple(columns))
+    rarest = int(np.bincount(rows.y).min())
+    return QuickScores(full.auc, full.average_precision, full.chance, tuple(columns), len(rows.y), rarest)
 
 
 def _is_above_chance(full: ModelScore, y: Index) -> bool:
@@ -98,8 +104,8 @@ def _is_above_chance(full: ModelScore, y: Index) -> bool:
 def _leave_out(rows: InspectedRows, column: ColumnScore, folds: Index) -> ColumnScore:
     """Score all columns without this one and those that repeat it."""
     repeats = _repetitions(rows.X, column.name)
-    remaining = rows.encoded.drop(columns=[column.name, *repeats])
-    if remaining.empty:
+    remaining = rows.encoded.drop([column.name, *repeats])
+    if remaining.is_empty:
         return column
     without = score(rows.y, out_of_fold(remaining, rows.y, folds, rows.seed("model")))
     return replace(column, auc_without=without.auc, precision_without=without.average_precision, repeats=tuple(repeats))
@@ -141,13 +147,31 @@ def check_leaky_columns(scores: QuickScores | None, copies: Mapping[str, Finding
     for position, column in enumerate(scores.columns):
         if column.name in copies:
             continue
-        share = shares[position]
         limit = _share_limit([*shares[:position], *shares[position + 1 :]])
+        severity = _leak_severity(scores, column, stands_out=shares[position] >= limit)
+        if severity is None:
+            continue
         message = f"column {column.name!r} alone reaches ROC AUC {column.auc_alone:.3f}"
-        if not np.isnan(share):
-            message += f"; {_with_and_without(scores, column)}, so that it carries {share:.0%} of what is above chance"
-        if column.auc_alone >= DETERMINING_AUC or share >= limit:
-            yield Finding("leaky_column", "warning", message, column.name, advice=_drop_advice(column.name))
+        if not np.isnan(shares[position]):
+            message += f"; {_with_and_without(scores, column)}, so that it carries {shares[position]:.0%} of what is above chance"
+        yield Finding("leaky_column", severity, message, column.name, advice=_drop_advice(column.name))
+
+
+def _leak_severity(scores: QuickScores, column: ColumnScore, *, stands_out: bool) -> Severity | None:
+    """Severity of what a column contributes alone and to the score; None where it is no more than a good column does."""
+    if column.auc_alone >= DETERMINING_AUC:
+        return "warning"
+    lost_auc = scores.auc - column.auc_without
+    if not stands_out or not lost_auc >= max(MIN_LOST_AUC, MIN_ERRORS * _area_error(scores, scores.auc)):
+        return None
+    lowest = column.auc_alone - 2 * _area_error(scores, column.auc_alone)
+    if lowest >= MIN_STRONG_AUC:
+        return "warning"
+    return "note" if lowest >= MIN_DOMINANT_AUC else None
+
+
+def _area_error(scores: QuickScores, auc: float) -> float:
+    return area_error(auc, scores.rarest_rows, scores.rows - scores.rarest_rows)
 
 
 def _share_limit(others: Sequence[float]) -> float:

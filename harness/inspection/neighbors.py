@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NEIGHBORS = 5
-MAX_DIMENSIONS = 300  #: of levels, the most frequent are used
+MAX_DIMENSIONS = (
+    100  #: numbers first, then the most frequent levels: 10,000 rows are compared in 0.6 s, with 300 in 1.6
+)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,10 +15,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Index: TypeAlias = npt.NDArray[np.int64]
-Proba: TypeAlias = npt.NDArray[np.float64]
+Floats: TypeAlias = npt.NDArray[np.float64]
+Proba: TypeAlias = Floats
 
 FOLDS = 3
-MAX_LEVELS = 40  #: the most frequent levels of a category are distinguished, all others are one
+MAX_ENCODED_CLASSES = 5  #: classes whose shares encode a category, with more than two classes
 COLUMN_BINS = 20  #: quantile bins of a number that is scored alone
 PRIOR_ROWS = 5.0  #: a level counts as if it had so many more rows with the overall shares of the classes
 
@@ -56,32 +58,54 @@ def draw_folds(y: Index, blocks: Index, seed: int) -> Index | None:
         return None
 
 
-def encode_columns(X: pd.DataFrame) -> pd.DataFrame:
-    """Prepare columns for the quick model: numbers as they are, of categories the most frequent levels."""
-    import pandas as pd
+@dataclass(frozen=True)
+class QuickColumns:
+    """Columns as the quick model takes them.
 
-    columns: dict[Any, Any] = {}
+    Attributes
+    ----------
+    numbers : dict of str to array of shape (n_rows,), float64
+        Numeric columns, missing values NaN.
+    codes : dict of str to array of shape (n_rows,), int
+        Level of each row for every category, 0 where it is missing.
+    """
+
+    numbers: dict[str, Floats]
+    codes: dict[str, Index]
+
+    def drop(self, names: Collection[str]) -> QuickColumns:
+        """The columns without some of them."""
+        numbers = {name: column for name, column in self.numbers.items() if name not in names}
+        codes = {name: column for name, column in self.codes.items() if name not in names}
+        return QuickColumns(numbers, codes)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are no columns."""
+        return not self.numbers and not self.codes
+
+
+def encode_columns(X: pd.DataFrame) -> QuickColumns:
+    """Convert columns to what the quick model takes."""
+    numbers, codes = {}, {}
     for name, column in X.items():
-        if column.dtype != "category":
-            columns[name] = column.to_numpy(np.float64)
-            continue
-        codes = column.cat.codes.to_numpy()
-        counts = np.bincount(codes[codes >= 0], minlength=1)
-        frequent = np.argsort(-counts, kind="stable")[:MAX_LEVELS]
-        ranks = np.full(len(counts), MAX_LEVELS, dtype=np.int64)
-        ranks[frequent] = np.arange(len(frequent))
-        folded = np.where(codes >= 0, ranks[codes], -1)
-        columns[name] = pd.Categorical.from_codes(folded, categories=pd.Index(range(MAX_LEVELS + 1)))
-    return pd.DataFrame(columns)
+        if column.dtype == "category":
+            codes[str(name)] = level_codes(column)
+        else:
+            numbers[str(name)] = column.to_numpy(np.float64)
+    return QuickColumns(numbers, codes)
 
 
-def out_of_fold(X: pd.DataFrame, y: Index, folds: Index, seed: int) -> Proba:
+def out_of_fold(columns: QuickColumns, y: Index, folds: Index, seed: int) -> Proba:
     """Predict every row by a model of the other folds.
+
+    Categories are encoded by the class shares of their levels, so that none of a thousand levels is merged with others; rows
+    of training are encoded by the labels of other rows of training.
 
     Parameters
     ----------
-    X : DataFrame of shape (n_rows, n_columns)
-        Columns as `encode_columns` returns them.
+    columns : QuickColumns
+        Columns of all rows.
     y, folds : array of shape (n_rows,), int
         Class and fold of each row.
     seed : int
@@ -97,16 +121,39 @@ def out_of_fold(X: pd.DataFrame, y: Index, folds: Index, seed: int) -> Proba:
     proba = np.zeros((len(y), int(y.max()) + 1))
     with threadpool_limits(1):  # sums over several threads differ in their last digits
         for fold in np.unique(folds):
-            is_test = folds == fold
-            train = X[~is_test]
-            known = train.columns[train.notna().any()]  # a column without any known value cannot be binned
-            if known.empty:
-                proba[is_test] = np.bincount(y[~is_test], minlength=proba.shape[1]) / len(train)
+            is_train = folds != fold
+            X = _fold_features(columns, y, is_train, seed)
+            X = X[:, np.isfinite(X[is_train]).any(axis=0)]  # a column without any known value cannot be binned
+            if not X.shape[1]:
+                proba[~is_train] = np.bincount(y[is_train], minlength=proba.shape[1]) / is_train.sum()
                 continue
-            model = _create_model(len(train), proba.shape[1], seed)
-            model.fit(train[known], y[~is_test])
-            proba[is_test] = model.predict_proba(X.loc[is_test, known])
+            model = _create_model(int(is_train.sum()), proba.shape[1], seed)
+            model.fit(X[is_train], y[is_train])
+            proba[~is_train] = model.predict_proba(X[~is_train])
     return proba
+
+
+def _fold_features(columns: QuickColumns, y: Index, is_train: npt.NDArray[np.bool_], seed: int) -> Floats:
+    """Numbers, and the class shares of the levels of categories in the rows of training."""
+    features: list[Floats] = [column[:, None] for column in columns.numbers.values()]
+    train = np.flatnonzero(is_train)
+    inner_folds = np.random.default_rng(seed).permutation(len(train)) % FOLDS
+    classes = _encoded_classes(y[train])
+    for codes in columns.codes.values():
+        shares = group_shares(codes, y, is_train.astype(np.int64))
+        shares[train] = group_shares(codes[train], y[train], inner_folds, shares.shape[1])
+        features.append(shares[:, classes])
+    if not features:
+        return np.empty((len(y), 0))
+    return np.hstack(features)
+
+
+def _encoded_classes(y: Index) -> Index:
+    """The classes whose shares encode categories: the second of two, of several the most frequent ones."""
+    counts = np.bincount(y)
+    if len(counts) == 2:
+        return np.array([1])
+    return np.sort(np.argsort(-counts, kind="stable")[:MAX_ENCODED_CLASSES])
 
 
 def _create_model(n_train: int, n_classes: int, seed: int) -> Any:
@@ -115,10 +162,10 @@ def _create_model(n_train: int, n_classes: int, seed: int) -> Any:
     return HistGradientBoostingClassifier(
         max_iter=30 if n_classes == 2 else 15,
         learning_rate=0.2,
-        max_leaf_nodes=12,
+        max_leaf_nodes=8,
         min_samples_leaf=int(np.clip(n_train // 50, 5, 20)),
         max_bins=63,
-        categorical_features="from_dtype",
+        categorical_features=None,
         early_stopping=False,
         random_state=seed,
     )
@@ -158,9 +205,9 @@ def level_codes(column: pd.Series, bins: int = COLUMN_BINS) -> Index:
     return codes
 
 
-def group_shares(codes: Index, y: Index, folds: Index) -> Proba:
+def group_shares(codes: Index, y: Index, folds: Index, n_classes: int = 0) -> Proba:
     """Predict every row by the shares of the classes among the rows of other folds that have its code."""
-    n_classes, n_codes = int(y.max()) + 1, int(codes.max()) + 1
+    n_classes, n_codes = max(n_classes, int(y.max()) + 1), int(codes.max()) + 1
     totals = np.bincount(codes * n_classes + y, minlength=n_codes * n_classes).reshape(n_codes, n_classes)
     proba = np.empty((len(y), n_classes))
     for fold in np.unique(folds):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.data.splits import Fold, Splitter
-from harness.inspection.quick_model import Index, Proba, draw_folds, encode_columns, out_of_fold
+from harness.inspection.quick_model import Index, Proba, QuickColumns, draw_folds, encode_columns, out_of_fold
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.task import Table, Task
 from harness.seeding import seed_of
@@ -84,7 +84,7 @@ class InspectedRows:
         return draw_folds(self.y, self.splitter.blocks[self.sample], self.seed("folds"))
 
     @cached_property
-    def encoded(self) -> pd.DataFrame:
+    def encoded(self) -> QuickColumns:
         """Features of the sampled rows as the quick model takes them."""
         return encode_columns(self.X)
 

@@ -138,7 +138,7 @@ def candidate_codes(rows: InspectedRows) -> list[str]:
     roles = {rows.task.target, rows.task.time, rows.task.split, rows.task.text}
     names = []
     for name in map(str, rows.raw.columns):
-        if name in roles or name in rows.table.dates or not _holds_codes(rows.raw[name]):
+        if name in roles or name in rows.table.dates or not _may_hold_codes(rows.raw[name]):
             continue
         counts = to_text(rows.raw[name]).value_counts()
         n_known = int(counts.sum())
@@ -148,6 +148,12 @@ def candidate_codes(rows: InspectedRows) -> list[str]:
         if repeated >= MIN_REPEATED_SHARE * n_known and n_known > 0.9 * len(rows.raw):
             names.append(name)
     return sorted(names, key=lambda name: (not IDENTIFIER_NAME.search(name), names.index(name)))
+
+
+def _may_hold_codes(column: pd.Series) -> bool:
+    """Whether a column has as many different values as codes that occur in a few rows each, and holds texts or whole numbers."""
+    n_distinct = column.nunique()
+    return n_distinct >= max(MIN_LEVELS, 0.9 * len(column) / MAX_ROWS_PER_LEVEL) and _holds_codes(column)
 
 
 def _holds_codes(column: pd.Series) -> bool:

@@ -104,12 +104,16 @@ class QuickScores:
         Average precision without information.
     columns : tuple of ColumnScore
         The columns, the most informative first.
+    rows, rarest_rows : int
+        Number of rows that were scored, and of those of the rarest class.
     """
 
     auc: float
     average_precision: float
     chance: float
     columns: tuple[ColumnScore, ...]
+    rows: int
+    rarest_rows: int
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from harness.findings import Finding
 from harness.inspection.summary import SEVERITIES, FoldSummary, Inspection
 from harness.report.content import CellValue, Figure, Part, ReportColumn, ReportTable, Section
 from harness.report.figures import inspection as figures
-from harness.report.html_report import build_section, render_report_page
 from harness.report.render import markdown, terminal
 from harness.report.render.cells import format_number, percent_text
-from harness.report.render.html import EmbeddedFigure, embed_figure
 from harness.report.render.markdown import escape, format_count, join_words
+
+if TYPE_CHECKING:
+    from harness.report.render.html import EmbeddedFigure
 
 MAX_SUMMARY_FINDINGS = 3
 MAX_CLASSES = 6
@@ -59,6 +61,9 @@ def render_markdown(inspection: Inspection) -> str:
 
 def render_html(inspection: Inspection) -> str:
     """Render an inspection as a page of HTML with its figures inside."""
+    # Not at the top: the text of the terminal, which every run prints, needs no pages.
+    from harness.report.html_report import build_section, render_report_page
+
     embedder = _FigureDrawer()
     sections = []
     for number, section in enumerate(inspection_sections(inspection), start=1):
@@ -74,6 +79,8 @@ class _FigureDrawer:
 
     def embed(self, figure: Figure) -> EmbeddedFigure:
         import matplotlib as mpl
+
+        from harness.report.render.html import embed_figure
 
         self.count += 1
         with mpl.rc_context():
