@@ -18,6 +18,7 @@ if not hasattr(harness, "PROJECT"):
 
 from harness.api.exported_model import ExportedModel, open_bundle
 from harness.api.inspect import DataInspection, inspect
+from harness.api.own_rows import load_rows
 from harness.api.public import benchmark
 from harness.api.recommendation import TaskRecommendation
 from harness.api.results import Run
@@ -61,6 +62,7 @@ __all__ = [
     "estimator_family",
     "inspect",
     "integer",
+    "load_rows",
     "log_float",
     "open_bundle",
     "open_run",

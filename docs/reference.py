@@ -31,7 +31,7 @@ LISTED_SECTIONS = ("Parameters", "Attributes", "Returns", "Raises", "Yields")
 GROUPS = {
     "Running and opening": ("inspect", "benchmark", "open_run", "open_bundle"),
     "Results": ("DataInspection", "Run", "TaskRecommendation", "ExportedModel"),
-    "Declarations": ("Task", "Table", "Family", "estimator_family", "Strategy", "Metric", "Predictions"),
+    "Declarations": ("Task", "load_rows", "Table", "Family", "estimator_family", "Strategy", "Metric", "Predictions"),
     "Search spaces": ("choice", "integer", "real", "log_float", "when"),
     "Errors": (
         "EvenhandError",

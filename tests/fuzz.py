@@ -26,8 +26,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.data.files import UserData
 from harness.data.table import load_table
+from harness.data.user_data import UserData
 from harness.deploy.bundle import Bundle
 from harness.deploy.predict import read_row_batches
 from harness.deploy.schema import Schema, describe_task_rows

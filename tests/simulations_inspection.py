@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from harness.data.files import UserData
+from harness.data.user_data import UserData
 from harness.inspection.inspector import inspect_rows
 from harness.inspection.summary import Inspection
 from harness.registry.protocol import EvaluationProtocol

@@ -39,6 +39,7 @@ VALID = {
     "open_run": {"folder": SAMPLE},
     "inspect": {"data": FRAME, "target": "y"},
     "open_bundle": {"folder": SAMPLE},
+    "load_rows": {"path": SAMPLE},
     "estimator_family": {"name": "mine", "estimator": object()},
     "choice": {"default": 1},
     "integer": {"low": 1, "high": 3, "default": 2},
@@ -64,7 +65,7 @@ MODEL_METHODS = {"predict": {"data": FRAME}, "predict_proba": {"data": FRAME}}
 RESULTS = ("Run", "TaskRecommendation", "ExportedModel", "DataInspection")
 #: Rows in memory: their other fields are checked where a task is read.
 UNCHECKED = {
-    "Table": {"classes", "groups", "time", "test", "notes", "dates", "readings"},
+    "Table": {"classes", "groups", "time", "test", "notes", "dates", "readings", "folds", "weights", "ids"},
     "Predictions": {"threshold", "costs"},
 }
 

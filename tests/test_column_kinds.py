@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 import evenhand
-from harness.data.files import UserData
 from harness.data.table import load_table
+from harness.data.user_data import UserData
 from harness.deploy.bundle import Bundle, read_bundle
 from harness.deploy.predict import predict_file, read_row_batches, read_rows
 from harness.deploy.serve.requests import parse_request_rows

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from harness.data.column_types import parse_types
 from harness.data.dates import learn_dates
 from harness.data.durations import parse_duration
-from harness.data.files import UserData
 from harness.data.numbers import learn_numbers
 from harness.data.table import load_table, make_table
+from harness.data.user_data import UserData
 from harness.deploy.predict import read_rows
 from harness.deploy.schema import Schema, describe_task_rows
 from harness.errors import DataError, EvenhandError

@@ -10,8 +10,8 @@ import pytest
 
 from harness.data.audit import audit
 from harness.data.column_summaries import summarize_columns
-from harness.data.files import UserData
 from harness.data.table import fingerprint, load_table, make_table
+from harness.data.user_data import UserData
 from harness.errors import DataError
 from harness.registry.task import Task
 
@@ -231,9 +231,9 @@ def test_several_classes_keep_their_order():
         ),
         (raw(t=["1/2/2024", "3/4/2024"] * (N // 2)), {"time": "t"}, "dates like '1/2/2024': the day or the month may"),
         (
-            raw(s=["train", "valid"] * (N // 2)),
+            raw(s=["train", "held"] * (N // 2)),
             {"split": "s"},
-            "must say train or test in every row, but says: train, valid",
+            "or hold 2 to 100 numbers of folds, but says: held, train",
         ),
     ],
 )

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from harness.data.dates import to_days
-from harness.data.files import UserData
 from harness.data.table import make_table, row_keys
+from harness.data.user_data import UserData
 from harness.deploy.bundle import Bundle
 from harness.deploy.predict import read_row_batches, read_rows
 from harness.deploy.schema import Schema, count_rows_per_bin, describe_task_rows, typical_row

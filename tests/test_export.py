@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from harness.api.benchmark import benchmark
-from harness.data.files import UserData
 from harness.data.table import row_keys
+from harness.data.user_data import UserData
 from harness.deploy.bundle import read_bundle
 from harness.deploy.error_analysis import ErrorAnalysis, SubgroupProportion, analyze_errors, class_recalls
 from harness.deploy.export import ExportRequest, key_probabilities_by_row_hash, make_bundle, summarize_bundle

@@ -17,8 +17,9 @@ import pytest
 from harness.api.data_frames import convert_to_pandas
 from harness.data.arrow_table import without_arrow_types
 from harness.data.csv_format import NO_NAME
-from harness.data.files import UserData, read_batches, read_table
+from harness.data.files import read_batches, read_table
 from harness.data.table import NOTES, load_table
+from harness.data.user_data import UserData
 from harness.deploy.predict import read_rows
 from harness.deploy.schema import describe_task_rows
 from harness.errors import DataError, EvenhandError

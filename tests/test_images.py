@@ -7,11 +7,11 @@ import zipfile
 import numpy as np
 import pytest
 
-from harness.data.files import UserData
 from harness.data.images import load_folder, load_zip, read_pixels
 from harness.data.sources import data_directory, data_member, wheel_member
 from harness.data.splits import make_splitter
 from harness.data.table import make_table
+from harness.data.user_data import UserData
 from harness.errors import DataError, Unavailable
 from harness.registry.protocol import EvaluationProtocol
 

@@ -8,7 +8,7 @@ import pytest
 from simulations_inspection import inspect_simulated
 
 import evenhand
-from harness.data.files import UserData
+from harness.data.user_data import UserData
 from harness.inspection.inspector import inspect_rows
 from harness.inspection.labels import MIN_LIKELIHOOD_RATIO, label_suspects, wrong_label_rate
 from harness.inspection.quick_model import area_error, group_shares, level_codes

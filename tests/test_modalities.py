@@ -296,8 +296,8 @@ def test_what_is_said_of_copies_with_a_time_column_is_true():
 
 
 def test_own_texts_are_texts_whatever_they_look_like(tmp_path):
-    from harness.data.files import UserData
     from harness.data.table import load_table
+    from harness.data.user_data import UserData
 
     path = tmp_path / "messages.csv"
     said = ["NA", "null", "None", "007", "1.50", "nan", "?", ""]

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.data.files import UserData
 from harness.data.reader import UnreadableValueError, read_values
 from harness.data.table import make_table
+from harness.data.user_data import UserData
 from harness.deploy.bundle import Bundle
 from harness.deploy.predict import read_row_batches, read_rows
 from harness.deploy.schema import Schema, describe_task_rows

@@ -13,7 +13,7 @@ import pytest
 
 from harness.api.benchmark import benchmark
 from harness.api.session import describe_replay
-from harness.data.files import UserData
+from harness.data.user_data import UserData
 from harness.errors import EvenhandError
 from harness.execution.engines.base import Limits, RunCallbacks
 from harness.execution.plan import RunRequest, describe_host, package_versions

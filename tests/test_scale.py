@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from harness.data.files import UserData
 from harness.data.table import make_table
+from harness.data.user_data import UserData
 from harness.deploy.schema import Schema, describe_task_rows
 from harness.registry.family import limit_leaf_sizes
 from harness.registry.registry import load_registry

@@ -16,6 +16,7 @@ from harness.metrics.metric import Metric
 from harness.metrics.threshold import ThresholdGoal
 from harness.registry.registry import Registry
 from harness.store.record import Record
+from harness.store.row_ids import write_row_ids
 from harness.store.store import Store
 
 #: Statuses that are determined anew whenever a run is continued: a package may have been installed since.
@@ -88,6 +89,9 @@ def benchmark(  # noqa: PLR0913 -- each argument is a separate concern of a run
         if stored:
             description = merge_run_descriptions(stored, description)
         store.write_run(description)
+        for loaded in plan.tasks:
+            if loaded.table.ids is not None:
+                write_row_ids(store, loaded.task.name, loaded.table.ids)
         objectives = {}
         fingerprints = {}
         for loaded in plan.tasks:

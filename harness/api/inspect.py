@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.arguments import CLASS_NAME, COLUMN, COLUMNS, FLAG, PATH, check_arguments, whole_number_kind
+from harness.arguments import CLASS_NAME, COLUMN, COLUMNS, FLAG, PATH, TEXT, check_arguments, whole_number_kind
 from harness.errors import EvenhandError
 from harness.findings import Finding
 from harness.inspection.summary import Inspection
@@ -123,6 +123,10 @@ def _column_summary_fields() -> tuple[str, ...]:
     drop=COLUMNS,
     group=COLUMN,
     time=COLUMN,
+    split=COLUMN,
+    weights=COLUMN,
+    ids=COLUMNS,
+    title=TEXT,
     drop_missing_target=FLAG,
     folds=whole_number_kind(2),
     repeats=whole_number_kind(1),
@@ -138,6 +142,12 @@ def inspect(  # noqa: PLR0913 -- the options are those of a benchmark
     drop: Sequence[str] = (),
     group: str | None = None,
     time: str | None = None,
+    split: str | None = None,
+    test: Any = None,
+    weights: str | None = None,
+    ids: Sequence[str] = (),
+    costs: Any = None,
+    title: str = "",
     types: Mapping[str, str] | None = None,
     drop_missing_target: bool = False,
     folds: int | None = None,
@@ -161,6 +171,8 @@ def inspect(  # noqa: PLR0913 -- the options are those of a benchmark
         Columns to leave out.
     group, time : str, optional
         Columns by which rows are split.
+    split, test, weights, ids, costs, title
+        As in `benchmark`.
     types : mapping of str to str, optional
         Column → its type, as in `benchmark`.
     drop_missing_target : bool, default False
@@ -185,28 +197,30 @@ def inspect(  # noqa: PLR0913 -- the options are those of a benchmark
     >>> print(evenhand.inspect(df, target="churned"))  # doctest: +SKIP
     """
     arguments = dict(locals())
-    from harness.api.data_frames import convert_to_pandas, is_data_frame, refuse_object_cells
-    from harness.api.public import DATA_ARGUMENTS, check_column_types
-    from harness.api.request import RunOptions, check_column_options
+    from harness.api.call_data import add_user_data, collect_data_arguments, convert_frame
+    from harness.api.data_frames import is_data_frame
+    from harness.api.request import RunOptions
 
-    columns = {name: arguments[name] for name in DATA_ARGUMENTS} | {"types": check_column_types(types)}
     numbers = {name: arguments[name] for name in ("folds", "repeats", "inner_folds", "seed")}
-    file = None
-    if isinstance(data, (str, Path)):
-        file = PATH.check("data", data)
     options = RunOptions(
-        file=file, suite=None, tasks=(), families=(), strategies=(), protocol=numbers, columns=columns, in_python=True
+        file=None,
+        suite=None,
+        tasks=(),
+        families=(),
+        strategies=(),
+        protocol=numbers,
+        columns=collect_data_arguments(arguments),
+        in_python=True,
     )
-    if file is not None:
-        return inspect_file(options)
+    if isinstance(data, (str, Path)):
+        return inspect_file(add_user_data(options, data, test, "", None))
     if not is_data_frame(data):
         kind = type(data).__name__
         raise EvenhandError(f"data must be a data frame of pandas or polars, or a path, but got a {kind}")
-    frame = convert_to_pandas(data)
-    check_column_options(options, "the data frame", list(frame.columns))
-    frame = refuse_object_cells(frame, columns["drop"])
-    from harness.data.files import UserData
+    frame, options = convert_frame(options, data, test)
+    from harness.data.user_data import UserData
 
+    columns = {name: setting for name, setting in options.columns.items() if setting is not None}
     return _inspect_task_rows(UserData("data", **columns).task(), frame, numbers)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -29,12 +28,10 @@ from harness.errors import DeclarationError, EvenhandError
 from harness.registry.family import Family
 
 if TYPE_CHECKING:
-    from harness.api.request import RunOptions
+    pass
 
 #: Arguments that are fields of the protocol.
 PROTOCOL_ARGUMENTS = ("trials", "folds", "repeats", "inner_folds", "objective", "seed")
-#: Arguments that describe the user's own rows.
-DATA_ARGUMENTS = ("target", "text", "group", "time", "positive", "drop", "drop_missing_target")
 
 
 @check_arguments(
@@ -53,6 +50,10 @@ DATA_ARGUMENTS = ("target", "text", "group", "time", "positive", "drop", "drop_m
     drop=COLUMNS,
     group=COLUMN,
     time=COLUMN,
+    split=COLUMN,
+    weights=COLUMN,
+    ids=COLUMNS,
+    title=TEXT,
     name=TEXT,
     out=PATH,
     jobs=whole_number_kind(1),
@@ -89,6 +90,12 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     drop: Sequence[str] = (),
     group: str | None = None,
     time: str | None = None,
+    split: str | None = None,
+    test: Any = None,
+    weights: str | None = None,
+    ids: Sequence[str] = (),
+    costs: Any = None,
+    title: str = "",
     types: Mapping[str, str] | None = None,
     drop_missing_target: bool = False,
     name: str = "",
@@ -142,6 +149,20 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         Columns to leave out.
     group, time : str, optional
         Columns by which rows are split.
+    split : str, optional
+        Column that says ``"train"`` or ``"test"`` (or ``"val"``, for training rows) in every row, or the number of its fold.
+    test : DataFrame, str or Path, optional
+        Further rows with the same columns: these are tested, and no others. A frame goes with a frame, a file with a file.
+    weights : str, optional
+        Column of row weights, 0 or more: a row counts as so many rows in fits, scores and thresholds; of weight 0, it is left
+        out.
+    ids : sequence of str, optional
+        Columns that name a row; they are no features, and stand in `Run.predictions`.
+    costs : mapping, DataFrame, matrix, str or Path, optional
+        What decisions cost: ``{"fn": 200, "fp": 5}``; or with several classes ``costs[true][predicted]`` as a mapping of
+        mappings, a data frame with the true classes as index, or a CSV; or a matrix of numbers, classes in order.
+    title : str, default the name of the file
+        Title of the task in tables and pages.
     types : mapping of str to str, optional
         Types of columns where they are read wrongly: ``"number"``, ``"date"``, ``"date:%d.%m.%y"``, ``"category"``, ``"id"``
         or ``"drop"``. A column with a type is not repaired beyond what the type says.
@@ -197,6 +218,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     """
     arguments = dict(locals())
     from harness.api.call_checks import check_call_declarations
+    from harness.api.call_data import add_user_data, collect_data_arguments
     from harness.api.request import (
         BUDGET_ADVICE,
         RunOptions,
@@ -226,7 +248,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         families=family_names,
         strategies=tuple(strategies),
         protocol=protocol | {"budget": parse_seconds(cell_budget)},
-        columns={argument: arguments[argument] for argument in DATA_ARGUMENTS} | {"types": check_column_types(types)},
+        columns=collect_data_arguments(arguments),
         data_dir=Path(data_dir) if data_dir is not None else None,
         plugins=make_plugin_paths_absolute(plugins),
         pickled_declarations=pickle_declarations(sent),
@@ -236,7 +258,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         options.families, options.strategies, registry
     )  # before the data of the call are stored
     check_data_directory(options)
-    options = _add_user_data(options, data, name, out)
+    options = add_user_data(options, data, test, name, out)
     request = make_run_request(options, registry)
     store = Store(Path(out) if out is not None else default_run_folder(options, request))
     check_call_declarations(sent, request, registry)
@@ -260,7 +282,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
 
 
 #: Arguments that are no part of what is run.
-UNSTORED_ARGUMENTS = ("data", "out", "progress", "report", "importance", "strict", "declarations")
+UNSTORED_ARGUMENTS = ("data", "test", "out", "progress", "report", "importance", "strict", "declarations")
 
 
 def _describe_call(data: Any, arguments: Mapping[str, Any]) -> str:
@@ -270,13 +292,22 @@ def _describe_call(data: Any, arguments: Mapping[str, Any]) -> str:
         parts.append(
             repr(str(data)) if isinstance(data, (str, Path)) else f"<{' × '.join(map(str, data.shape))} frame>"
         )
+    if arguments.get("test") is not None:
+        test = arguments["test"]
+        parts.append(f"test={repr(str(test)) if isinstance(test, (str, Path)) else '<frame>'}")
     for name, argument in arguments.items():
-        if name not in UNSTORED_ARGUMENTS and argument not in (None, (), "", []):
+        if name not in UNSTORED_ARGUMENTS and not _is_empty(argument):
             parts.append(f"{name}={_format_argument(argument)}")
     return f"evenhand.benchmark({', '.join(parts)})"
 
 
+def _is_empty(argument: Any) -> bool:
+    return argument is None or (isinstance(argument, (str, tuple, list)) and not argument)
+
+
 def _format_argument(argument: Any) -> str:
+    if hasattr(argument, "columns"):
+        return "<frame>"
     if isinstance(argument, Mapping):
         return f"{{{', '.join(map(repr, argument))}}}"
     if isinstance(argument, tuple):
@@ -315,18 +346,6 @@ def _unnamed_family_message(family: Any) -> str:
     return f"families: a name or a Family is expected, but got a {kind}: give it a name, as in families={{'mine': {kind}()}}"
 
 
-def check_column_types(types: Mapping[str, str] | None) -> dict[str, str]:
-    """Types of columns, each of them valid."""
-    from harness.data.column_types import parse_type
-
-    if types is not None and not isinstance(types, Mapping):
-        raise EvenhandError(f"types: a mapping of columns to types is expected, but got {types!r}")
-    declared = {str(column): str(kind) for column, kind in (types or {}).items()}
-    for column, kind in declared.items():
-        parse_type(kind, column)
-    return declared
-
-
 def _check_retry_statuses(retry: Sequence[str]) -> tuple[str, ...]:
     from harness.store.record import STATUSES
 
@@ -334,33 +353,3 @@ def _check_retry_statuses(retry: Sequence[str]) -> tuple[str, ...]:
         if status not in STATUSES:
             raise EvenhandError(f"retry: unknown status {status!r}: there are {', '.join(STATUSES)}")
     return tuple(retry)
-
-
-def _add_user_data(options: RunOptions, data: Any, name: str, out: str | Path | None) -> RunOptions:
-    """Options with the user's data as a file; a data frame is stored in the folder of the run."""
-    from dataclasses import replace
-
-    from harness.api.data_frames import convert_to_pandas, is_data_frame, refuse_object_cells, store_data_frame
-    from harness.api.request import check_column_options
-    from harness.store.store import FRAME_FOLDER
-
-    if data is None:
-        return options
-    if isinstance(data, (str, Path)):
-        columns = options.columns | ({"name": _make_task_name(name)} if name else {})
-        return replace(options, file=PATH.check("data", data), columns=columns)
-    if not is_data_frame(data):
-        kind = type(data).__name__
-        raise EvenhandError(f"data must be a data frame of pandas or polars, or a path, but got a {kind}")
-    frame = convert_to_pandas(data)
-    check_column_options(options, "the data frame", list(frame.columns))
-    frame = refuse_object_cells(frame, options.columns["drop"])
-    task_name = _make_task_name(name)
-    folder = Path(out) if out is not None else Path("results") / task_name
-    path = store_data_frame(frame, folder / FRAME_FOLDER, task_name)
-    return replace(options, file=path, columns=options.columns | {"name": task_name})
-
-
-def _make_task_name(name: str) -> str:
-    """A name that is also one of a file: lower-case letters, digits and underscores."""
-    return re.sub(r"[^a-z0-9]+", "_", str(name).lower()).strip("_") or "data"

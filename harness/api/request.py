@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data.files import FOLDER, UserData, read_table
+from harness.data.files import read_table
+from harness.data.user_data import FOLDER, UserData
 from harness.errors import EvenhandError
 from harness.execution.plan import RunRequest
 from harness.registry.protocol import EvaluationProtocol
@@ -32,7 +33,12 @@ BUDGET_ADVICE = (
 )
 SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600}
 #: Options that name columns of the user's file.
-COLUMN_OPTIONS = ("target", "text", "drop", "group", "time", "types")
+COLUMN_OPTIONS = ("target", "text", "drop", "group", "time", "split", "weights", "ids", "types")
+#: Options that describe data of any kind, also a folder of images.
+DATA_OPTIONS = ("positive", "title", "costs", "costs_by_class", "name")
+#: Field of `UserData` → its option, where that has another name: on the command line and in Python.
+OPTION_NAMES = {"ids": "id", "test_path": "test-file", "costs_by_class": "costs"}
+ARGUMENT_NAMES = {"test_path": "test", "costs_by_class": "costs"}
 
 
 @dataclass(frozen=True)
@@ -54,8 +60,8 @@ class RunOptions:
     def spell_option(self, name: str, example: str = "") -> str:
         """Spell an option as its user writes it: ``--target COLUMN`` or ``target=COLUMN``."""
         if not self.in_python:
-            return f"--{name.replace('_', '-')} {example}".rstrip()
-        return f"{name}={example}"
+            return f"--{OPTION_NAMES.get(name, name).replace('_', '-')} {example}".rstrip()
+        return f"{ARGUMENT_NAMES.get(name, name)}={example}"
 
 
 def make_run_request(options: RunOptions, registry: Registry) -> RunRequest:
@@ -208,18 +214,46 @@ def make_user_data(options: RunOptions) -> UserData | None:
     used = [name for name, column in options.columns.items() if column and name not in {"name", "has_header"}]
     file = options.file
     if file is None:
-        if used:
-            example = (
-                "evenhand.benchmark(data, target=...)" if options.in_python else "evenhand run FILE --target COLUMN"
-            )
-            raise EvenhandError(f"{options.spell_option(used[0])} goes with your own data: {example}")
+        _refuse_data_options(options, used)
         return None
+    columns = {name: setting for name, setting in options.columns.items() if setting is not None}
     if file.is_dir():
         return _make_image_folder_data(options, file, used)
     if not file.is_file():
         raise EvenhandError(f"no such file or folder: {file}")
     check_column_options(options, str(file), list(map(str, _read_column_names(options, file))))
-    return UserData(path=str(file.resolve()), **options.columns)
+    if test_path := columns.get("test_path"):
+        columns["test_path"] = str(_check_test_file(options, Path(test_path)))
+    return UserData(path=str(file.resolve()), **columns)
+
+
+def _refuse_data_options(options: RunOptions, used: Sequence[str]) -> None:
+    """Raise `EvenhandError` where an option describes data that are not there."""
+    example = "evenhand run FILE --target COLUMN"
+    if options.in_python:
+        example = "evenhand.benchmark(data, target=...)"
+    if used:
+        raise EvenhandError(f"{options.spell_option(used[0])} goes with your own data: {example}")
+
+
+def _check_test_file(options: RunOptions, path: Path) -> Path:
+    """The path of a test file; raises `EvenhandError` where it is none, or without use."""
+    path = path.expanduser()
+    if not path.is_file():
+        raise EvenhandError(f"no such file: {path} ({options.spell_option('test_path')})")
+    for name in ("split", "time"):
+        if options.columns.get(name):
+            raise EvenhandError(
+                f"{options.spell_option('test_path')} and {options.spell_option(name)} exclude each other: the rows are split in "
+                "one way"
+            )
+    columns = list(map(str, _read_column_names(options, path)))
+    target = options.columns["target"]
+    if target not in columns:
+        raise EvenhandError(
+            f"{path} has no column {target!r} ({options.spell_option('target')}): a test file has the labels that are tested on"
+        )
+    return path.resolve()
 
 
 def _read_column_names(options: RunOptions, file: Path) -> Iterable[Any]:
@@ -232,12 +266,13 @@ def _read_column_names(options: RunOptions, file: Path) -> Iterable[Any]:
 def _make_image_folder_data(options: RunOptions, folder: Path, used: Iterable[str]) -> UserData:
     """Describe a folder of images, which has no columns that an option could name."""
     for name in used:
-        if name != "positive":
+        if name not in DATA_OPTIONS:
             raise EvenhandError(
                 f"{folder} is a folder of images, whose folders are the classes: {options.spell_option(name)} goes with a "
                 "table"
             )
-    return UserData(str(folder.resolve()), FOLDER, options.columns.get("positive"))
+    columns = {name: options.columns[name] for name in DATA_OPTIONS if options.columns.get(name)}
+    return UserData(str(folder.resolve()), FOLDER, **columns)
 
 
 def check_column_options(options: RunOptions, source: str, known: Collection[str]) -> None:

@@ -7,6 +7,25 @@ from typing import Annotated
 import typer
 
 from harness.cli.app import app, option_with_hidden_default
+from harness.cli.data_options import (
+    Costs,
+    Drop,
+    DropMissingTarget,
+    Group,
+    Ids,
+    NoHeader,
+    Positive,
+    SaveTask,
+    SplitColumn,
+    Target,
+    TestFile,
+    Text,
+    Time,
+    Title,
+    Types,
+    Weights,
+    collect_data_options,
+)
 
 
 @app.command("inspect")
@@ -18,28 +37,22 @@ def inspect_data(  # noqa: PLR0913, PLR0917 -- the options of a command line are
             help="Your own CSV, Parquet, Excel or JSON lines file, or a folder of images with a folder per class.",
         ),
     ],
-    target: Annotated[str | None, option_with_hidden_default("The column to predict.")] = None,
-    positive: Annotated[str | None, option_with_hidden_default("The positive class (the rarer one).")] = None,
-    text: Annotated[
-        str | None, option_with_hidden_default("The column of texts to classify; no other is read.")
-    ] = None,
-    drop: Annotated[list[str] | None, option_with_hidden_default("A column to leave out; repeatable.")] = None,
-    group: Annotated[
-        str | None, option_with_hidden_default("A column; rows with one value stay on one side of a split.")
-    ] = None,
-    time: Annotated[str | None, option_with_hidden_default("A column; test rows are later than training rows.")] = None,
-    types: Annotated[
-        list[str] | None,
-        option_with_hidden_default(
-            "Types of columns, as in amount=number,when=date:%d.%m.%y,code=category,id=id,free=drop."
-        ),
-    ] = None,
-    drop_missing_target: Annotated[
-        bool, typer.Option("--drop-missing-target", help="Leave out rows without a label.")
-    ] = False,
-    no_header: Annotated[
-        bool, typer.Option("--no-header", help="The file has no line of names: its columns are column_1, column_2, …")
-    ] = False,
+    target: Target = None,
+    positive: Positive = None,
+    text: Text = None,
+    drop: Drop = None,
+    group: Group = None,
+    time: Time = None,
+    split: SplitColumn = None,
+    test_file: TestFile = None,
+    weights: Weights = None,
+    ids: Ids = None,
+    costs: Costs = None,
+    title: Title = None,
+    save_task: SaveTask = None,
+    types: Types = None,
+    drop_missing_target: DropMissingTarget = False,
+    no_header: NoHeader = False,
     folds: Annotated[int | None, option_with_hidden_default("Outer folds of the run (5).")] = None,
     repeats: Annotated[int | None, option_with_hidden_default("Repeats of the outer folds (1).")] = None,
     inner_folds: Annotated[int | None, option_with_hidden_default("Inner folds (3).")] = None,
@@ -57,10 +70,12 @@ def inspect_data(  # noqa: PLR0913, PLR0917 -- the options of a command line are
     \b
     evenhand inspect customers.csv --target churned
     evenhand inspect customers.csv --target churned --html customers.html
+    evenhand inspect customers.csv --target churned --costs fn=200,fp=5 --save-task churn.py
     """
+    typed = dict(locals())
     from harness.api.inspect import inspect_file
-    from harness.api.request import RunOptions
-    from harness.data.column_types import parse_types
+    from harness.api.request import RunOptions, make_user_data
+    from harness.api.task_file import write_task_file
     from harness.store.files import write_atomic
 
     options = RunOptions(
@@ -70,13 +85,13 @@ def inspect_data(  # noqa: PLR0913, PLR0917 -- the options of a command line are
         families=(),
         strategies=(),
         protocol={"folds": folds, "repeats": repeats, "inner_folds": inner_folds, "seed": seed},
-        columns={
-            "target": target, "positive": positive, "drop": tuple(drop or ()), "group": group, "time": time, "text": text,
-            "types": parse_types(types or ()), "drop_missing_target": drop_missing_target, "has_header": not no_header,
-        },
-    )  # fmt: skip
+        columns=collect_data_options(typed),
+    )
     inspected = inspect_file(options)
     typer.echo(str(inspected))
+    if save_task is not None:
+        write_task_file(make_user_data(options), save_task)
+        typer.echo(save_task)
     if html is not None:
         typer.echo(inspected.write_html(html))
     if markdown is not None:

@@ -20,6 +20,26 @@ from harness.cli.app import (
     make_path_absolute,
     option_with_hidden_default,
 )
+from harness.cli.data_options import (
+    Costs,
+    Drop,
+    DropMissingTarget,
+    Group,
+    Ids,
+    NoHeader,
+    OwnFile,
+    Positive,
+    SaveTask,
+    SplitColumn,
+    Target,
+    TestFile,
+    Text,
+    Time,
+    Title,
+    Types,
+    Weights,
+    collect_data_options,
+)
 from harness.errors import EvenhandError
 from harness.store.record import STATUSES
 
@@ -28,13 +48,7 @@ STAGES = {"default": ("default",), "tuned": ("tuned",), "both": ("default", "tun
 
 @app.command()
 def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
-    file: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[FILE]",
-            help="Your own CSV, Parquet, Excel or JSON lines file, or a folder of images with a folder per class.",
-        ),
-    ] = None,
+    file: OwnFile = None,
     suite: Annotated[str | None, option_with_hidden_default("A named comparison: evenhand list suites.")] = None,
     task: Annotated[list[str] | None, option_with_hidden_default("Task; repeatable.")] = None,
     family: Annotated[list[str] | None, option_with_hidden_default("Model family; repeatable.")] = None,
@@ -56,37 +70,22 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     threshold: ThresholdGoals = None,
     data_dir: DataDir = None,
     plugin: Plugins = None,
-    target: Annotated[str | None, option_with_hidden_default("Your own file: the column to predict.")] = None,
-    positive: Annotated[
-        str | None, option_with_hidden_default("Your own file: the positive class (the rarer one).")
-    ] = None,
-    text: Annotated[
-        str | None,
-        option_with_hidden_default("Your own file: the column of texts to classify; no other is read."),
-    ] = None,
-    drop: Annotated[
-        list[str] | None, option_with_hidden_default("Your own file: a column to leave out; repeatable.")
-    ] = None,
-    group: Annotated[
-        str | None,
-        option_with_hidden_default("Your own file: a column; rows with one value stay on one side of a split."),
-    ] = None,
-    time: Annotated[
-        str | None, option_with_hidden_default("Your own file: a column; test rows are later than training rows.")
-    ] = None,
-    no_header: Annotated[
-        bool,
-        typer.Option("--no-header", help="Your own file has no line of names: its columns are column_1, column_2, …"),
-    ] = False,
-    types: Annotated[
-        list[str] | None,
-        option_with_hidden_default(
-            "Your own file: types of columns, as in amount=number,when=date:%d.%m.%y,code=category,id=id,free=drop."
-        ),
-    ] = None,
-    drop_missing_target: Annotated[
-        bool, typer.Option("--drop-missing-target", help="Your own file: leave out rows without a label.")
-    ] = False,
+    target: Target = None,
+    positive: Positive = None,
+    text: Text = None,
+    drop: Drop = None,
+    group: Group = None,
+    time: Time = None,
+    split: SplitColumn = None,
+    test_file: TestFile = None,
+    weights: Weights = None,
+    ids: Ids = None,
+    costs: Costs = None,
+    title: Title = None,
+    save_task: SaveTask = None,
+    no_header: NoHeader = False,
+    types: Types = None,
+    drop_missing_target: DropMissingTarget = False,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write the networks' curves as TensorBoard logs too.")
     ] = False,
@@ -108,12 +107,15 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
 
     \b
     evenhand run --suite full --cell-budget 60s --jobs 2 --out results/full
-    evenhand run customers.csv --target churned --drop phone
+    evenhand run customers.csv --target churned --drop phone --id customer
+    evenhand run customers.csv --target churned --costs fn=200,fp=5 --save-task churn.py
+    evenhand run train.csv --target churned --test-file test.csv --weights weight
     evenhand run messages.csv --target label --text message
     evenhand run photos/
     evenhand run --task caravan --family xgb --family logistic_regression \\
         --strategy none --strategy smote --trials 20 --folds 5 --seed 1 --out results/c
     """
+    typed = dict(locals())
     from harness.api.request import (
         BUDGET_ADVICE,
         RunOptions,
@@ -123,7 +125,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         parse_seconds,
     )
     from harness.api.session import ExecutionOptions, baseline_only_reason, run_and_report
-    from harness.data.column_types import parse_types
+    from harness.api.task_file import write_task_file
     from harness.metrics.threshold import parse_goals
     from harness.registry.registry import load_registry, make_plugin_paths_absolute
     from harness.store.store import Store
@@ -134,7 +136,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         raise EvenhandError(f"no such option --metric: did you mean --objective {metric}?")
     goals = parse_goals(threshold)
     registry = load_registry(plugin or ())
-    typed = RunOptions(
+    run_options = RunOptions(
         file=file,
         suite=suite,
         tasks=tuple(task or ()),
@@ -144,16 +146,14 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
             "trials": trials, "budget": parse_seconds(cell_budget), "folds": folds, "repeats": repeats,
             "inner_folds": inner_folds, "objective": objective, "seed": seed,
         },
-        columns={
-            "target": target, "positive": positive, "drop": tuple(drop or ()), "group": group, "time": time, "text": text,
-            "has_header": not no_header,
-            "types": parse_types(types or ()), "drop_missing_target": drop_missing_target,
-        },
+        columns=collect_data_options(typed),
         data_dir=data_dir,
         plugins=make_plugin_paths_absolute(plugin or ()),
     )  # fmt: skip
-    request = make_run_request(typed, registry)
-    note = describe_cost_of_fewer_folds(typed)
+    request = make_run_request(run_options, registry)
+    if save_task is not None:
+        write_task_file(request.own, save_task)
+    note = describe_cost_of_fewer_folds(run_options)
     if note and not quiet:
         sys.stderr.write(f"{note}\n")
     options = ExecutionOptions(
@@ -169,7 +169,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         prefer=prefer,
         strict=strict,
     )
-    store = Store(out or default_run_folder(typed, request))
+    store = Store(out or default_run_folder(run_options, request))
     finished = run_and_report(request, registry, store, options)
     if not finished:
         raise typer.Exit(130)

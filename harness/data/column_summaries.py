@@ -59,8 +59,7 @@ def _feature_summary(table: Table, name: str) -> dict[str, Any]:
 
 def _other_columns(task: Task, table: Table) -> dict[str, str]:
     """The columns that are no features, with their role."""
-    roles = {task.target: "target", task.group: "group", task.time: "time", task.split: "split"}
-    columns = {name: role for name, role in roles.items() if name}
+    columns = {name: role for name, role in task.column_roles.items() if role != "text"}
     for finding in table.notes:
         if finding.code in OMISSION_CODES:
             columns.setdefault(finding.column, "left out")

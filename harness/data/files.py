@@ -1,32 +1,26 @@
-"""Tables in files: CSV as people have it, Parquet, Excel, JSON lines; a user's own file, or folder of images, as a task."""
+"""Tables in files: CSV as people have it, Parquet, Excel, JSON lines."""
 
 from __future__ import annotations
 
 import csv
-import functools
 import io
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from harness.data.arrow_table import NOTES, arrow_to_pandas, json_batches, read_excel
 from harness.data.csv_format import CsvFormat, find_format, open_unpacked
-from harness.data.file_kinds import PACKED_SUFFIXES, FileKind, file_kind
-from harness.data.images import load_folder
+from harness.data.file_kinds import FileKind, file_kind
 from harness.data.written_columns import rounded_columns
 from harness.errors import DataError
 from harness.findings import Finding
 from harness.readings import MISSING_WORDS
-from harness.registry.task import Modality, Raw, Task
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CODE_ROWS = 10_000  #: rows among which codes with leading zeros are looked for
-FOLDER = "folder"  #: the name of the target of a folder of images: the folders are the classes
 
 
 def read_table(
@@ -277,87 +271,3 @@ def _read_parquet(path: Path, *, names_only: bool) -> pd.DataFrame:
         if names_only:
             return arrow_to_pandas(pyarrow.parquet.ParquetFile(path).schema_arrow.empty_table())
         return arrow_to_pandas(pyarrow.parquet.ParquetFile(path).read())
-
-
-@dataclass(frozen=True)
-class UserData:
-    """A user's own data as the command line describes them; all fields survive a conversion to JSON.
-
-    Attributes
-    ----------
-    path : str
-        A CSV or Parquet file, or a folder with a folder of images per class.
-    target : str
-        The column to predict.
-    positive : str, optional
-        The positive class; the rarer one by default.
-    drop : tuple of str
-        Columns that are left out.
-    group, time : str, optional
-        Columns by which rows are split.
-    text : str, optional
-        The column of texts that is read instead of a table's features.
-    name : str, optional
-        The name of the task; derived from the file by default.
-    has_header : bool
-        Whether the first line of a CSV, or the first row of a sheet, has the names of the columns.
-    types : mapping of str to str
-        Column → its declared type.
-    drop_missing_target : bool, default False
-        Whether rows without a label are left out.
-    """
-
-    path: str
-    target: str
-    positive: str | None = None
-    drop: tuple[str, ...] = ()
-    group: str | None = None
-    time: str | None = None
-    text: str | None = None
-    name: str = ""
-    has_header: bool = True
-    types: Mapping[str, str] = field(default_factory=dict)
-    drop_missing_target: bool = False
-
-    def task(self) -> Task:
-        """Make the task of these data; nothing is read yet."""
-        path = Path(self.path).absolute()
-        stem, modality = path.stem, "tabular"
-        if path.suffix.lower() in PACKED_SUFFIXES:
-            stem = Path(stem).stem
-        load: Any = functools.partial(_load_rows, path, self._written, self.has_header)
-        if path.is_dir():
-            stem, load, modality = path.name, functools.partial(_load_images, path), "image"
-        elif self.text:
-            modality = "text"
-        safe_name = re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_") or "table"
-        return Task(
-            name=self.name or safe_name,
-            load=load,
-            target=self.target,
-            positive=self.positive,
-            title=path.name,
-            description="Data of one's own.",
-            source=path.name,
-            modality=cast("Modality", modality),
-            text=self.text,
-            banned=dict.fromkeys(self.drop, "as asked"),
-            group=self.group,
-            time=self.time,
-            types=self.types,
-            drop_missing_target=self.drop_missing_target,
-        )
-
-    @property
-    def _written(self) -> tuple[str, ...]:
-        """Columns that are read as they are written: the target, texts, and those declared as names or dates."""
-        declared = [name for name, kind in self.types.items() if kind != "number"]
-        return (self.target, *filter(None, [self.text]), *declared)
-
-
-def _load_rows(path: Path, written: tuple[str, ...], has_header: bool, _data_dir: Path | None) -> Raw:
-    return read_table(path, written=written, has_header=has_header)
-
-
-def _load_images(path: Path, _data_dir: Path | None) -> Raw:
-    return load_folder(path)

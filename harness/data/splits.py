@@ -66,6 +66,8 @@ class Splitter:
         Declared group of each row.
     inner_level : SplitLevel, default INNER
         How messages refer to inner folds of these rows.
+    folds : array of shape (n_rows,), int, or None, default None
+        Predefined fold in which each row is tested.
     """
 
     y: Index
@@ -75,18 +77,20 @@ class Splitter:
     classes: tuple[str, ...] = ()
     groups: Index | None = None
     inner_level: SplitLevel = INNER
+    folds: Index | None = None
 
     def take(self, rows: Index) -> Splitter:
         """Restrict the splitter to some rows, given by position; the split column does not apply to a part."""
         time = None if self.time is None else self.time[rows]
         groups = None if self.groups is None else self.groups[rows]
-        level = self.inner_level if self.test is None else INNER_OF_PREDEFINED
+        is_predefined = self.test is not None or self.folds is not None
+        level = INNER_OF_PREDEFINED if is_predefined else self.inner_level
         return Splitter(self.y[rows], self.blocks[rows], time, None, self.classes, groups, level)
 
     def outer(self, protocol: EvaluationProtocol) -> list[Fold]:
         """Split all rows for the outer evaluation.
 
-        With a time column, every test row is later than every training row. A split column gives the only split.
+        With a time column, every test row is later than every training row. A split column gives the only split, or all folds.
 
         Parameters
         ----------
@@ -105,12 +109,10 @@ class Splitter:
         """
         rows = np.arange(len(self.y))
         if self.test is not None:
-            train, test = rows[~self.test], rows[self.test]
-            train = train[~np.isin(self.blocks[train], self.blocks[test])]  # no block has rows on both sides
-            train_name = "the training part of the split, without rows of its test part,"
-            self._check_classes(self.y[train], self.y, train_name)
-            self._check_classes(self.y[test], self.y, "the test part of the split")
-            return [Fold(0, 0, train, test)]
+            return [self._predefined_fold(0, self.test, "the split")]
+        if self.folds is not None:
+            numbers = np.unique(self.folds).tolist()
+            return [self._predefined_fold(i, self.folds == i, f"fold {i + 1} of the split column") for i in numbers]
         if self.time is not None:
             if protocol.repeats > 1:
                 raise DataError("with a time column there is one way to split forward: leave --repeats at 1")
@@ -123,6 +125,15 @@ class Splitter:
             splits = self._stratified_folds(rows, protocol.folds, seed_of(protocol.seed, "outer", repeat))
             folds += [Fold(repeat, i, train, test) for i, (train, test) in enumerate(splits)]
         return folds
+
+    def _predefined_fold(self, number: int, tested: npt.NDArray[np.bool_], name: str) -> Fold:
+        """A fold whose test rows are given; training rows that are in a block with one of them are left out."""
+        rows = np.arange(len(self.y))
+        train, test = rows[~tested], rows[tested]
+        train = train[~np.isin(self.blocks[train], self.blocks[test])]
+        self._check_classes(self.y[train], self.y, f"the training part of {name}, without rows of its test part,")
+        self._check_classes(self.y[test], self.y, f"the test part of {name}")
+        return Fold(0, number, train, test)
 
     def inner(self, folds: int, seed: int) -> list[tuple[Index, Index]]:
         """Split training rows for the search.
@@ -234,7 +245,9 @@ def make_splitter(table: Table) -> Splitter:
     _, blocks = np.unique(row_keys(table.X), return_inverse=True)
     if table.groups is not None:
         blocks = _join_blocks(blocks.astype(np.int64), table.groups)
-    return Splitter(table.y, blocks.astype(np.int64), table.time, table.test, table.classes, table.groups)
+    return Splitter(
+        table.y, blocks.astype(np.int64), table.time, table.test, table.classes, table.groups, folds=table.folds
+    )
 
 
 def assign_folds(

@@ -15,9 +15,9 @@ import numpy.typing as npt
 from harness.data.arrow_table import NOTES, check_scalars, is_index
 from harness.data.column_types import check_types
 from harness.data.columns import Column, infer_column
-from harness.data.dates import date_order, learn_dates, looks_like_date, parse_days, to_days
 from harness.data.omissions import AMBIGUOUS_DATES, is_identifier_name, omission_code
-from harness.data.reader import count_texts, to_text
+from harness.data.reader import to_text
+from harness.data.row_roles import drop_unweighted_rows, read_row_roles
 from harness.data.sources import data_directory
 from harness.data.target import encode_target, label_findings, labelled_rows
 from harness.errors import DataError
@@ -100,6 +100,7 @@ def make_table(task: Task, raw: Raw) -> Table:
     frame = raw.reset_index(drop=True).set_axis(list(map(str, raw.columns)), axis=1)
     _check_columns(task, frame)
     file_notes = raw.attrs.get(NOTES, ())
+    frame, weight_notes = drop_unweighted_rows(task, frame)
     labels, target_notes = labelled_rows(task, frame[task.target])
     if len(labels) < len(frame):
         frame = frame.loc[labels.index].reset_index(drop=True)
@@ -108,19 +109,20 @@ def make_table(task: Task, raw: Raw) -> Table:
     target_notes += label_findings(task, frame[task.target])
     read_features = _text_features if task.modality == "text" else _typed_features
     X, notes, readings = read_features(task, frame)
-    groups = None
-    if task.group:
-        groups = pd.factorize(_check_complete(to_text(frame[task.group]), "group"))[0].astype("int64")
+    roles = read_row_roles(task, frame)
     return Table(
         X=X,
         y=y,
         classes=classes,
-        groups=groups,
-        time=_rank_times(frame[task.time]) if task.time else None,
-        test=_read_split(frame[task.split]) if task.split else None,
-        notes=(*file_notes, *_banned_notes(task), *target_notes, *notes),
+        groups=roles.groups,
+        time=roles.time,
+        test=roles.test,
+        notes=(*file_notes, *_banned_notes(task), *target_notes, *weight_notes, *roles.notes, *notes),
         dates=tuple(name for name, reading in readings.items() if reading.kind == "date"),
         readings=readings,
+        folds=roles.folds,
+        weights=roles.weights,
+        ids=roles.ids,
     )
 
 
@@ -192,7 +194,7 @@ def _text_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesReadings:
 
 def _feature_columns(task: Task, frame: pd.DataFrame) -> list[str]:
     """Columns without a role."""
-    with_role = {task.target, task.text, task.group, task.time, task.split, *task.banned}
+    with_role = {*task.column_roles, *task.banned}
     return [name for name in frame.columns if name not in with_role]
 
 
@@ -220,81 +222,19 @@ def _check_columns(task: Task, frame: pd.DataFrame) -> None:
     columns = frame.columns
     if frame.empty:
         raise DataError(f"task {task.name!r} has no rows ({len(columns)} columns): expected a table with rows")
-    roles = {"text": task.text, "group": task.group, "time": task.time, "split": task.split}
-    if task.target in roles.values():
+    if task.target in (task.text, task.group, task.time, task.split, task.weights, *task.ids):
         raise DataError(f"column {task.target!r} cannot be the target of task {task.name!r} and have another role too")
     if columns.has_duplicates:
         raise DataError(f"task {task.name!r} has two columns named {columns[columns.duplicated(keep=False)][0]!r}")
-    declared = [("target", task.target)]
-    declared += [("banned", name) for name in task.banned]
-    declared += [("typed", name) for name in task.types]
-    declared += [(role, name) for role, name in roles.items() if name is not None]
-    for role, name in declared:
+    declared = dict.fromkeys(task.banned, "banned") | dict.fromkeys(task.types, "typed") | task.column_roles
+    for name, role in declared.items():
         if name not in columns:
             advice = suggest_similar_name(name, list(columns))
             raise DataError(f"no such column {name!r} ({role} of task {task.name!r}): {advice}")
 
 
-def _check_complete(column: pd.Series, role: str) -> pd.Series:
-    if missing := int(column.isna().sum()):
-        raise DataError(f"{role} column {column.name!r} is missing in {missing} of {len(column)} rows: fill them in")
-    return column
-
-
-def _rank_times(column: pd.Series) -> npt.NDArray[np.int64]:
-    """Dense ranks of times: only their order matters."""
-    import pandas as pd
-
-    _check_complete(column, "time")
-    times: pd.Series | None = pd.to_numeric(column, errors="coerce")
-    if pd.api.types.is_datetime64_any_dtype(column):
-        times = to_days(column)
-    elif times is None or times.isna().any():
-        text = to_text(column)
-        times = parse_days(text)
-        if times is None:
-            times = _unambiguous_days(text)
-    if times is None or times.isna().any():
-        raise DataError(_time_error(column))
-    ranks: npt.NDArray[np.int64] = times.rank(method="dense").to_numpy().astype("int64")
-    return ranks
-
-
-def _unambiguous_days(text: pd.Series) -> pd.Series | None:
-    """Days of dates in one of the less common formats, all of which exist; None for any other."""
-    learned = learn_dates(count_texts(text))
-    if learned is None or learned.order != "year first" or learned.strangers or learned.impossible:
-        return None
-    return text.map(learned.days)
-
-
-def _time_error(column: pd.Series) -> str:
-    """Message about a time column, with its first value that is neither number nor date."""
-    import pandas as pd
-
-    text = to_text(column)
-    if date_order(text) == "unclear":
-        return f"time column {column.name!r} holds dates like {text.iloc[0]!r}: {AMBIGUOUS_DATES} or 31.01.2024"
-    unreadable = text[pd.to_numeric(text, errors="coerce").isna() & ~looks_like_date(text)]
-    if unreadable.empty:
-        unreadable = text
-    first = str(unreadable.iloc[0])
-    return f"time column {column.name!r} holds {first!r}: expected numbers, or dates all like 2024-01-31 or 31.01.2024"
-
-
-def _read_split(column: pd.Series) -> npt.NDArray[np.bool_]:
-    """Whether each row is in the test part, by a column of "train" and "test"."""
-    text = _check_complete(to_text(column), "split").str.lower()
-    words = sorted(text.unique())
-    if words != ["test", "train"]:
-        raise DataError(
-            f"split column {column.name!r} must say train or test in every row, but says: {', '.join(words[:10])}"
-        )
-    return (text == "test").to_numpy(bool)
-
-
 def fingerprint(table: Table) -> str:
-    """Hash everything that a score can depend on: features, target, classes, groups, time, test rows.
+    """Hash everything that a score can depend on: features, target, classes, groups, time, test rows, folds, weights.
 
     Returns
     -------
@@ -308,6 +248,10 @@ def fingerprint(table: Table) -> str:
         digest.update(part)
     for rows in (table.y, table.groups, table.time, table.test):
         digest.update(b"none" if rows is None else rows.astype("<i8").tobytes())
+    if table.folds is not None:
+        digest.update(b"folds" + table.folds.astype("<i8").tobytes())
+    if table.weights is not None:
+        digest.update(b"weights" + table.weights.astype("<f8").tobytes())
     return digest.hexdigest()
 
 

@@ -16,6 +16,7 @@ from harness.evaluation.threshold_goals import GoalResult, list_reported_goal_me
 from harness.metrics.metric import DEFAULT_CUT, CostMatrix
 from harness.metrics.threshold import ThresholdGoal
 from harness.store.record import EntryResult, Record
+from harness.store.row_ids import read_row_ids
 from harness.store.store import Store
 
 #: Columns that identify a row of the scores.
@@ -32,6 +33,8 @@ SCORE_EXTRAS = {
     "parameters": "parameters",
     "model_bytes": "model_bytes",
 }
+#: Columns of predictions that no column of the user replaces.
+PREDICTION_COLUMNS = ("row", "repeat", "fold", "y", "decision")
 DECISION_COLUMNS = ("precision", "recall", "share", "f1", "f_beta", "accuracy", "cost")
 THRESHOLD_COLUMNS = (
     *("task", "entry", "family", "strategy", "stage", "calibration", "goal", "repeat", "fold", "threshold", "reached"),
@@ -119,7 +122,7 @@ def collect_prediction_frame(store: Store, scores: Scores, task: str, entry: Ent
     Returns
     -------
     DataFrame
-        A row per test row and repeat: position of the row in the table, repeat, fold, true class, a column
+        A row per test row and repeat: position of the row in the table, the columns that name it, repeat, fold, true class, a column
         ``proba_<class>`` per class, and the decision: at the tuned threshold of the split with two classes, else the most
         probable class.
 
@@ -129,7 +132,7 @@ def collect_prediction_frame(store: Store, scores: Scores, task: str, entry: Ent
         If the predictions of the entry are not stored: those of calibrated and combined entries are not.
     """
     classes = np.array(scores.classes(task), dtype=object)
-    parts = []
+    parts, ids = [], read_row_ids(store, task)
     for record, outcome in _entry_results_with_records(scores, task, entry):
         stored = store.read_predictions(record)
         proba = stored.test[outcome.stage]
@@ -138,12 +141,24 @@ def collect_prediction_frame(store: Store, scores: Scores, task: str, entry: Ent
             decisions = (proba[:, 1] >= threshold).astype(np.int64)
         else:
             decisions = proba.argmax(axis=1)
-        columns: dict[str, Any] = {"row": stored.test_rows, "repeat": record.repeat, "fold": record.fold}
+        columns: dict[str, Any] = {"row": stored.test_rows}
+        columns |= _id_columns(ids, stored.test_rows)
+        columns |= {"repeat": record.repeat, "fold": record.fold}
         columns["y"] = classes[stored.test_y]
         columns |= {f"proba_{name}": proba[:, label] for label, name in enumerate(classes)}
         columns["decision"] = classes[decisions]
         parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)
+
+
+def _id_columns(ids: pd.DataFrame | None, rows: Any) -> dict[str, Any]:
+    """The columns that name rows, under names that no other column of predictions has."""
+    columns: dict[str, Any] = {}
+    if ids is not None:
+        for name, column in ids.items():
+            is_taken = name in PREDICTION_COLUMNS or str(name).startswith("proba_")
+            columns[f"id_{name}" if is_taken else str(name)] = column.to_numpy()[rows]
+    return columns
 
 
 def collect_failure_frame(scores: Scores) -> pd.DataFrame:

@@ -14,9 +14,10 @@ import numpy as np
 
 from harness.data.audit import audit
 from harness.data.column_summaries import describe_features, summarize_columns
-from harness.data.files import UserData
+from harness.data.costs import resolve_costs
 from harness.data.splits import Fold, Splitter, make_splitter
 from harness.data.table import fingerprint, load_table
+from harness.data.user_data import UserData
 from harness.errors import DataError, MissingPackageError, Unavailable
 from harness.execution.cell import Cell
 from harness.findings import Finding
@@ -100,7 +101,6 @@ class RunRequest:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> RunRequest:
         """A request from the plain values that `as_dict` returned."""
-        own = fields.get("own")
         return cls(
             tasks=tuple(fields["tasks"]),
             families=tuple(fields["families"]),
@@ -108,7 +108,7 @@ class RunRequest:
             protocol=EvaluationProtocol(**fields["protocol"]),
             data_dir=fields.get("data_dir"),
             plugins=tuple(fields.get("plugins", ())),
-            own=UserData(**(own | {"drop": tuple(own["drop"])})) if own else None,
+            own=UserData.from_dict(fields["own"]) if fields.get("own") else None,
             pickled_declarations=fields.get("pickled_declarations", ""),
             combinations=fields.get("combinations", {}),
         )
@@ -124,6 +124,12 @@ class LoadedTask:
     folds: list[Fold]
     fingerprint: str
     many_levels: bool = False  #: whether a category has many levels
+
+    def count_omitted_training_rows(self) -> int:
+        """How many rows a predefined split leaves out of training because equal or grouped ones are tested; most of a fold."""
+        if not self.table.has_predefined_split:
+            return 0
+        return max(len(self.table.y) - len(fold.train) - len(fold.test) for fold in self.folds)
 
     def outer_fold_of_cell(self, cell: Cell) -> Fold:
         """The outer fold that a cell is about."""
@@ -173,6 +179,8 @@ def load_task(task: Task, protocol: EvaluationProtocol, data_dir: Path | None) -
     DataError
         If they cannot be used or split; whether inner folds can be made is known before anything is searched.
     """
+    if task.weights:
+        raise DataError(f"task {task.name!r}: row weights are not used by fits yet: leave them out")
     table = load_table(task, data_dir)
     splitter = make_splitter(table)
     try:
@@ -181,6 +189,7 @@ def load_task(task: Task, protocol: EvaluationProtocol, data_dir: Path | None) -
             splitter.take(fold.train).inner(protocol.inner_folds, seed=0)
     except DataError as error:
         raise DataError(f"task {task.name!r}: {error}") from error
+    task = resolve_costs(task, table.classes)
     return LoadedTask(task, table, splitter, folds, fingerprint(table), has_many_levels(table, task.modality))
 
 
@@ -346,7 +355,7 @@ def _task_as_dict(loaded: LoadedTask, request: RunRequest, findings: Mapping[str
     task, table = loaded.task, loaded.table
     classes = len(table.classes)
     noticed = list(table.notes)
-    if table.test is not None and (omitted := int((~table.test).sum()) - len(loaded.folds[0].train)):
+    if omitted := loaded.count_omitted_training_rows():
         message = f"{omitted} training rows left out: equal rows stand in the test part of the split column"
         noticed.append(Finding("test_duplicates", "note", message, rows=omitted))
     notes = [finding.note for finding in noticed]
@@ -371,7 +380,7 @@ def _task_as_dict(loaded: LoadedTask, request: RunRequest, findings: Mapping[str
     if published:
         description["published"] = published
     if request.own and request.own.task().name == task.name:
-        description["own"] = asdict(request.own)  # how a user's data are read: a replay needs it
+        description["own"] = request.own.as_dict()  # how a user's data are read: a replay needs it
     return description
 
 

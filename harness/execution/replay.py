@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.files import UserData
+from harness.data.user_data import UserData
 from harness.errors import EvenhandError
 from harness.execution.cell import Cell, CellData
 from harness.execution.plan import LoadedTask, RunRequest, describe_host, make_cell, package_versions
@@ -214,6 +214,14 @@ def _user_data_path(stored: str, task: str, sources: RunSources) -> Path:
     )
 
 
+def _test_file_path(stored: str, path: Path) -> Path:
+    """Find the test file: where it was, or beside the file of the training rows, wherever that is now."""
+    for candidate in (Path(stored), path.with_name(Path(stored).name)):
+        if candidate.exists():
+            return candidate
+    raise EvenhandError(f"the test file is no longer at {stored}, and not beside {path}: put it there")
+
+
 def request_of_stored_cell(run: Mapping[str, Any], record: Record, sources: RunSources) -> RunRequest:
     """What the run was asked for, as far as one cell is concerned.
 
@@ -235,7 +243,10 @@ def request_of_stored_cell(run: Mapping[str, Any], record: Record, sources: RunS
     own: UserData | None = None
     if fields is not None:
         path = _user_data_path(fields["path"], record.task, sources)
-        own = UserData(**(fields | {"path": str(path), "drop": tuple(fields["drop"]), "name": record.task}))
+        moved = {"path": str(path), "name": record.task}
+        if fields.get("test_path"):
+            moved["test_path"] = str(_test_file_path(fields["test_path"], path))
+        own = UserData.from_dict({**fields, **moved})
     elif sources.file:
         raise EvenhandError(
             f"the data of {record.task!r} belong to the task and are not read from {sources.file}: leave out --file (in Python: "

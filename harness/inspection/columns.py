@@ -43,8 +43,7 @@ def _describe(rows: InspectedRows, name: str, raw: pd.Series) -> ColumnSummary:
 
 def _kind(rows: InspectedRows, name: str) -> str:
     """Role of a column, or type of a feature."""
-    task = rows.task
-    roles = {task.target: "target", task.text: "text", task.group: "group", task.time: "time", task.split: "split"}
+    roles = rows.task.column_roles
     if name in roles:
         return roles[name]
     if not hasattr(rows.table.X, "columns") or name not in rows.table.X.columns:

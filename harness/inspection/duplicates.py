@@ -110,7 +110,7 @@ def check_large_blocks(rows: InspectedRows) -> Iterator[Finding]:
     """Find blocks of equal or grouped rows that fill a large part of a fold."""
     sizes = np.bincount(rows.splitter.blocks)
     largest, n_rows = int(sizes.max()), len(rows.table.y)
-    if rows.table.test is not None or rows.table.time is not None or largest <= 1:
+    if rows.table.has_predefined_split or rows.table.time is not None or largest <= 1:
         return
     if largest < LARGE_BLOCK * n_rows / rows.protocol.folds:
         return

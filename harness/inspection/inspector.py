@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.data.row_roles import drop_unweighted_rows
 from harness.data.splits import Fold, Splitter, make_splitter
 from harness.data.table import make_table
 from harness.data.target import labelled_rows
@@ -85,8 +86,9 @@ def inspect_rows(task: Task, raw: Raw, protocol: EvaluationProtocol) -> Inspecti
 
 
 def _labelled_frame(task: Task, raw: pd.DataFrame) -> pd.DataFrame:
-    """Raw rows as `make_table` keeps them: without those that have no label, where the task says so."""
+    """Raw rows as `make_table` keeps them: without those of weight 0, and without a label where the task says so."""
     frame = raw.reset_index(drop=True).set_axis(list(map(str, raw.columns)), axis=1)
+    frame, _ = drop_unweighted_rows(task, frame)
     labels, _ = labelled_rows(task, frame[task.target])
     return frame.loc[labels.index].reset_index(drop=True)
 

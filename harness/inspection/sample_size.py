@@ -41,7 +41,7 @@ def describe_folds(rows: InspectedRows, auc: float | None) -> FoldSummary | None
         return None
     table = rows.table
     kind = "stratified"
-    if table.test is not None:
+    if table.has_predefined_split:
         kind = "published"
     elif table.time is not None:
         kind = "forward"

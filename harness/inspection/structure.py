@@ -44,7 +44,7 @@ IDENTIFIER_NAME = re.compile(
 
 def check_time(rows: InspectedRows) -> Iterator[Finding]:
     """Find dates among the features of rows that are split at random, and what forward splits would give."""
-    if rows.table.time is not None or rows.table.test is not None:
+    if rows.table.time is not None or rows.table.has_predefined_split:
         return
     for name in rows.table.dates[:1]:
         message = f"column {name!r} holds dates, but the rows are split at random"
@@ -95,13 +95,13 @@ def check_published_split(rows: InspectedRows) -> Iterator[Finding]:
     for name, column in rows.table.X.items():
         if column.dtype == "category" and set(map(str.lower, column.cat.categories)) in SPLIT_WORDS:
             message = f"column {str(name)!r} says which rows were for training and which for a test: it is no feature"
-            advice = f"drop it: --drop {name}, or register a task that uses it as its split"
+            advice = f"split the rows as it says, --split {name}, or leave it out, --drop {name}"
             yield Finding("published_split", "warning", message, str(name), advice=advice)
 
 
 def check_groups(rows: InspectedRows) -> Iterator[Finding]:
     """Find codes, such as those of customers, that occur in several rows which are not kept together."""
-    if rows.raw is None or rows.table.groups is not None or rows.table.test is not None:
+    if rows.raw is None or rows.table.groups is not None or rows.table.has_predefined_split:
         return
     for name in candidate_codes(rows):
         codes = pd.factorize(to_text(rows.raw[name]).fillna(""))[0].astype(np.int64)
@@ -135,7 +135,7 @@ def _case_columns(rows: InspectedRows, codes: Index, name: str) -> list[str]:
 def candidate_codes(rows: InspectedRows) -> list[str]:
     """Names of columns whose values look like codes that occur in a few rows each; those with the name of an identifier first."""
     assert rows.raw is not None  # noqa: S101 -- the caller has checked it
-    roles = {rows.task.target, rows.task.time, rows.task.split, rows.task.text}
+    roles = rows.task.column_roles.keys() - {rows.task.group}
     names = []
     for name in map(str, rows.raw.columns):
         if name in roles or name in rows.table.dates or not _may_hold_codes(rows.raw[name]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -13,6 +13,7 @@ from harness.arguments import (
     MAPPING,
     MATRIX,
     NAME,
+    NAME_TUPLE,
     TEXT,
     check_declaration_fields,
     describe_argument,
@@ -26,6 +27,7 @@ from harness.readings import ColumnReading
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import pandas as pd
 
 Modality: TypeAlias = Literal["tabular", "text", "image"]
 #: A declared type: number, date, date:%d.%m.%y (a format), category, id or drop.
@@ -63,8 +65,11 @@ class Task:
     drop_missing_target: bool = False  #: rows without a label are left out; otherwise they are an error
     group: str | None = None  #: column: rows of one group stay on one side of every split
     time: str | None = None  #: column: every test row is later than every training row
-    split: str | None = None  #: column that says `train` or `test`: the one outer split
+    split: str | None = None  #: column of `train` and `test`, or of the folds that rows are tested in: the outer splits
+    weights: str | None = None  #: column of row weights: a row counts as so many rows, and one of weight 0 is left out
+    ids: tuple[str, ...] = ()  #: columns that name a row: never features, repeated in tables of predictions
     costs: tuple[tuple[float, ...], ...] | None = None  #: costs[true][predicted], classes in encoded order
+    costs_by_class: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  #: true class → predicted → cost
 
     def __post_init__(self) -> None:
         check_declaration_fields(
@@ -85,7 +90,10 @@ class Task:
             group=optional_kind(NAME),
             time=optional_kind(NAME),
             split=optional_kind(NAME),
+            weights=optional_kind(NAME),
+            ids=NAME_TUPLE,
             costs=optional_kind(MATRIX),
+            costs_by_class=MAPPING,
             drop_missing_target=FLAG,
         )
         problem = ""
@@ -95,10 +103,28 @@ class Task:
             problem = "a time column and a split column exclude each other"
         elif (self.modality == "text") != (self.text is not None):
             problem = "a text task, and no other, names the column that holds its texts"
-        elif self.modality == "image" and any((self.group, self.time, self.split, self.banned, self.types)):
+        elif self.costs is not None and self.costs_by_class:
+            problem = "costs are given twice, as a matrix and by class"
+        elif self.modality == "image" and any(map(bool, self._columns_of_rows())):
             problem = "images have no columns that could be named"
         if problem:
             raise DeclarationError(f"task {self.name!r}: {problem}")
+
+    def _columns_of_rows(self) -> tuple[Any, ...]:
+        """Fields that name columns, which rows of images do not have."""
+        return self.group, self.time, self.split, self.weights, self.ids, self.banned, self.types
+
+    @property
+    def column_roles(self) -> dict[str, str]:
+        """Column → its role, of those that are no features: target, text, group, time, split, weights or id."""
+        roles = {self.target: "target"}
+        for role in ("text", "group", "time", "split", "weights"):
+            name = getattr(self, role)
+            if name is not None:
+                roles.setdefault(name, role)
+        for name in self.ids:
+            roles.setdefault(name, "id")
+        return roles
 
 
 @dataclass(frozen=True)
@@ -108,8 +134,9 @@ class Table:
     `X` of a tabular task is a data frame with float64 columns (missing: NaN) and `category` columns of strings (missing:
     NaN); of a text task an object array (n,) of strings; of an image task a uint8 array (n, height, width, 1 or 3).
 
-    `y` (n,) holds 0..k-1; of two classes, 1 is the positive one. `groups` (n,) int, `time` (n,) sortable and `test` (n,)
-    bool are None where the task has none. `notes` are what reading the rows found, such as columns that were left out;
+    `y` (n,) holds 0..k-1; of two classes, 1 is the positive one. `groups` (n,) int, `time` (n,) sortable, `test` (n,) bool,
+    `folds` (n,) int, the predefined fold that a row is tested in, `weights` (n,) float64 above 0 and `ids`, a data frame of
+    texts, are None where the task has none. `notes` are what reading the rows found, such as columns that were left out;
     `dates` are columns of days since 1970; `readings` say how each column of a table was read, and how new rows are to be read.
     """
 
@@ -122,6 +149,9 @@ class Table:
     notes: tuple[Finding, ...] = ()
     dates: tuple[str, ...] = ()
     readings: Mapping[str, ColumnReading] = field(default_factory=dict)
+    folds: npt.NDArray[np.int64] | None = None
+    weights: npt.NDArray[np.float64] | None = None
+    ids: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         for part in ("X", "y"):
@@ -129,19 +159,21 @@ class Table:
                 kind = "a data frame or an array" if part == "X" else "an array"
                 raise DataError(f"{part} must be {kind}, but got {describe_argument(getattr(self, part))}")
 
+    @property
+    def has_predefined_split(self) -> bool:
+        """Whether a column says which rows are tested."""
+        return self.test is not None or self.folds is not None
+
     def take(self, rows: npt.NDArray[np.int64]) -> Table:
         """The rows at these positions."""
-        return Table(
-            X=take(self.X, rows),
-            y=self.y[rows],
-            classes=self.classes,
-            groups=None if self.groups is None else self.groups[rows],
-            time=None if self.time is None else self.time[rows],
-            test=None if self.test is None else self.test[rows],
-            notes=self.notes,
-            dates=self.dates,
-            readings=self.readings,
-        )
+        parts: dict[str, Any] = {}
+        for name in ("groups", "time", "test", "folds", "weights"):
+            column = getattr(self, name)
+            if column is not None:
+                parts[name] = column[rows]
+        if self.ids is not None:
+            parts["ids"] = self.ids.iloc[rows]
+        return replace(self, X=take(self.X, rows), y=self.y[rows], **parts)
 
 
 def take(X: Features, rows: npt.NDArray[np.int64]) -> Features:

@@ -1,0 +1,234 @@
+"""Columns that are no features: groups, times and predefined splits of rows, their weights, and what names a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.data.dates import date_order, learn_dates, looks_like_date, parse_days, to_days
+from harness.data.omissions import AMBIGUOUS_DATES
+from harness.data.reader import count_texts, to_text
+from harness.errors import DataError
+from harness.findings import Finding
+from harness.registry.task import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Words of a split column → the part that they mean. The rows of a validation part are training rows.
+PART_WORDS = {
+    "train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
+    "dev": "validation", "test": "test", "testing": "test",
+}  # fmt: skip
+MAX_FOLDS = 100  #: different numbers in a split column
+#: Means of weights below and above which regularization, which counts rows, is noticeably stronger or weaker.
+USUAL_MEAN_WEIGHTS = (0.2, 5.0)
+
+
+@dataclass(frozen=True)
+class RowRoles:
+    """What the columns with a role say about each row, None where the task has none, and remarks about these columns.
+
+    The fields are those of `Table`.
+    """
+
+    groups: npt.NDArray[np.int64] | None = None
+    time: npt.NDArray[np.int64] | None = None
+    test: npt.NDArray[np.bool_] | None = None
+    folds: npt.NDArray[np.int64] | None = None
+    weights: npt.NDArray[np.float64] | None = None
+    ids: pd.DataFrame | None = None
+    notes: tuple[Finding, ...] = ()
+
+
+def read_row_roles(task: Task, frame: pd.DataFrame) -> RowRoles:
+    """Read the columns of a table that are no features.
+
+    Parameters
+    ----------
+    task : Task
+        Names the columns.
+    frame : DataFrame
+        The raw rows that are used.
+
+    Returns
+    -------
+    RowRoles
+        Groups, times, parts of a predefined split, weights and names of the rows.
+
+    Raises
+    ------
+    DataError
+        If such a column has missing values, or values that it cannot have.
+    """
+    import pandas as pd
+
+    groups, test, folds, weights, ids = None, None, None, None, None
+    notes: list[Finding] = []
+    if task.group:
+        groups = pd.factorize(_check_complete(to_text(frame[task.group]), "group"))[0].astype("int64")
+    if task.split:
+        test, folds, notes = _read_split(frame[task.split])
+    if task.weights:
+        weights = read_weights(frame[task.weights])
+        notes += _weight_notes(weights, task.weights)
+    if task.ids:
+        ids = pd.DataFrame({name: to_text(frame[name]).fillna("") for name in task.ids}).reset_index(drop=True)
+    time = _rank_times(frame[task.time]) if task.time else None
+    return RowRoles(groups, time, test, folds, weights, ids, tuple(notes))
+
+
+def drop_unweighted_rows(task: Task, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
+    """Leave out the rows of weight 0, which count nowhere; the remark says how many there were."""
+    if not task.weights:
+        return frame, []
+    weights = read_weights(frame[task.weights])
+    unused = int((weights == 0).sum())
+    if unused == len(weights):
+        raise DataError(f"weight column {task.weights!r} is 0 in all {unused} rows: no row counts")
+    if not unused:
+        return frame, []
+    message = f"{unused} rows of weight 0 are left out"
+    finding = Finding("zero_weight", "note", message, column=task.weights, rows=unused)
+    return frame.loc[weights > 0].reset_index(drop=True), [finding]
+
+
+def read_weights(column: pd.Series) -> npt.NDArray[np.float64]:
+    """Read the weights of rows.
+
+    Parameters
+    ----------
+    column : Series
+        The raw column.
+
+    Returns
+    -------
+    ndarray of shape (n,), float64
+        The weights, 0 or more.
+
+    Raises
+    ------
+    DataError
+        If a weight is missing, negative, infinite or no number.
+    """
+    import pandas as pd
+
+    _check_complete(column, "weight")
+    numbers = pd.to_numeric(column, errors="coerce").astype("float64").to_numpy()
+    problem = ~np.isfinite(numbers)
+    reason = "is no finite number"
+    if not problem.any():
+        problem, reason = numbers < 0, "is negative"
+    if problem.any():
+        first = int(np.flatnonzero(problem)[0])
+        raise DataError(
+            f"weight column {column.name!r}: {str(column.iloc[first])!r} in row {first + 1:,} {reason} ({int(problem.sum()):,} such "
+            "rows): weights are numbers from 0 on"
+        )
+    return np.asarray(numbers, dtype=np.float64)
+
+
+def _weight_notes(weights: npt.NDArray[np.float64], name: str) -> list[Finding]:
+    """What the weights are, and a warning where their scale changes how strongly models are regularized."""
+    total, mean = float(weights.sum()), float(weights.mean())
+    message = (
+        f"row weights from {weights.min():.4g} to {weights.max():.4g}: {len(weights):,} rows count as {total:,.6g}, as much as "
+        f"{total**2 / float((weights**2).sum()):,.0f} equally weighted rows in a mean"
+    )
+    findings = [Finding("row_weights", "note", message, column=name)]
+    low, high = USUAL_MEAN_WEIGHTS
+    if not low <= mean <= high:
+        message = (
+            f"the mean weight is {mean:.4g}: a row counts as so many rows wherever rows are counted, as in the strength of "
+            "regularization. If only the ratios of the weights matter, divide them by their mean"
+        )
+        findings.append(Finding("scale_of_weights", "warning", message, column=name))
+    return findings
+
+
+def _read_split(
+    column: pd.Series,
+) -> tuple[npt.NDArray[np.bool_] | None, npt.NDArray[np.int64] | None, list[Finding]]:
+    """Read a column of train, test and perhaps val as test rows, and a column of whole numbers as folds."""
+    import pandas as pd
+
+    text = _check_complete(to_text(column), "split").str.strip().str.lower()
+    words = sorted(text.unique())
+    parts = {PART_WORDS.get(word, "") for word in words}
+    if parts in ({"train", "test"}, {"train", "validation", "test"}, {"train", "validation"}):
+        return _read_parts(text.map(PART_WORDS), str(column.name))
+    numbers = pd.to_numeric(pd.Series(words), errors="coerce")
+    if 2 <= len(words) <= MAX_FOLDS and bool((numbers.mod(1) == 0).all()):
+        _, folds = np.unique(pd.to_numeric(text).to_numpy(), return_inverse=True)
+        return None, folds.astype(np.int64), []
+    raise DataError(
+        f"split column {column.name!r} must say train or test in every row (or val, for training rows), or hold 2 to {MAX_FOLDS} "
+        f"numbers of folds, but says: {', '.join(words[:10])}"
+    )
+
+
+def _read_parts(
+    parts: pd.Series, name: str
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64] | None, list[Finding]]:
+    """Test rows by the part of each row: those of the test part, or of the validation part where there is no other."""
+    tested = "validation"
+    findings = []
+    if (parts == "test").any():
+        tested = "test"
+        if validation := int((parts == "validation").sum()):
+            message = (
+                f"the {validation} rows of the validation part are training rows: the search makes inner folds of all rows that are "
+                "not tested"
+            )
+            findings.append(Finding("validation_part", "note", message, column=name, rows=validation))
+    return (parts == tested).to_numpy(bool), None, findings
+
+
+def _check_complete(column: pd.Series, role: str) -> pd.Series:
+    if missing := int(column.isna().sum()):
+        raise DataError(f"{role} column {column.name!r} is missing in {missing} of {len(column)} rows: fill them in")
+    return column
+
+
+def _rank_times(column: pd.Series) -> npt.NDArray[np.int64]:
+    """Dense ranks of times: only their order matters."""
+    import pandas as pd
+
+    _check_complete(column, "time")
+    times: pd.Series | None = pd.to_numeric(column, errors="coerce")
+    if pd.api.types.is_datetime64_any_dtype(column):
+        times = to_days(column)
+    elif times is None or times.isna().any():
+        text = to_text(column)
+        times = parse_days(text)
+        if times is None:
+            times = _unambiguous_days(text)
+    if times is None or times.isna().any():
+        raise DataError(_time_error(column))
+    ranks: npt.NDArray[np.int64] = times.rank(method="dense").to_numpy().astype("int64")
+    return ranks
+
+
+def _unambiguous_days(text: pd.Series) -> pd.Series | None:
+    """Days of dates in one of the less common formats, all of which exist; None for any other."""
+    learned = learn_dates(count_texts(text))
+    if learned is None or learned.order != "year first" or learned.strangers or learned.impossible:
+        return None
+    return text.map(learned.days)
+
+
+def _time_error(column: pd.Series) -> str:
+    """Message about a time column, with its first value that is neither number nor date."""
+    import pandas as pd
+
+    text = to_text(column)
+    if date_order(text) == "unclear":
+        return f"time column {column.name!r} holds dates like {text.iloc[0]!r}: {AMBIGUOUS_DATES} or 31.01.2024"
+    unreadable = text[pd.to_numeric(text, errors="coerce").isna() & ~looks_like_date(text)]
+    if unreadable.empty:
+        unreadable = text
+    first = str(unreadable.iloc[0])
+    return f"time column {column.name!r} holds {first!r}: expected numbers, or dates all like 2024-01-31 or 31.01.2024"
