@@ -14,10 +14,11 @@ from harness.deploy.predict import read_rows
 from harness.deploy.schema import describe_task_rows
 from harness.execution.plan import LoadedTask, make_cell
 from harness.preprocessing.encodings import ENCODINGS, has_many_levels
+from harness.preprocessing.native_levels import MAX_NATIVE_LEVELS, keep_levels
 from harness.preprocessing.tabular import fit_preprocessor, many_level_names
 from harness.preprocessing.tabular_encoders import feature_sources
 from harness.preprocessing.target_encoding import FOLDS, SMOOTHING, add_target_encoding
-from harness.registry.family import Family
+from harness.registry.family import Family, missing_packages
 from harness.registry.fingerprint import declaration_fingerprint, digest
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.space import defaults
@@ -214,6 +215,36 @@ def test_shops_that_decide_are_learned(registry, family):
     assert auc["target"] > auc["frequent"] + 0.08
 
 
+@pytest.mark.parametrize("family", ["xgb", "gradient_boosting", "lightgbm", "catboost"])
+def test_families_that_take_categories_themselves_may_get_all_levels(registry, family):
+    declared = registry.family(family)
+    if missing_packages(declared):
+        pytest.skip(missing_packages(declared))
+    # HistGradientBoosting looks at levels of ten rows and more only.
+    table, train, test = shops(5000), np.arange(4000), np.arange(4000, 5000)
+    assert spec_of(registry, family, table=table).space["encode.categories"].options == ("frequent", "target", "native")
+    auc = {}
+    for categories in ("frequent", "native"):
+        pipeline = fit(registry, family, table, train, **{"encode.categories": categories})
+        auc[categories] = roc_auc_score(table.y[test], pipeline.predict_proba(table.X.iloc[test])[:, 1])
+    assert auc["native"] > auc["frequent"] + 0.05
+    X = pd.DataFrame({"number": [0.0], "shop": pd.Categorical(["never"]), "colour": pd.Categorical(["red"])})
+    assert pipeline.encode(X)["c0"].cat.codes.tolist() == [N_SHOPS]  # the level of unknown shops
+    assert np.isfinite(pipeline.predict_proba(X)).all()
+
+
+def test_more_levels_than_families_take_are_merged_with_the_rarest():
+    rng = np.random.default_rng(0)
+    names = np.append(np.arange(400), np.repeat(np.arange(300), 5)).astype(str)
+    X = pd.DataFrame({"code": pd.Categorical(np.where(rng.random(1900) < 0.1, None, names))})
+    preparer = keep_levels(fit_preprocessor(X), X)
+    levels = preparer.layout.categories[0][1]
+    assert len(levels) == len(set(levels)) == MAX_NATIVE_LEVELS
+    assert levels[-2:] == ("(other)", "(missing)")
+    new = pd.DataFrame({"code": pd.Categorical(["399", "never", None, levels[0]])})
+    assert preparer.transform(new).codes[:, 0].tolist() == [253, 253, 254, 0]
+
+
 @pytest.mark.parametrize("family", ["logistic_regression", "random_forest"])
 def test_a_category_that_is_noise_predicts_nothing(registry, family):
     table, train, test = shops(effect=0), np.arange(1500), np.arange(1500, 2000)
@@ -235,13 +266,16 @@ def raw_shops(n: int = 800) -> pd.DataFrame:
     return table.X.assign(left=np.where(table.y == 1, "yes", "no")).astype({"shop": "str", "colour": "str"})
 
 
-@pytest.mark.parametrize("family", ["logistic_regression", "xgb"])
-def test_a_bundle_predicts_as_the_pipeline_that_it_holds_also_new_levels(registry, family, tmp_path):
+@pytest.mark.parametrize(
+    ("family", "categories"),
+    [("logistic_regression", "target"), ("xgb", "target"), ("xgb", "native"), ("gradient_boosting", "native")],
+)
+def test_a_bundle_predicts_as_the_pipeline_that_it_holds_also_new_levels(registry, family, categories, tmp_path):
     raw = raw_shops()
     task = Task(name="shops", load=lambda _: raw, target="left", positive="yes")
     table = make_table(task, raw)
-    fitted = fit(registry, family, table, np.arange(len(raw)))
-    assert fitted.preparer.target_encoding.names == ("shop",)
+    fitted = fit(registry, family, table, np.arange(len(raw)), **{"encode.categories": categories})
+    assert (fitted.preparer.target_encoding is None) == (categories == "native")
     about = {"task": "shops", "entry": "shops/x", "classes": ["no", "yes"], "threshold": 0.5, "calibration": "none"}
     contents = BundleContents(
         about | {"versions": {}}, describe_task_rows(task, table), fitted, None, "# A card\n", None

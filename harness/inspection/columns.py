@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 CONSTANT_SHARE = 0.999
 MAX_LEVELS = 50
+MAX_NATIVE_LEVELS = 255  #: as in `harness.preprocessing.native_levels`, which inspection does not import
 MAX_NAMES = 5
 FEATURE_KINDS = ("number", "date", "category")
 MAX_EXAMPLE_CHARACTERS = 24
@@ -66,6 +67,14 @@ def check_omissions(rows: InspectedRows) -> Iterator[Finding]:
         yield Finding("omitted_columns", "note", message, names[0])
 
 
+def _level_treatment(n_levels: int) -> str:
+    """What the search may do with the levels of a category."""
+    treatment = "rare ones are merged, or all are target-encoded or left to families that take categories themselves"
+    if n_levels > MAX_NATIVE_LEVELS:
+        treatment += f" (the {MAX_NATIVE_LEVELS} most frequent)"
+    return treatment
+
+
 def check_levels(rows: InspectedRows) -> Iterator[Finding]:
     """Find columns with one value in nearly all rows, and categories with many levels."""
     for name, column in rows.table.X.items():
@@ -74,5 +83,6 @@ def check_levels(rows: InspectedRows) -> Iterator[Finding]:
             message = f"column {str(name)!r} has one value in {counts.iloc[0] / len(column):.2%} of the rows"
             yield Finding("constant", "note", message, str(name), int(counts.iloc[0]))
         if column.dtype == "category" and len(column.cat.categories) > MAX_LEVELS:
-            message = f"category {str(name)!r} has {len(column.cat.categories):,} levels: rare ones are merged or target-encoded"
+            n_levels = len(column.cat.categories)
+            message = f"category {str(name)!r} has {n_levels:,} levels: {_level_treatment(n_levels)}"
             yield Finding("high_cardinality", "note", message, str(name))

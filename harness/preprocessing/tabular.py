@@ -335,11 +335,11 @@ def _fit_levels(column: pd.Series) -> tuple[tuple[str, ...], int, int]:
     unknown_level = 0
     if len(levels) < len(counts):
         unknown_level = len(levels)
-        levels.append(_unused_name(OTHER, levels))
+        levels.append(unused_name(OTHER, levels))
     missing_level = unknown_level
     if column.isna().any() or not levels:
         missing_level = len(levels)
-        levels.append(_unused_name(MISSING, levels))
+        levels.append(unused_name(MISSING, levels))
     return tuple(levels), unknown_level, missing_level
 
 
@@ -359,7 +359,8 @@ def level_codes(
     return codes
 
 
-def _unused_name(name: str, levels: list[str]) -> str:
+def unused_name(name: str, levels: list[str]) -> str:
+    """Append underscores to a name until no level has it."""
     while name in levels:
         name += "_"
     return name

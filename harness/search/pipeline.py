@@ -1,7 +1,6 @@
 """prepare → strategy → encode → classifier, assembled in one place for the search, the final fit and later use.
 
 Tables are processed in this order; texts and images are encoded before the strategy acts, because it needs numbers.
-
 Everything that learns from features is fitted on real training rows; rows that a strategy made are only transformed. What does
 not depend on the trial comes from the fold's cache, what depends on neither family nor strategy from the worker's.
 """
@@ -25,7 +24,7 @@ from harness.registry.family import Family, limit_leaf_sizes
 from harness.registry.space import Choice, Space, add_prefix, strip_prefix
 from harness.registry.strategy import Strategy
 from harness.registry.task import Features, fill_empty_columns, take
-from harness.search.table_preparation import prepare_table
+from harness.search.table_preparation import prepare_table, raise_bins
 from harness.seeding import seed_of
 
 Labels = npt.NDArray[np.int64]
@@ -246,7 +245,8 @@ def fit_pipeline(spec: PipelineSpec, params: Mapping[str, Any], training: Traini
     fit_arguments: dict[str, Any] = {"X": fill_empty_columns(encoded.X), "y": encoded.y, "sample_weight": weights}
     if spec.family.stops_early and encoded.validation is not None:
         fit_arguments["validation"] = encoded.validation
-    classifier = _build_classifier(spec.family, _limit_leaf_sizes(parsed, encoded), seed_of(training.seed, "fit"))
+    parsed_for_rows = _limit_leaf_sizes(parsed, encoded)
+    classifier = _build_classifier(spec.family, parsed_for_rows, encoded.X, seed_of(training.seed, "fit"))
     classifier.fit(**fit_arguments)
     counts_after = np.bincount(encoded.y, weights=weights, minlength=spec.classes)
     return FittedPipeline(
@@ -357,11 +357,11 @@ def _encode_texts_or_images(spec: PipelineSpec, parsed: PipelineParams, training
     )
 
 
-def _build_classifier(family: Family, parsed: PipelineParams, seed: int) -> Any:
+def _build_classifier(family: Family, parsed: PipelineParams, X: Any, seed: int) -> Any:
     """An unfitted classifier, or an ensemble of them where that is the strategy."""
 
     def build_member(member_seed: int) -> Any:
-        return family.build(member_seed, **parsed.family)
+        return raise_bins(family.build(member_seed, **parsed.family), X)
 
     strategy = parsed.strategy
     if strategy.kind == "ensemble":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.preprocessing.encodings import TARGET, Encoding
+from harness.preprocessing.encodings import NATIVE, TARGET, Encoding
+from harness.preprocessing.native_levels import keep_levels
 from harness.preprocessing.tabular import PreparedRows, TabularPreprocessor, fit_preprocessor
 from harness.preprocessing.target_encoding import add_target_encoding
 from harness.registry.task import take
@@ -38,7 +39,7 @@ def prepare_table(encoding: Encoding, categories: str, training: TrainingSet) ->
     ----------
     encoding : Encoding
         The encoding of the family.
-    categories : {"frequent", "target"}
+    categories : {"frequent", "target", "native"}
         How categories with many levels are prepared.
     training : TrainingSet
         The rows; the preparation without target encoding is kept in their cache.
@@ -55,6 +56,8 @@ def prepare_table(encoding: Encoding, categories: str, training: TrainingSet) ->
         blocks = None if training.blocks is None else training.blocks[fitted_rows]
         X, seed = take(training.X, fitted_rows), seed_of(training.seed, "encode")
         preparer, class_shares = add_target_encoding(preparer, X, y, blocks, seed)
+    elif categories == NATIVE:
+        preparer = keep_levels(preparer, training.X)
     prepared = preparer.transform(training.X, unscaled=unscaled)
     rows = prepared
     if training.validation is not None:
@@ -63,3 +66,14 @@ def prepare_table(encoding: Encoding, categories: str, training: TrainingSet) ->
         rows = preparer.target_encoding.replace_in(rows, class_shares)
     validation_rows = None if training.validation is None else prepared.take(training.validation)
     return PreparedTable(preparer, rows, y, validation_rows)
+
+
+def raise_bins(classifier: Any, X: Any) -> Any:
+    """Give a classifier that counts a level of a category as a bin at least as many bins as a category has levels."""
+    n_levels = 0
+    for _, column in X.items() if hasattr(X, "columns") else ():
+        if column.dtype == "category":
+            n_levels = max(n_levels, len(column.cat.categories))
+    if getattr(classifier, "max_bins", n_levels) < n_levels:
+        classifier.set_params(max_bins=n_levels)
+    return classifier
