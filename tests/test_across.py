@@ -25,7 +25,7 @@ from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry
 from harness.report.content import Evidence, Figure
 from harness.report.figures.cross_task import _assign_lanes
-from harness.report.render.markdown import render_part
+from harness.report.render.markdown import render_markdown_part
 from harness.report.sections.cross_task import make_cross_task_sections, pairwise_posteriors
 from harness.report.sections.cross_task_table import ONE_TASK, cross_task_overview, summarize_cross_task_ranks
 from harness.report.sections.suitability import groups_of_task
@@ -333,7 +333,7 @@ def test_families_stand_for_what_inner_scores_chose():
 
 def text_of(found) -> str:
     parts = [part for section in found for part in (section.title, *section.parts) if not isinstance(part, Figure)]
-    return "\n\n".join(map(render_part, parts))
+    return "\n\n".join(map(render_markdown_part, parts))
 
 
 def pictures_of(found) -> dict[str, Figure]:

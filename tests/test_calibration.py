@@ -35,8 +35,8 @@ from harness.metrics.classification import METRICS
 from harness.metrics.logits import conditional_logit, logistic, softmax
 from harness.metrics.metric import best_threshold
 from harness.report.content import Evidence, Figure
-from harness.report.figures.reliability import axis_limit
-from harness.report.leaderboard import leaderboard
+from harness.report.figures.reliability import choose_axis_limit
+from harness.report.leaderboard import make_leaderboard_frame
 from harness.report.sections.gains import make_calibration_sections
 from harness.seeding import seed_of
 from harness.store.store import Store
@@ -319,7 +319,7 @@ def test_readings(directions, word):
 
 
 def test_columns_of_the_csv_stay_where_they_are(scores):
-    table = leaderboard(scores, [rank_entries(scores, "tumours")])
+    table = make_leaderboard_frame(scores, [rank_entries(scores, "tumours")])
     assert table.columns[:9].tolist() == [
         *("task", "entry", "family", "strategy", "stage", "calibration", "threshold_kind", "folds", "status")
     ]
@@ -347,9 +347,9 @@ def test_a_calibrator_is_a_value_that_leaves_out_what_was_never_predicted(name, 
 
 def test_a_few_wide_intervals_are_cut_off_and_no_mean_ever_is():
     changes = [(0.01, 0.02)] * 20
-    assert axis_limit(changes) == axis_limit([]) == axis_limit([(math.nan, 1.0)]) == 0
-    assert 0.03 < axis_limit([*changes, (0.0, 5.0)]) < 0.1
-    assert axis_limit([*changes, (5.0, 0.1)]) == 0
+    assert choose_axis_limit(changes) == choose_axis_limit([]) == choose_axis_limit([(math.nan, 1.0)]) == 0
+    assert 0.03 < choose_axis_limit([*changes, (0.0, 5.0)]) < 0.1
+    assert choose_axis_limit([*changes, (5.0, 0.1)]) == 0
 
 
 def test_no_calibration_is_no_calibrator():

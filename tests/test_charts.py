@@ -11,9 +11,9 @@ from harness.metrics.classification import METRICS
 from harness.report.charts import registry
 from harness.report.content import Chart, Evidence, Figure, Section
 from harness.report.figures.style import create_axes, styled_figure
-from harness.report.figures.writer import file_name
-from harness.report.markdown_report import details_markdown
-from harness.report.topics import collect_sections, collect_tasks, leaderboard_sections
+from harness.report.figures.writer import report_file_name
+from harness.report.markdown_report import write_details_markdown
+from harness.report.topics import collect_sections, collect_task_reports, leaderboard_sections
 
 
 @styled_figure
@@ -27,7 +27,7 @@ def build(ranking, evidence):
     """What the one file of a chart has: a function of the evidence, and the drawing."""
     scores = tuple(round(float(score), 4) for score in ranking.best.rows[ranking.metric.name])
     return Figure(
-        file_name(ranking.task, "splits"),
+        report_file_name(ranking.task, "splits"),
         f"{evidence.scores.run['name']}, split by split",
         partial(draw_splits, scores),
     )
@@ -44,11 +44,11 @@ def evidence(tmp_path_factory) -> Evidence:
 def test_a_chart_stands_on_the_page_and_in_the_leaderboard(evidence, monkeypatch, title):
     monkeypatch.setattr(registry, "CHARTS", (*registry.CHARTS, Chart(title, build)))
     topics = collect_sections(evidence)
-    (task,) = collect_tasks(evidence, topics)
+    (task,) = collect_task_reports(evidence, topics)
     (section,) = (section for section in task.sections if section.title == title)
     chart = section.parts[-1]
     assert (chart.name, chart.draw()[:4]) == ("tumours.splits", b"<svg")
-    markdown = details_markdown(evidence, leaderboard_sections(topics))
+    markdown = write_details_markdown(evidence, leaderboard_sections(topics))
     in_leaderboard = markdown.split(f"### {title}\n")[1].split("\n#")[0]
     assert "split by split](figures/tumours.splits.svg)" in in_leaderboard
     assert len(registry.make_chart_sections(evidence)) == 2, "they are drawn with all other figures"

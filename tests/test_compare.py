@@ -28,7 +28,7 @@ from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import find_entry_by_name
 from harness.evaluation.strategy_effects import strategy_differences
 from harness.metrics.classification import METRICS
-from harness.report.compare import compare
+from harness.report.compare import compare_runs_or_entries
 from harness.store.store import Store
 
 BY_NAME = {metric.name: metric for metric in METRICS}
@@ -215,11 +215,11 @@ def test_the_command_says_it_and_writes_the_rows(run, evenhand, tmp_path):
 )
 def test_what_cannot_be_compared_is_said(run, named, said):
     with pytest.raises(EvenhandError, match=re.escape(said)):
-        compare([str(run.folder), *named], BY_NAME)
+        compare_runs_or_entries([str(run.folder), *named], BY_NAME)
 
 
 def test_a_run_compared_with_itself_is_equal_to_the_last_digit(run, other):
-    said = compare([str(run.folder), str(other.folder)], BY_NAME)
+    said = compare_runs_or_entries([str(run.folder), str(other.folder)], BY_NAME)
     assert "Made alike: the same protocol, versions, host, data and strategies." in said
     entries_ = [cells for cells in rows_of(said) if "/" in cells[0] and cells[-1] == "equal to the last digit"]
     assert len(entries_) == 2 * (2 * (1 + 2 * 3) - 1)  # bayes with class weights has none on three classes
@@ -231,7 +231,7 @@ def test_how_two_runs_were_made_otherwise_comes_first(run, other):
     edit(other, lambda values: values["protocol"].update(trials=9))
     edit(other, lambda values: values.update(cells=[cell for cell in values["cells"] if cell["family"] != "bayes"]))
     edit(other, lambda values: values["strategies"]["class_weight"].update(digest="new"))
-    said = compare([str(run.folder), str(other.folder)], BY_NAME, task="tumours")
+    said = compare_runs_or_entries([str(run.folder), str(other.folder)], BY_NAME, task="tumours")
     assert (
         said.index("protocol: trials 3 and 9") < said.index("versions: scikit-learn 1.9 and 1.8") < said.index("Entry")
     )
@@ -242,10 +242,10 @@ def test_how_two_runs_were_made_otherwise_comes_first(run, other):
 
 def test_other_data_are_not_compared_row_by_row(run, other):
     edit(other, lambda values: values["tasks"]["tumours"].update(fingerprint="e" * 64))
-    said = compare([str(run.folder), str(other.folder)], BY_NAME, task="tumours")
+    said = compare_runs_or_entries([str(run.folder), str(other.folder)], BY_NAME, task="tumours")
     assert "Not comparable row by row: the data of tumours differ between the runs" in said
     assert "±" not in said.partition("Entry")[2]
-    both = compare([str(run.folder), str(other.folder), PLAIN], BY_NAME)
+    both = compare_runs_or_entries([str(run.folder), str(other.folder), PLAIN], BY_NAME)
     assert "There are two means and no test" in both
     assert "What they are made of" not in both
 
@@ -259,7 +259,7 @@ def test_other_splits_are_not_compared_row_by_row(run, tmp_path):
         reseeded = write_run(tmp_path / "reseeded", [tumours()])
     finally:
         fixtures_run.PROTOCOL = before
-    said = compare([str(run.folder), str(reseeded.folder)], BY_NAME)
+    said = compare_runs_or_entries([str(run.folder), str(reseeded.folder)], BY_NAME)
     assert "the rows of tumours are split otherwise in the second run" in said
     assert "protocol: seed 7 and 8" in said
     assert "better by" not in said
@@ -278,12 +278,12 @@ def test_means_of_splits_that_are_not_the_same_are_those_of_each_run(run, scores
     assert ap.a == scores.score_rows_of_entry(task, entry, "tuned").mean("average_precision")
     assert ap.b == theirs.score_rows_of_entry(task, entry, "tuned").mean("average_precision")
     assert (ap.difference.mean, math.isnan(ap.difference.ci_half_width)) == (ap.a - ap.b, True)
-    said = compare([str(run.folder), str(one_split.folder)], BY_NAME, task="tumours")
+    said = compare_runs_or_entries([str(run.folder), str(one_split.folder)], BY_NAME, task="tumours")
     assert [cells[1] for cells in rows_of(said) if cells[0].count("/") == 2 and len(cells) > 3] == ["4, 1"] * 14
 
 
 def test_one_entry_in_two_runs(run, other):
-    said = compare([str(run.folder), str(other.folder), PLAIN, "tumours/bayes/none"], BY_NAME)
+    said = compare_runs_or_entries([str(run.folder), str(other.folder), PLAIN, "tumours/bayes/none"], BY_NAME)
     assert f"A  {run.folder}  tumours/logistic_regression/none/tuned" in said
     assert f"B  {other.folder}  tumours/bayes/none/tuned" in said
     assert "p after Holm" in said
@@ -292,29 +292,29 @@ def test_one_entry_in_two_runs(run, other):
 def test_missing_cells_one_split_forward_time_and_made_entries_are_sentences(full_run):
     run = full_run
     folder = str(run.folder)
-    one = compare([folder, "one_split/bayes/none", "one_split/logistic_regression/none"], BY_NAME)
+    one = compare_runs_or_entries([folder, "one_split/bayes/none", "one_split/logistic_regression/none"], BY_NAME)
     assert "With fewer than three splits there is nothing to measure chance by: no test." in one
-    later = compare([folder, "later_rows/bayes/none", "later_rows/logistic_regression/none"], BY_NAME)
+    later = compare_runs_or_entries([folder, "later_rows/bayes/none", "later_rows/logistic_regression/none"], BY_NAME)
     assert "The splits follow time" in later
-    fewer = compare([folder, "tumours/bayes/class_weight", "tumours/bayes/none"], BY_NAME)
+    fewer = compare_runs_or_entries([folder, "tumours/bayes/class_weight", "tumours/bayes/none"], BY_NAME)
     assert "2 splits that both have" in fewer
     assert "B has 2 splits more" in fewer
     assert "Cost at the best of all thresholds" in fewer  # the task has a cost matrix
     assert "not stored: no rows" not in fewer
     with pytest.raises(EvenhandError, match="has no scores to compare"):
-        compare([folder, "tumours/bayes/searched", "tumours/bayes/none"], BY_NAME)
-    chosen = compare([folder, "tumours/any/any/chosen", "tumours/bayes/none"], BY_NAME)
+        compare_runs_or_entries([folder, "tumours/bayes/searched", "tumours/bayes/none"], BY_NAME)
+    chosen = compare_runs_or_entries([folder, "tumours/any/any/chosen", "tumours/bayes/none"], BY_NAME)
     assert "Rows whose prediction changed" in chosen
-    two_tasks = compare([folder, "later_rows/bayes/none", "tumours/bayes/none"], BY_NAME)
+    two_tasks = compare_runs_or_entries([folder, "later_rows/bayes/none", "tumours/bayes/none"], BY_NAME)
     assert "later_rows and tumours are different tasks" in two_tasks
-    assert compare([folder, folder], BY_NAME).count("equal to the last digit") > 10
+    assert compare_runs_or_entries([folder, folder], BY_NAME).count("equal to the last digit") > 10
 
 
 def test_entries_without_a_split_in_common_are_a_sentence(tmp_path):
     lost = {("tumours", "bayes", "none", fold): ("timeout", "long") for fold in (0, 1)}
     lost |= {("tumours", "bayes", "class_weight", fold): ("timeout", "long") for fold in (2, 3)}
     run = write_run(tmp_path / "run", [tumours()], lost)
-    said = compare([str(run.folder), "bayes/none", "bayes/class_weight"], BY_NAME)
+    said = compare_runs_or_entries([str(run.folder), "bayes/none", "bayes/class_weight"], BY_NAME)
     assert "No split has scores of both." in said
     assert "A has 2 splits more" in said
 
@@ -322,7 +322,7 @@ def test_entries_without_a_split_in_common_are_a_sentence(tmp_path):
 def test_entries_without_a_split_in_common_are_a_sentence_of_two_runs_too(tmp_path):
     for name, folds in (("a", (0, 1)), ("b", (2, 3))):
         write_run(tmp_path / name, [tumours()], {("tumours", "bayes", "none", at): ("timeout", "long") for at in folds})
-    said = compare([str(tmp_path / "a"), str(tmp_path / "b")], BY_NAME)
+    said = compare_runs_or_entries([str(tmp_path / "a"), str(tmp_path / "b")], BY_NAME)
     assert "Without a split that has scores of both: bayes/none/default, bayes/none/tuned" in said
     shown = [cells[0] for cells in rows_of(said) if cells[0].count("/") == 2 and len(cells) > 3]
     assert "bayes/none/tuned" not in shown
@@ -334,7 +334,7 @@ def test_hostile_names_are_text(tmp_path):
     edit(
         run, lambda values: values["tasks"]["tumours"].update(classes=["=cmd()", "\x1b[31mred"], positive="\x1b[31mred")
     )
-    said = compare([str(run.folder), WEIGHTED, PLAIN], BY_NAME, out=tmp_path / "rows.csv")
+    said = compare_runs_or_entries([str(run.folder), WEIGHTED, PLAIN], BY_NAME, out=tmp_path / "rows.csv")
     assert "\x1b" not in said
     assert "'=cmd()" in (tmp_path / "rows.csv").read_text(encoding="utf-8")
     assert ",=cmd()" not in (tmp_path / "rows.csv").read_text(encoding="utf-8")

@@ -19,10 +19,10 @@ from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry
 from harness.evaluation.training import NetworkFit, entry_costs, pareto_front
 from harness.report.content import Evidence
-from harness.report.figures.style import Box, _segments_cross, nearest_point, position_labels
-from harness.report.figures.training import convergence_figure
-from harness.report.figures.writer import file_name
-from harness.report.render.cells import format_rows, headings
+from harness.report.figures.style import Box, _segments_cross, nearest_point_of_box, position_labels
+from harness.report.figures.training import loss_curves_figure
+from harness.report.figures.writer import report_file_name
+from harness.report.render.cells import column_headings, format_table_rows
 from harness.report.sections.suitability import (
     compare_families_over_tasks,
     describe_suitability,
@@ -118,13 +118,13 @@ def test_families_stand_against_tasks_with_their_kind_of_data(kinds):
     scores = collect_scores(kinds, METRIC)
     rankings = [rank_entries(scores, task) for task in scores.run["tasks"]]
     _, table = compare_families_over_tasks(scores, rankings)
-    assert headings(table) == ["Family", "tumours (tabular, AP)", "three_digits (image, ROC AUC)"]
+    assert column_headings(table) == ["Family", "tumours (tabular, AP)", "three_digits (image, ROC AUC)"]
     found = {row[0]: row[1:] for row in table.rows}
     assert found["bayes"][1].value == "n/a"
     chosen = rankings[0].find_line("bayes", "any", "chosen")
     assert found["bayes"][0].value == chosen.score.mean
     accuracy = rankings[1].find_line("majority", "none", "tuned").rows.mean("accuracy")
-    texts = {row[0]: row[1:] for row in format_rows(table)}
+    texts = {row[0]: row[1:] for row in format_table_rows(table)}
     assert texts["majority"] == ["0.144", f"0.500 ({accuracy:.3f})"]
 
 
@@ -173,7 +173,7 @@ def test_many_tasks_stand_below_one_another(tmp_path):
     scores = collect_scores(store, METRIC)
     # Without a list by kind of data, as there is one kind only.
     _, table = describe_suitability(scores, [rank_entries(scores, task) for task in scores.run["tasks"]])
-    assert headings(table) == ["Task", "majority", "logistic_regression", "bayes"]
+    assert column_headings(table) == ["Task", "majority", "logistic_regression", "bayes"]
 
 
 def test_a_family_that_failed_says_so(tmp_path):
@@ -223,10 +223,10 @@ def test_pictures_drawn_again_are_the_same_and_unchanged_ones_are_left_alone(sto
 
 
 def test_a_picture_s_file_has_a_plain_name_whatever_its_task_is_called():
-    assert file_name("telco_churn", "training", "dense_network") == "telco_churn.training.dense_network"
-    hostile = file_name("../a|b`<script>$x$", "complexity")
+    assert report_file_name("telco_churn", "training", "dense_network") == "telco_churn.training.dense_network"
+    hostile = report_file_name("../a|b`<script>$x$", "complexity")
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", hostile)
-    assert hostile != file_name("../a|b`<script>$y$", "complexity")
+    assert hostile != report_file_name("../a|b`<script>$y$", "complexity")
 
 
 def test_hostile_names_are_drawn_as_they_are(tmp_path):
@@ -237,7 +237,7 @@ def test_hostile_names_are_drawn_as_they_are(tmp_path):
 def test_losses_over_several_magnitudes_have_plain_numbers_at_their_axis():
     epochs = np.arange(40)
     curves = {name: np.exp(-epochs / 5) for name in ("train_loss", "validation_loss")} | {"epoch": np.array([40])}
-    drawn = convergence_figure([("none", round_loss_curves([NetworkFit((0, 0), curves)]))]).decode()
+    drawn = loss_curves_figure([("none", round_loss_curves([NetworkFit((0, 0), curves)]))]).decode()
     assert {"0.01", "0.1", "1"} <= set(re.findall(r">([^<>]+)</text>", drawn))  # the texts of the picture
     assert "math" not in drawn
 
@@ -251,15 +251,15 @@ def test_labels_hide_neither_points_nor_each_other_nor_leave_the_frame(seed):
     anchors = [(float(x), float(y)) for x, y in rng.uniform((20, 20), (580, 380), (8, 2))]
     points = [Box(x - 5, y - 5, x + 5, y + 5) for x, y in anchors]
     boxes = position_labels(anchors, [(150, 12)] * 8, points, FRAME)
-    assert all(one.overlap(other) < 1e-6 for one, other in combinations([*boxes, *points], 2) if one in boxes)
-    assert all(box.outside(FRAME) < 1e-6 for box in boxes)
+    assert all(one.overlap_area(other) < 1e-6 for one, other in combinations([*boxes, *points], 2) if one in boxes)
+    assert all(box.area_outside(FRAME) < 1e-6 for box in boxes)
 
 
 def test_lines_from_points_to_their_labels_do_not_cross():
     anchors = [(300.0 + 6 * at, 380.0 - at) for at in range(6)]
     points = [Box(x - 6, y - 6, x + 6, y + 6) for x, y in anchors]
     boxes = position_labels(anchors, [(180, 12)] * 6, points, FRAME)
-    lines = [(point, nearest_point(point, box)) for point, box in zip(anchors, boxes, strict=True)]
+    lines = [(point, nearest_point_of_box(point, box)) for point, box in zip(anchors, boxes, strict=True)]
     assert not [1 for one, other in combinations(lines, 2) if _segments_cross(one, other)]
 
 

@@ -16,7 +16,7 @@ from harness.evaluation.scores import Entry
 from harness.evaluation.training import NetworkFit, collect_training_curves
 from harness.execution.trainer import FitCurves, best_epoch_of_network
 from harness.report.content import Figure
-from harness.report.render.markdown import render_part
+from harness.report.render.markdown import render_markdown_part
 from harness.report.sections.training import describe_network_training, make_task_training_sections
 from harness.report.write import write_leaderboard
 from harness.store.store import Store
@@ -53,7 +53,7 @@ def copy(store, tmp_path) -> Store:
 def line(scores, training, entry: str, task: str = "tumours", *, losses: bool = False) -> dict[str, str]:
     """The line of an entry, or that of its losses."""
     header, *rows = tables(
-        "\n\n".join(map(render_part, describe_network_training(scores, rank_entries(scores, task), training)))
+        "\n\n".join(map(render_markdown_part, describe_network_training(scores, rank_entries(scores, task), training)))
     )[losses]
     return next(dict(zip(header, row, strict=True)) for row in rows if row[0] == entry)
 
@@ -109,7 +109,9 @@ def test_losses_of_different_functions_are_never_averaged(copy):
         copy.write_cell(replace(record, outcomes=(default, replace(tuned, params=params))), predictions)
     scores = collect_scores(copy, METRIC)
     training, ranking = collect_training_curves(copy, scores), rank_entries(scores, "tumours")
-    header, *rows = tables("\n\n".join(map(render_part, describe_network_training(scores, ranking, training))))[1]
+    header, *rows = tables(
+        "\n\n".join(map(render_markdown_part, describe_network_training(scores, ranking, training)))
+    )[1]
     found = [dict(zip(header, row, strict=True)) for row in rows if row[0] == TUNED.name]
     assert [(one["Loss function"], one["Splits"]) for one in found] == [
         ("focal, γ 2", "2"),

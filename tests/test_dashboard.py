@@ -16,7 +16,7 @@ from harness.evaluation.ranking import rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.metrics.classification import METRICS
 from harness.registry.space import choice, log_float
-from harness.report.leaderboard import frame_csv, leaderboard
+from harness.report.leaderboard import format_frame_csv, make_leaderboard_frame
 from harness.search.study import SearchCache, StudyPlan, TrialResult, run_study
 from harness.store.store import Store
 
@@ -45,8 +45,8 @@ def search_one(store: Store, trials: int, evaluate=evaluate) -> None:
 
 def write_table(store: Store) -> None:
     scores = collect_scores(store, METRIC)
-    table = leaderboard(scores, [rank_entries(scores, task) for task in scores.run["tasks"]])
-    (store.folder / "leaderboard.csv").write_text(frame_csv(table))
+    table = make_leaderboard_frame(scores, [rank_entries(scores, task) for task in scores.run["tasks"]])
+    (store.folder / "leaderboard.csv").write_text(format_frame_csv(table))
 
 
 def note_of(merged: MergedStudies, name: str = NAME) -> str:

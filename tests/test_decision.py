@@ -10,7 +10,7 @@ from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking, rank_entr
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry, Scores
 from harness.metrics.classification import METRICS
-from harness.report.leaderboard import displayed_verdict
+from harness.report.leaderboard import format_verdict
 from harness.report.sections.recommendation import recommendation_advice
 from harness.store.store import Store
 
@@ -128,11 +128,11 @@ def test_an_undecided_entry_outside_the_set_of_possible_best_ones_is_not_the_bes
     excluded = replace(ranking, entries=entries)
     undecided = [rival for rival in excluded.rivals if rival.comparison.verdict == "undecided"]
     assert undecided
-    assert {displayed_verdict(excluded, rival) for rival in undecided} == {"not the best"}
+    assert {format_verdict(excluded, rival) for rival in undecided} == {"not the best"}
     assert f"{len(undecided)} entries are not the best" in advice(scores, excluded)["Settled"]
     assert "may be the best" not in advice(scores, excluded).get("Not settled", "")
     assert used(scores, excluded) == (best_of(ranking).entry, "best")
-    assert {displayed_verdict(ranking, rival) for rival in ranking.rivals} == {"undecided"}
+    assert {format_verdict(ranking, rival) for rival in ranking.rivals} == {"undecided"}
 
 
 def test_an_entry_that_is_not_better_than_the_baseline_is_never_taken(scores, ranking):

@@ -36,8 +36,8 @@ from harness.evaluation.score_collection import collect_scores
 from harness.metrics.classification import METRICS
 from harness.report.content import Evidence, Figure
 from harness.report.figures.curves import axis_position
-from harness.report.figures.style import MAX_NAME_LENGTH, shorten
-from harness.report.render.markdown import render_part
+from harness.report.figures.style import MAX_NAME_LENGTH, shorten_name
+from harness.report.render.markdown import render_markdown_part
 from harness.report.sections import diagnostics_text as words
 from harness.report.sections.diagnostics import (
     DECISIONS_TITLE,
@@ -74,7 +74,7 @@ def of_task(told, task):
 
 
 def text(section):
-    return "\n\n".join(render_part(part) for part in section.parts if not isinstance(part, Figure))
+    return "\n\n".join(render_markdown_part(part) for part in section.parts if not isinstance(part, Figure))
 
 
 def pictures(section):
@@ -421,6 +421,6 @@ def test_many_classes_have_a_table_and_no_matrix(tmp_path):
 
 
 def test_names_are_cut_at_their_end():
-    assert shorten("short") == "short"
-    assert shorten("x" * 100) == "x" * (MAX_NAME_LENGTH - 1) + "…"
-    assert shorten("two\nlines") == "two lines"
+    assert shorten_name("short") == "short"
+    assert shorten_name("x" * 100) == "x" * (MAX_NAME_LENGTH - 1) + "…"
+    assert shorten_name("two\nlines") == "two lines"

@@ -20,7 +20,7 @@ from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry, entry_statuses
 from harness.metrics.classification import METRICS
 from harness.report.content import Evidence, ReportTable
-from harness.report.leaderboard import leaderboard
+from harness.report.leaderboard import make_leaderboard_frame
 from harness.report.sections.gains import make_ensemble_sections
 from harness.report.sections.ranking import describe_first_entry, format_rank
 from harness.store.store import Store
@@ -174,7 +174,7 @@ def test_they_stand_on_the_leaderboard_without_a_rank_and_are_never_called_best(
         assert ranking.best.entry.stage not in ("chosen", "ensembled")
         assert "ensembled" not in describe_first_entry(ranking)
         assert all(entry_statuses(scores, task)[place.entry] == "ok" for place in made)
-    table = leaderboard(scores, [rank_entries(scores, "tumours")])
+    table = make_leaderboard_frame(scores, [rank_entries(scores, "tumours")])
     rows = table[table.stage == "ensembled"]
     assert len(rows) == 2
     assert rows["rank"].isna().all()

@@ -5,7 +5,7 @@ import re
 from matplotlib.figure import Figure
 
 from harness.report.figures.style import BLUE, create_axes, styled_figure
-from harness.report.render.svg import DARK_COLOURS, compact_svg, embed_svg, figure_rules
+from harness.report.render.svg import DARK_COLOURS, compact_svg, dark_colour_rules, embed_svg
 
 
 @styled_figure
@@ -44,7 +44,7 @@ def test_every_colour_of_a_figure_has_one_for_dark_pages():
     assert (width, height) == (288, 144)
     colours = set(re.findall(r'(?:fill|stroke)="(#\w+)"', shapes))
     assert {"#0072b2", "#999999", "#ffffff", "#000000"} <= colours
-    rules = figure_rules()
+    rules = dark_colour_rules()
     assert colours <= set(re.findall(r'\[fill="(#\w+)"\]', rules))
     assert f'.plot [fill="#0072b2"] {{ fill: {DARK_COLOURS["#0072b2"]} }}' in rules
     assert "@media screen and (prefers-color-scheme: dark)" in svg

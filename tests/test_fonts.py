@@ -29,7 +29,7 @@ def test_no_label_makes_matplotlib_warn(label):
 
 def test_characters_of_no_font_are_written_as_code_points(monkeypatch):
     monkeypatch.setattr(fonts, "_installed_fonts", lambda: ())
-    assert fonts.drawable("é 违约\n🙂") == "é \\u8fdd\\u7ea6\n\\U0001f642"
+    assert fonts.replace_undrawable_characters("é 违约\n🙂") == "é \\u8fdd\\u7ea6\n\\U0001f642"
 
 
 def test_texts_that_the_font_has_are_not_touched():

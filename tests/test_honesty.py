@@ -18,7 +18,7 @@ from harness.evaluation.score_collection import collect_scores
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Metric
 from harness.report.content import Evidence, Figure
-from harness.report.render.markdown import render_part
+from harness.report.render.markdown import render_markdown_part
 from harness.report.sections.protocol import tabulate_cell_statuses
 from harness.report.sections.reliability import (
     detectable_difference,
@@ -46,7 +46,7 @@ def ranking_of(evidence: Evidence, task: str):
 
 def words(evidence: Evidence, task: str = "") -> str:
     parts = [part for section in make_reliability_sections(evidence) if section.task == task for part in section.parts]
-    return "\n".join(render_part(part) for part in parts if not isinstance(part, Figure))
+    return "\n".join(render_markdown_part(part) for part in parts if not isinstance(part, Figure))
 
 
 def test_beliefs_are_inner_minus_outer_scores_of_the_records(evidence):

@@ -27,7 +27,7 @@ from harness.metrics.classification import METRICS
 from harness.report.content import Evidence, Figure
 from harness.report.figures.imbalance import PALE_DEPTH, Heatmap, HeatmapCell, colour_depths, heatmap_figure
 from harness.report.render.cells import MISSING
-from harness.report.render.markdown import render_part
+from harness.report.render.markdown import render_markdown_part
 from harness.report.sections.imbalance import describe_strategies_by_family, make_strategy_sections
 from harness.report.sections.overview import summarize_over_tasks
 
@@ -51,7 +51,7 @@ def picture_of(evidence: Evidence, task: str) -> Figure:
 
 def words_of(evidence: Evidence, task: str) -> str:
     section = next(one for one in make_strategy_sections(evidence) if one.task == task)
-    return "\n".join(render_part(part) for part in section.parts if not isinstance(part, Figure))
+    return "\n".join(render_markdown_part(part) for part in section.parts if not isinstance(part, Figure))
 
 
 def reading(family: str, strategy: str, better: tuple[int, ...]) -> StrategyReading:
@@ -331,6 +331,6 @@ def test_hostile_names_are_text(tmp_path):
     evidence = evidence_of(write_run(tmp_path / "run", [tumours("a|b<script>_$x$"), tumours("plain")]))
     for section in make_strategy_sections(evidence):
         for part in section.parts:
-            text = part.alt_text + part.name if isinstance(part, Figure) else render_part(part)
+            text = part.alt_text + part.name if isinstance(part, Figure) else render_markdown_part(part)
             assert "<script>" not in text
     picture_of(evidence, "a|b<script>_$x$").draw()

@@ -14,7 +14,7 @@ from harness.inspection.labels import MIN_LIKELIHOOD_RATIO, label_suspects, wron
 from harness.inspection.quick_model import area_error, group_shares, level_codes
 from harness.inspection.summary import Inspection
 from harness.registry.protocol import EvaluationProtocol
-from harness.report.inspection import render_html, summary_lines
+from harness.report.inspection import render_html, summarize_inspection
 
 
 def clean_table(n: int = 600, seed: int = 0, share: float = 0.3) -> pd.DataFrame:
@@ -306,5 +306,5 @@ def test_hostile_names_stay_text():
     frame = clean_table(200).rename(columns={"x0": "<b>&|x"})
     inspection = inspected(frame)
     assert "<b>&|x" not in render_html(inspection)
-    assert len(summary_lines(inspection)) >= 3
+    assert len(summarize_inspection(inspection)) >= 3
     json.dumps([finding.as_dict() for finding in inspection.findings])

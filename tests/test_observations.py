@@ -13,7 +13,7 @@ from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Predictions
-from harness.report.markdown_report import results_summary
+from harness.report.markdown_report import summarize_results
 from harness.report.sections.observations import SENTENCES, describe_observations
 
 METRIC = {metric.name: metric for metric in METRICS}
@@ -142,7 +142,7 @@ def test_several_classes_have_their_weakest_class_named(scores):
 
 def test_the_summary_has_observations_under_each_of_its_tables(scores):
     for task in ("tumours", "three_digits"):
-        texts = [part for part in results_summary(scores, rank_entries(scores, task)) if isinstance(part, str)]
+        texts = [part for part in summarize_results(scores, rank_entries(scores, task)) if isinstance(part, str)]
         assert sum(text.startswith("**Key observations**") for text in texts) == 3
 
 

@@ -27,12 +27,12 @@ from harness.report.content import (
     ReportColumn,
     ReportTable,
     Section,
-    without_constant_columns,
+    drop_constant_columns,
 )
 from harness.report.html_report import MAX_FIGURE_BYTES, build_pages, link_repeated_paragraphs
-from harness.report.leaderboard import displayed_verdict
-from harness.report.render.csv import escape_formula, render_table
-from harness.report.render.html import build_blocks, parse_blocks, table_block
+from harness.report.leaderboard import format_verdict
+from harness.report.render.csv import escape_formula, render_csv_table
+from harness.report.render.html import build_blocks, parse_markdown_blocks, render_html_table
 from harness.report.sections import columns as columns_section
 from harness.report.sections import parameters
 from harness.report.sections.overview import summarize_over_tasks
@@ -260,7 +260,7 @@ def test_a_picture_of_families_has_the_baseline_and_the_verdicts(page, store):
     for row in rows:
         assert row.all("line")[0].attributes["class"] == "reference"
         ranked = next(ranked for ranked in ranking.entries if ranked.name == row.all("td")[0].text)
-        assert row.all("td")[-1].text == displayed_verdict(ranking, ranked)
+        assert row.all("td")[-1].text == format_verdict(ranking, ranked)
         coloured = row.all("span")[-1].attributes["class"] if row.all("td")[-1].all("span") else ""
         classes = {"best": "verdict better", "worse": "verdict worse", "not the best": "verdict worse"}
         assert coloured == classes.get(row.all("td")[-1].text, "")
@@ -274,7 +274,7 @@ def test_columns_that_say_the_same_in_every_row_are_left_out():
         ReportColumn("Empty"),
     )
     rows = tuple((name, 5, score, "") for name, score in (("a", 0.1), ("b", 0.2), ("a", 0.3)))
-    table, shared = without_constant_columns(ReportTable(columns, rows, drawn_column=2))
+    table, shared = drop_constant_columns(ReportTable(columns, rows, drawn_column=2))
     assert [column.heading for column in table.columns] == ["Name", "AP"]
     assert table.rows[0] == ("a", 0.1)
     assert table.drawn_column == 1
@@ -283,7 +283,7 @@ def test_columns_that_say_the_same_in_every_row_are_left_out():
     assert [head.text for head in block.header] == ["Name", "AP"]
     assert "Trials 5" in note.html
     few = ReportTable(columns, rows[:2])
-    assert without_constant_columns(few) == (few, [])
+    assert drop_constant_columns(few) == (few, [])
 
 
 def test_hyperparameters_and_columns_are_described(tmp_path):
@@ -330,7 +330,7 @@ def test_what_the_board_shows_is_what_the_ranking_says(page, store):
     heads = [head.text for head in board.all("thead")[0].all("th")]
     scores = collect_scores(store, METRIC)
     verdicts = [cell(row, heads.index("Against the best")) for row in rows]
-    assert verdicts == [displayed_verdict(ranking, place) for place in places]
+    assert verdicts == [format_verdict(ranking, place) for place in places]
     for kind, head in (("half", "F1 at 0.5"), ("tuned", "F1 tuned")):
         column = [float(cell(row, heads.index(head))) for row in rows]
         f1 = [scores.score_rows_of_entry("tumours", place.entry, kind).mean("f1") for place in places]
@@ -346,7 +346,7 @@ def cell(row: Node, at: int) -> str:
 
 
 def test_no_html_of_a_text_passes():
-    text = str(parse_blocks("<b>x</b>\n\n<details><summary>no</summary>\n\n**yes**\n\n</details>"))
+    text = str(parse_markdown_blocks("<b>x</b>\n\n<details><summary>no</summary>\n\n**yes**\n\n</details>"))
     assert "<b>" not in text
     assert "<details" not in text
     assert "<strong>yes</strong>" in text
@@ -355,10 +355,10 @@ def test_no_html_of_a_text_passes():
 def test_the_page_and_the_csv_have_the_rows_that_markdown_folds():
     rows = tuple((f"a|{n}", MeanInterval(n / 1000, 0.01)) for n in range(40))
     table = ReportTable((ReportColumn("Name"), ReportColumn("AP", "number")), rows)
-    block = table_block(table, "caption")
+    block = render_html_table(table, "caption")
     assert len(block.rows) == 40
     assert block.right == (False, True)
-    frame = pd.read_csv(io.StringIO(render_table(table)))
+    frame = pd.read_csv(io.StringIO(render_csv_table(table)))
     assert frame.columns.tolist() == ["Name", "AP", "AP ±"]
     assert frame["Name"].tolist() == [f"a|{n}" for n in range(40)]
     assert frame["AP"].tolist() == [n / 1000 for n in range(40)]
@@ -377,7 +377,7 @@ def test_csv_has_numbers_with_six_digits_and_rows_get_what_they_left_out():
         ("a", "x", MeanInterval(-0.00123456789, 0.002), 0.125, 1234, "3/4"),
         ("", "y", MeanInterval(0.1), None, 5, 12),
     )
-    frame = pd.read_csv(io.StringIO(render_table(ReportTable(columns, rows))))
+    frame = pd.read_csv(io.StringIO(render_csv_table(ReportTable(columns, rows))))
     assert frame.columns.tolist() == ["Entry", "Class", "Δ AP", "Δ AP ±", "Share (%)", "Rows", "Mixed"]
     assert frame["Entry"].tolist() == ["a", "a"]
     assert frame["Δ AP"].tolist() == [-0.00123457, 0.1]

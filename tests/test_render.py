@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from harness.report.content import (
-    Collapsed,
+    CollapsedParts,
     Figure,
     Interval,
     MeanInterval,
@@ -17,7 +17,7 @@ from harness.report.content import (
 )
 from harness.report.render import csv, html, markdown, terminal
 from harness.report.render.cells import format_value
-from harness.report.render.templates import render_page, render_text
+from harness.report.render.templates import render_page_template, render_text_template
 
 TABLE = ReportTable(
     (
@@ -61,33 +61,33 @@ def test_values_are_written_as_their_column_says(value, column, text):
 
 
 def test_one_table_becomes_markdown_html_csv_and_text():
-    assert markdown.render_table(TABLE).splitlines()[2].split(" | ")[1:] == [
+    assert markdown.render_markdown_table(TABLE).splitlines()[2].split(" | ")[1:] == [
         "1,234 (1,100 to 1,300)",
         "2.0 to 4.3 %",
         "0.500 ± 0.100 |",
     ]
-    assert markdown.render_table(TABLE).splitlines()[2].startswith(r"| **a \| \*b\***")
-    cells = html.table_block(TABLE, "groups").rows[0]
+    assert markdown.render_markdown_table(TABLE).splitlines()[2].startswith(r"| **a \| \*b\***")
+    cells = html.render_html_table(TABLE, "groups").rows[0]
     assert [cell.text for cell in cells] == ["a | *b*", "1,234 (1,100 to 1,300)", "2.0 to 4.3 %", "0.500 ± 0.100"]
     assert cells[0].html == "<strong>a | *b*</strong>"
-    assert csv.render_table(TABLE) == (
+    assert csv.render_csv_table(TABLE) == (
         "Group,Rows,Rows low,Rows high,Share low (%),Share high (%),Loss,Loss ±\n"
         "a | *b*,1234,1100,1300,2,4.3,0.5,0.1\n"
         "a | *b*,7,,,,,0.25,\n"
     )
-    assert terminal.render_table(TABLE).splitlines()[2].split("  ")[0] == "a | *b*"
+    assert terminal.render_terminal_table(TABLE).splitlines()[2].split("  ")[0] == "a | *b*"
 
 
 def test_files_are_named_by_section_and_number():
-    folded = Collapsed("more", ("text", TABLE))
+    folded = CollapsedParts("more", ("text", TABLE))
     sections = [Section("What it goes by?", ("text", TABLE, folded)), Section("Élan", (TABLE,))]
-    assert list(csv.section_files(sections)) == ["what_it_goes_by.csv", "what_it_goes_by_2.csv", "lan.csv"]
+    assert list(csv.render_section_tables(sections)) == ["what_it_goes_by.csv", "what_it_goes_by_2.csv", "lan.csv"]
 
 
 def test_parts_become_blocks_in_their_order():
     figure = Figure("f", "alt", partial(bytes))
     long_table = ReportTable((ReportColumn("n", "count"),), tuple((n,) for n in range(20)))
-    parts = ("*text*", figure, Collapsed("`more`", (figure, TABLE)), long_table)
+    parts = ("*text*", figure, CollapsedParts("`more`", (figure, TABLE)), long_table)
     text, embedded, folded, visible, remaining = html.build_blocks(
         parts, "caption", lambda drawn: html.EmbeddedFigure(drawn.name, drawn.alt_text), max_rows=15
     )
@@ -103,10 +103,10 @@ def test_parts_become_blocks_in_their_order():
 def test_templates_of_text_escape_what_they_are_told_to_and_pages_everything(tmp_path):
     (tmp_path / "a.md").write_text("{% filter paragraph %}\nRun {{ name|plain }}:\n{{ name|code }}\n{% endfilter %}\n")
     (tmp_path / "a.html").write_text('<p title="{{ policy }}">{{ name }}</p><style>{{ style|html }}</style>')
-    assert render_text("a.md", tmp_path, name="a*`b") == r"Run a\*\`b: `` a*`b ``"
-    page = render_page("a.html", tmp_path, style="a > b", name="<i>")
+    assert render_text_template("a.md", tmp_path, name="a*`b") == r"Run a\*\`b: `` a*`b ``"
+    page = render_page_template("a.html", tmp_path, style="a > b", name="<i>")
     assert "&lt;i&gt;</p><style>a > b" in page
     assert "style-src &#39;sha256-" in page
     assert "script-src" not in page
     with pytest.raises(Exception, match="'name' is undefined"):
-        render_text("a.md", tmp_path)
+        render_text_template("a.md", tmp_path)

@@ -26,11 +26,17 @@ from harness.evaluation.strategy_effects import (
 )
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Metric
-from harness.report.content import ReportCell, ReportColumn, ReportTable, best_cells
+from harness.report.content import ReportCell, ReportColumn, ReportTable, mark_best_cells
 from harness.report.html_leaderboard import build_leaderboard
 from harness.report.leaderboard import KEY_COLUMNS, METRIC_COLUMNS
-from harness.report.render.cells import format_interval, format_number, format_rows, headings, percent_text
-from harness.report.render.markdown import escape, render_table
+from harness.report.render.cells import (
+    column_headings,
+    format_interval,
+    format_number,
+    format_percent,
+    format_table_rows,
+)
+from harness.report.render.markdown import escape, render_markdown_table
 from harness.report.sections.cross_task_table import summarize_cross_task_ranks
 from harness.report.sections.entry_tables import MAX_ENTRIES, tabulate_strategy_readings
 from harness.report.sections.imbalance import summarize_strategy_effects, tabulate_strategy_effects
@@ -104,7 +110,7 @@ def tables(text: str) -> list[list[list[str]]]:
 
 def texts(table: ReportTable) -> list[list[str]]:
     """The headings and the cells of a table as texts."""
-    return [list(headings(table)), *format_rows(table)]
+    return [list(column_headings(table)), *format_table_rows(table)]
 
 
 # --- leaderboard.csv -------------------------------------------------------------------------------------------------
@@ -564,9 +570,9 @@ def test_scores_that_are_not_perfect_are_never_written_as_if_they_were():
     assert choose_decimals([0.9998, 0.99996]) == 5
     assert choose_decimals([1.0, 0.9]) == 3
     assert (choose_decimals([0.0002], greater_is_better=False), choose_decimals([0.0002])) == (4, 3)
-    cells = best_cells([0.9998, 0.9996, math.nan], greater=True, digits=4)
+    cells = mark_best_cells([0.9998, 0.9996, math.nan], greater=True, digits=4)
     assert [cell.best for cell in cells] == [True, False, False]
-    assert [percent_text(share) for share in (0, 0.005, 0.5, 0.996, 1)] == ["0 %", "0.5 %", "50 %", "99.6 %", "100 %"]
+    assert [format_percent(share) for share in (0, 0.005, 0.5, 0.996, 1)] == ["0 %", "0.5 %", "50 %", "99.6 %", "100 %"]
 
 
 def test_columns_of_numbers_are_right_aligned_and_words_are_not():
@@ -577,7 +583,7 @@ def test_columns_of_numbers_are_right_aligned_and_words_are_not():
         ReportColumn("p", "p_value"),
     )
     rows = (("a", ReportCell(0.5, mark="≈"), 2, None), ("b", ReportCell(1.25, best=True), "2 to 5", math.nan))
-    rule = render_table(ReportTable(columns, rows)).splitlines()[1]
+    rule = render_markdown_table(ReportTable(columns, rows)).splitlines()[1]
     assert [cell.strip()[-1] for cell in rule.split("|")[1:-1]] == ["-", ":", ":", "-"]
 
 
@@ -620,7 +626,7 @@ def test_the_matrix_of_strategies_has_the_readings(short, scores):
     matrix = tabulate_strategy_readings(scores, "tumours")
     readings = [found for found in strategy_readings(scores, "tumours") if found.reading != NO_READING]
     assert [row[0] for row in matrix.rows] == list(dict.fromkeys(found.family for found in readings))
-    assert render_table(matrix, padded=False) in short
+    assert render_markdown_table(matrix, padded=False) in short
     assert tabulate_strategy_readings(scores, "one_split") is None
 
 
@@ -662,9 +668,9 @@ def test_a_metric_of_a_plugin_is_in_every_table_of_its_kind(store, tmp_path, met
         with_own, without_own = tabulate_quality(scores, ranking), tabulate_effort(scores, ranking)
         if metric_type == "probability":
             with_own, without_own = without_own, with_own
-        assert "Own" not in headings(without_own)
-        assert render_table(with_own) in text
-        position = headings(with_own).index("Own")
+        assert "Own" not in column_headings(without_own)
+        assert render_markdown_table(with_own) in text
+        position = column_headings(with_own).index("Own")
         cells = {row[1]: row[position].value for row in with_own.rows}
         assert cells[ranking.best.name] == ranking.best.rows.mean("own")
         columns = [column for column in build_leaderboard(scores, ranking).columns if column.label == "Own"]
@@ -691,7 +697,7 @@ def test_a_metric_of_a_plugin_that_needs_costs_or_two_classes_is_where_it_is_def
     displayed = {}
     for task in ("tumours", "one_split", "three_digits"):
         ranking = rank_entries(scores, task)
-        displayed[task] = [name for name in headings(table(scores, ranking)) if name in ("regret", "pair")]
+        displayed[task] = [name for name in column_headings(table(scores, ranking)) if name in ("regret", "pair")]
         labels = [column.label for column in build_leaderboard(scores, ranking).columns]
         assert list(dict.fromkeys(name for name in labels if name in ("regret", "pair"))) == displayed[task]
     assert displayed == {"tumours": ["regret", "pair"], "one_split": ["pair"], "three_digits": []}

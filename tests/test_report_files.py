@@ -18,7 +18,13 @@ from harness.evaluation.ranking import rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.training import NetworkFit
 from harness.report.content import Evidence, Figure
-from harness.report.figures.writer import MIN_PARALLEL_FIGURES, draw_all, draw_figures, file_name, is_report_file
+from harness.report.figures.writer import (
+    MIN_PARALLEL_FIGURES,
+    draw_all_figures,
+    draw_figures,
+    is_report_file_name,
+    report_file_name,
+)
 from harness.report.html_report import build_pages
 from harness.report.sections.training import round_loss_curves
 from harness.report.topics import collect_sections
@@ -90,18 +96,22 @@ def test_losses_of_many_epochs_differ_wherever_one_differs():
 
 def test_no_file_about_a_task_has_the_name_of_one_about_all():
     for task in ("across", "imbalance", "all-tasks", "all-tasks.ranks"):
-        mine = {file_name(task, kind, more) for kind in ("ranks", "imbalance", "battles") for more in ("", "ranks")}
-        ours = {file_name("", kind, more) for kind in ("ranks", "imbalance", "battles") for more in ("", "ranks")}
+        mine = {
+            report_file_name(task, kind, more) for kind in ("ranks", "imbalance", "battles") for more in ("", "ranks")
+        }
+        ours = {
+            report_file_name("", kind, more) for kind in ("ranks", "imbalance", "battles") for more in ("", "ranks")
+        }
         assert not mine & ours
-    assert file_name("", "ranks") == "all-tasks.ranks"
+    assert report_file_name("", "ranks") == "all-tasks.ranks"
 
 
 def test_no_two_files_have_one_name():
     words = ("a", "a_b", "b", "b_c", "a.b", "b.c", "a-b", "-")
     asked = [(task, kind, *more) for task in words for kind in words for more in ((), *((word,) for word in words))]
-    names = [file_name(*parts) for parts in asked]
+    names = [report_file_name(*parts) for parts in asked]
     assert len(set(names)) == len(asked)
-    assert all(map(is_report_file, names))
+    assert all(map(is_report_file_name, names))
 
 
 def test_tables_of_tasks_without_a_best_entry_keep_the_name_of_their_task(whole, tmp_path):
@@ -112,7 +122,9 @@ def test_tables_of_tasks_without_a_best_entry_keep_the_name_of_their_task(whole,
     )
     evidence = replace(evidence, rankings=bare)
     found = collect_sections(evidence)
-    draw_all(evidence.store, [p for some in found.values() for s in some for p in s.parts if isinstance(p, Figure)])
+    draw_all_figures(
+        evidence.store, [p for some in found.values() for s in some for p in s.parts if isinstance(p, Figure)]
+    )
     made = build_pages(evidence, found)
     for task in ("tumours", "three_digits"):
         assert any(name.startswith(f"{task}.") for name in made.tables)

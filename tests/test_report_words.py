@@ -14,8 +14,8 @@ from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry
 from harness.metrics.classification import METRICS
 from harness.report.leaderboard import RANKING_COLUMNS
-from harness.report.render.cells import headings
-from harness.report.render.markdown import escape, render_table
+from harness.report.render.cells import column_headings
+from harness.report.render.markdown import escape, render_markdown_table
 from harness.report.sections.protocol import list_data_remarks, list_data_warnings, quote_class_name
 from harness.report.sections.ranking import (
     describe_first_entry,
@@ -200,18 +200,18 @@ def test_every_column_is_explained(store):
 def test_several_classes_have_a_results_summary_of_their_own_shape(digits):
     scores = collect_scores(digits, METRIC)
     methods = tabulate_methods(scores, "three_digits")
-    assert headings(methods) == ["Method", "Accuracy", "Macro precision", "Macro recall", "Macro F1"]
+    assert column_headings(methods) == ["Method", "Accuracy", "Macro precision", "Macro recall", "Macro F1"]
     found = next(row for row in methods.rows if row[0] == "logistic_regression, none")
     counts = scores.pooled_confusion("three_digits", Entry("logistic_regression", "none", "tuned"), "half")
     recalls = counts.diagonal() / counts.sum(axis=1)
     precisions = counts.diagonal() / counts.sum(axis=0)
     expected = [counts.trace() / counts.sum(), precisions.mean(), recalls.mean()]
     assert found[1:4] == pytest.approx(expected)
-    assert headings(tabulate_models(scores, "three_digits"))[0] == "Model"
+    assert column_headings(tabulate_models(scores, "three_digits"))[0] == "Model"
     ((_, network),) = tabulate_networks(scores, "three_digits")
-    assert headings(network) == ["Class", "Precision", "Recall", "F1", "Rows"]
+    assert column_headings(network) == ["Class", "Precision", "Recall", "F1", "Rows"]
     assert [row[0] for row in network.rows] == [f"Class {i} ({d})" for i, d in enumerate("089")]
-    assert render_table(methods) in section(markdown(digits), "The results summary")
+    assert render_markdown_table(methods) in section(markdown(digits), "The results summary")
 
 
 # --- the terminal ----------------------------------------------------------------------------------------------------

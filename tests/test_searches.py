@@ -36,8 +36,8 @@ from harness.evaluation.search_history import (
 from harness.metrics.classification import METRICS
 from harness.registry.space import choice, integer, log_float, when
 from harness.report.content import Evidence, Figure
-from harness.report.figures.search_space import ParameterAxis, TrialPath, parallel_figure
-from harness.report.render.markdown import render_part
+from harness.report.figures.search_space import ParameterAxis, TrialPath, parallel_coordinates_figure
+from harness.report.render.markdown import render_markdown_part
 from harness.report.sections.gains import summarize_search_gains
 from harness.report.sections.search import make_search_sections
 from harness.search.study import SearchCache, StudyPlan, TrialResult, run_study
@@ -108,7 +108,7 @@ def evidence(store: Store) -> Evidence:
 
 def text_of(found) -> str:
     parts = [part for section in found for part in section.parts]
-    return "\n".join(render_part(part) for part in parts if not isinstance(part, Figure))
+    return "\n".join(render_markdown_part(part) for part in parts if not isinstance(part, Figure))
 
 
 def pictures(found) -> list[Figure]:
@@ -423,4 +423,4 @@ def test_parallel_coordinates_show_what_is_absent_and_every_kind_of_axis():
     )
     trials = tuple(TrialPath((10.0**-at, 3.0, math.nan if at else 1.0), 0.1 * at, at == 0) for at in range(4))
     for greater in (True, False):
-        assert parallel_figure(scales, trials, "AP", greater=greater)
+        assert parallel_coordinates_figure(scales, trials, "AP", greater=greater)

@@ -18,7 +18,7 @@ from harness.errors import EvenhandError, StoreError
 from harness.findings import count_causes, trial_reason
 from harness.report.content import CellValue, Part, ReportColumn, ReportTable
 from harness.report.render.cells import format_number
-from harness.report.render.markdown import escape, format_count, render_part
+from harness.report.render.markdown import escape, format_count, render_markdown_part
 from harness.store.files import read_journal
 from harness.store.store import Store
 
@@ -149,7 +149,7 @@ def describe_study(
     parts: list[Part] = [fact_table, "### Configurations", *_describe_configurations(study)]
     if report:
         parts.append(f"The report on the whole run is `{report}` in its folder.")
-    return "\n\n".join(map(render_part, parts))
+    return "\n\n".join(map(render_markdown_part, parts))
 
 
 def _describe_configurations(study: optuna.Study) -> list[Part]:

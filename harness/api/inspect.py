@@ -66,9 +66,9 @@ class DataInspection:
 
     def summary(self) -> str:
         """Summarise the inspection in three to six lines."""
-        from harness.report.inspection import summary_lines
+        from harness.report.inspection import summarize_inspection
 
-        return "\n".join(summary_lines(self.inspection))
+        return "\n".join(summarize_inspection(self.inspection))
 
     def markdown(self) -> str:
         """Write the inspection as Markdown."""
@@ -103,9 +103,9 @@ class DataInspection:
         return render_text(self.inspection)
 
     def _repr_html_(self) -> str:
-        from harness.report.render.html import parse_blocks
+        from harness.report.render.html import parse_markdown_blocks
 
-        return "".join(block.html for block in parse_blocks(self.markdown()))
+        return "".join(block.html for block in parse_markdown_blocks(self.markdown()))
 
 
 def _column_summary_fields() -> tuple[str, ...]:

@@ -94,10 +94,11 @@ class Run:
             A row per task and entry, by rank, with the columns of `leaderboard.csv`: decisions are made at the tuned
             threshold where there is one. Entries without a rank come last.
         """
-        from harness.report.leaderboard import leaderboard
+        from harness.report.leaderboard import make_leaderboard_frame
 
         selected = self.tasks if task is None else [self._resolve_task(task)]
-        board = leaderboard(self._scores, [ranking for ranking in self._rankings if ranking.task in selected])
+        rankings = [ranking for ranking in self._rankings if ranking.task in selected]
+        board = make_leaderboard_frame(self._scores, rankings)
         order = board["task"].map(selected.index).to_frame("task").assign(rank=board["rank"].astype(float))
         return board.loc[order.sort_values(["task", "rank"], kind="stable").index].reset_index(drop=True)
 

@@ -22,7 +22,7 @@ from harness.registry.registry import Registry
 from harness.report.content import ReportColumn, ReportTable
 from harness.report.render.cells import MISSING
 from harness.report.render.markdown import format_count
-from harness.report.render.terminal import render_table
+from harness.report.render.terminal import render_terminal_table
 from harness.store.store import Store
 
 #: The share of the machine's memory that all cells at once may use.
@@ -151,7 +151,7 @@ def _print_data_inspection(request: RunRequest, store: Store, options: Execution
         If `options.strict` and the inspection has errors; the data cannot be read.
     """
     from harness.inspection.inspector import inspect_rows
-    from harness.report.inspection import join_messages, summary_lines
+    from harness.report.inspection import join_finding_messages, summarize_inspection
 
     is_silent = options.quiet or store.run_file.exists()
     if request.own is None or (is_silent and not options.strict):
@@ -159,12 +159,12 @@ def _print_data_inspection(request: RunRequest, store: Store, options: Execution
     task = request.own.task()
     inspection = inspect_rows(task, task.load(request.data_folder), request.protocol)
     if not is_silent:
-        lines = summary_lines(inspection)
+        lines = summarize_inspection(inspection)
         with contextlib.suppress(BrokenPipeError):  # a reader that has ended costs the summary, not the run
             sys.stderr.write("\n".join(lines) + "\n")
     if options.strict and (errors := inspection.of_severity("error")):
         option = "strict=True" if options.in_python else "--strict"
-        raise DataError(f"{join_messages(errors)} (this run stops on errors: {option})")
+        raise DataError(f"{join_finding_messages(errors)} (this run stops on errors: {option})")
 
 
 def baseline_only_reason(store: Store) -> str:
@@ -243,7 +243,7 @@ def _describe_replayed_entry(entry: EntryReplay) -> str:
         ReportColumn("again", "number"),
         ReportColumn("difference"),
     )
-    table = render_table(ReportTable(columns, tuple(rows)))
+    table = render_terminal_table(ReportTable(columns, tuple(rows)))
     counts = []
     for threshold, count in entry.changed_decisions.items():
         counts.append(f"{format_count(count, 'row')} {threshold}".rstrip())

@@ -253,7 +253,7 @@ def compare(
     evenhand compare results/january results/february caravan/xgb/smote
     """
     from harness.registry.registry import load_registry
-    from harness.report.compare import compare as compare_named
+    from harness.report.compare import compare_runs_or_entries as compare_named
 
     typer.echo(compare_named(names, load_registry(plugin or ()).metrics, task=task, rows=rows, out=out))
 

@@ -39,7 +39,7 @@ from harness.registry.registry import load_registry
 from harness.registry.task import take
 from harness.registry.user_declarations import unpickle_declarations
 from harness.report.content import MeanInterval, ReportColumn, ReportTable
-from harness.report.render.terminal import render_table
+from harness.report.render.terminal import render_terminal_table
 from harness.search.pipeline import FittedPipeline
 from harness.seeding import seed_of
 from harness.store.store import Store
@@ -201,7 +201,7 @@ def summarize_bundle(bundle: Bundle) -> str:
         f"{bundle.folder}: {manifest['entry']}{calibration}, fitted to all {manifest['rows']:,} rows, decides {decides}, "
         f"id {bundle.id}\n\n"
         f"nested scores of the procedure, not of this very model{threshold_note}:\n"
-        f"{render_table(scores)}\n\n{summarize_goal_result(manifest)}{bundle.folder / CARD_FILE}"
+        f"{render_terminal_table(scores)}\n\n{summarize_goal_result(manifest)}{bundle.folder / CARD_FILE}"
     )
 
 

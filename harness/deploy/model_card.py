@@ -16,7 +16,7 @@ from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
 from harness.report.content import CellValue, Interval, MeanInterval, ReportColumn, ReportTable
 from harness.report.render.cells import format_interval, format_number
 from harness.report.render.markdown import inline_code
-from harness.report.render.templates import render_text
+from harness.report.render.templates import render_text_template
 
 TEMPLATES = Path(__file__).parent / "templates"
 WARNED_SHIFT = 0.02  #: change of a class's share from which the card warns
@@ -90,7 +90,7 @@ def write_model_card(manifest: Mapping[str, Any], inputs: ModelCardInputs) -> st
         Markdown; it has no date, so that the same bundle has the same card.
     """
     shifted = manifest["calibration"] == "none" and _largest_class_share_change(inputs) > WARNED_SHIFT
-    card = render_text(
+    card = render_text_template(
         "model_card.md",
         TEMPLATES,
         manifest=manifest,

@@ -24,10 +24,10 @@ from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import find_entry_by_name
 from harness.evaluation.task_comparisons import can_test_differences
 from harness.metrics.metric import Metric
-from harness.report.content import CellValue, ReportColumn, ReportTable, as_interval
+from harness.report.content import CellValue, ReportColumn, ReportTable, estimate_to_interval
 from harness.report.render import markdown, terminal
-from harness.report.render.cells import change_text, format_number, signed_text
-from harness.report.render.csv import format_csv
+from harness.report.render.cells import format_change, format_number, format_signed
+from harness.report.render.csv import format_safe_csv
 from harness.report.render.markdown import format_count
 from harness.report.sections.run_comparison import describe_run_comparison
 from harness.store.files import write_atomic
@@ -38,7 +38,7 @@ CHANGED_ROW_COLUMNS = (
 )  # fmt: skip
 
 
-def compare(
+def compare_runs_or_entries(
     arguments: Sequence[str],
     metrics: Mapping[str, Metric],
     *,
@@ -90,11 +90,11 @@ def compare(
         compared.append(ComparedEntry(store, scores, *find_entry_by_name(scores, entry)))
     pair = pair_entries(*compared)
     if out is not None:
-        write_atomic(out, changed_rows_csv(pair).encode())
-    return _replace_unprintable(pair_comparison_text(pair, rows, out))
+        write_atomic(out, format_changed_rows_csv(pair).encode())
+    return _replace_unprintable(describe_pair_comparison(pair, rows, out))
 
 
-def changed_rows_csv(pair: EntryPair) -> str:
+def format_changed_rows_csv(pair: EntryPair) -> str:
     """Format every row whose prediction differs as CSV, by threshold kind, in the order of splits and rows."""
     classes = pair.a.scores.classes(pair.a.task)
     names = [pair.a.task, pair.a.entry.name, pair.b.entry.name]
@@ -104,7 +104,7 @@ def changed_rows_csv(pair: EntryPair) -> str:
             labels = [classes[label] for label in (row.label, row.predicted_a, row.predicted_b)]
             probabilities = [f"{row.proba_a:.6g}", f"{row.proba_b:.6g}"]
             lines.append([*names, kind, *map(str, row.split), str(row.row), *labels, *probabilities])
-    return format_csv(lines)
+    return format_safe_csv(lines)
 
 
 def _replace_unprintable(text: str) -> str:
@@ -127,7 +127,7 @@ DifferencesByName = Mapping[tuple[str, str], MetricDifference]  #: by name and t
 TerminalParts = list[str | ReportTable]
 
 
-def pair_comparison_text(pair: EntryPair, rows: int, out: Path | None = None) -> str:
+def describe_pair_comparison(pair: EntryPair, rows: int, out: Path | None = None) -> str:
     """Write everything there is to say about two entries.
 
     Parameters
@@ -146,21 +146,21 @@ def pair_comparison_text(pair: EntryPair, rows: int, out: Path | None = None) ->
     differences = paired_comparison.adjust_difference_p_values([*metrics, *parts, *by_class])
     parts_end = len(metrics) + len(parts)
     chapters: dict[str, TerminalParts] = {
-        "All metrics": [_difference_table(pair, differences[: len(metrics)])],
-        "What they are made of": [_difference_table(pair, differences[len(metrics) : parts_end])] if parts else [],
-        "Class by class": [_difference_table(pair, differences[parts_end:])] if by_class else [],
-        "Split by split": _split_parts(pair),
-        "Cost, means over the splits": [_cost_table(pair)],
-        "Rows whose prediction changed": _changed_parts(pair, rows, out),
+        "All metrics": [_tabulate_differences(pair, differences[: len(metrics)])],
+        "What they are made of": [_tabulate_differences(pair, differences[len(metrics) : parts_end])] if parts else [],
+        "Class by class": [_tabulate_differences(pair, differences[parts_end:])] if by_class else [],
+        "Split by split": _tabulate_scores_by_split(pair),
+        "Cost, means over the splits": [_tabulate_costs(pair)],
+        "Rows whose prediction changed": _describe_changed_predictions(pair, rows, out),
     }
-    texts = [_names_text(pair, len(differences)), _explanation(pair, differences)]
+    texts = [_describe_compared_entries(pair, len(differences)), _explain_difference(pair, differences)]
     for title, chapter in chapters.items():
         if chapter:
-            texts.append(f"{title}\n{'=' * len(title)}\n\n{terminal.render_parts(chapter)}")
+            texts.append(f"{title}\n{'=' * len(title)}\n\n{terminal.render_terminal_parts(chapter)}")
     return "\n\n".join(texts)
 
 
-def _names_text(pair: EntryPair, tests: int) -> str:
+def _describe_compared_entries(pair: EntryPair, tests: int) -> str:
     """Which entries are compared, on which splits, and whether there are tests."""
     lines = []
     for letter, side in (("A", pair.a), ("B", pair.b)):
@@ -185,18 +185,18 @@ def _names_text(pair: EntryPair, tests: int) -> str:
     return "\n".join(lines)
 
 
-def _explanation(pair: EntryPair, differences: Sequence[MetricDifference]) -> str:
+def _explain_difference(pair: EntryPair, differences: Sequence[MetricDifference]) -> str:
     """Why one entry is above the other, as far as the metrics show it."""
     if not differences:
         return "No split has scores of both."
-    if _predict_the_same(pair):
+    if _have_equal_predictions(pair):
         reason = ""
         if _are_default_and_tuned(pair):
             reason = "the search kept the default parameters in every split, so "
         return f"- {reason}both predict the same for every row: one entry under two names, and nothing to explain"
     by_name = {(difference.name, difference.threshold_kind): difference for difference in differences}
     decision = pair.a.scores.metrics["expected_cost" if pair.costs else "f1"]
-    lines = [*_main_differences(pair, by_name, decision), *_decompositions(by_name, decision)]
+    lines = [*_describe_main_differences(pair, by_name, decision), *_decompose_differences(by_name, decision)]
     correlation = paired_comparison.rank_correlation(pair)
     if not math.isnan(correlation):
         line = f"- the rank correlation of their probabilities is {format_number(correlation)}"
@@ -206,7 +206,7 @@ def _explanation(pair: EntryPair, differences: Sequence[MetricDifference]) -> st
     return "\n".join(lines)
 
 
-def _main_differences(pair: EntryPair, by_name: DifferencesByName, decision: Metric) -> Iterator[str]:
+def _describe_main_differences(pair: EntryPair, by_name: DifferencesByName, decision: Metric) -> Iterator[str]:
     """The difference in the objective, in ranking, in decisions and in probabilities."""
     objective, kind = pair.a.scores.objective(pair.a.task), ""
     if objective.metric_type == "decision":
@@ -221,32 +221,32 @@ def _main_differences(pair: EntryPair, by_name: DifferencesByName, decision: Met
             verdict = VERDICTS[difference.direction]
             if math.isnan(difference.difference.p):
                 verdict = "no test"
-            metric = " ".join(filter(None, (name, _threshold(pair, kind))))
+            metric = " ".join(filter(None, (name, _describe_threshold(pair, kind))))
             means = f"{format_number(difference.a)} and {format_number(difference.b)}"
-            yield f"- {subject}: {metric} {means}, {change_text(difference.difference)}: {verdict}"
+            yield f"- {subject}: {metric} {means}, {format_change(difference.difference)}: {verdict}"
 
 
-def _decompositions(by_name: DifferencesByName, decision: Metric) -> Iterator[str]:
+def _decompose_differences(by_name: DifferencesByName, decision: Metric) -> Iterator[str]:
     """What the differences in decisions at tuned thresholds and in the Brier score are made of."""
     best = by_name.get((f"{decision.label} at the best of all thresholds", ""))
     loss = by_name.get((f"{decision.label} lost by the threshold chosen", TUNED_THRESHOLD))
     if best and loss:
         ranking, choice = best.difference.mean, loss.difference.mean
         yield (
-            f"- of the difference in {decision.label} at the tuned thresholds ({signed_text(ranking + choice)}) "
-            f"{signed_text(ranking)} is there with the best of all thresholds, so it comes of the ranking, and "
-            f"{signed_text(choice)} of which threshold was chosen"
+            f"- of the difference in {decision.label} at the tuned thresholds ({format_signed(ranking + choice)}) "
+            f"{format_signed(ranking)} is there with the best of all thresholds, so it comes of the ranking, and "
+            f"{format_signed(choice)} of which threshold was chosen"
         )
     calibration, discrimination = by_name.get(("Brier: miscalibration", "")), by_name.get(("Brier: discrimination", ""))
     if calibration and discrimination:
         miscalibrated, discriminated = calibration.difference.mean, discrimination.difference.mean
         yield (
-            f"- of the difference in Brier score ({signed_text(miscalibrated - discriminated)}, less is better) "
-            f"{signed_text(miscalibrated)} is miscalibration and {signed_text(-discriminated)} is discrimination"
+            f"- of the difference in Brier score ({format_signed(miscalibrated - discriminated)}, less is better) "
+            f"{format_signed(miscalibrated)} is miscalibration and {format_signed(-discriminated)} is discrimination"
         )
 
 
-def _predict_the_same(pair: EntryPair) -> bool:
+def _have_equal_predictions(pair: EntryPair) -> bool:
     """Whether both have the same probabilities and thresholds for every row, as far as they are stored."""
     for a, b in pair.predictions.values():
         if not np.array_equal(a.proba, b.proba) or a.threshold != b.threshold:
@@ -260,13 +260,13 @@ def _are_default_and_tuned(pair: EntryPair) -> bool:
     return pair.a.store.folder == pair.b.store.folder and {a.stage, b.stage} == {"default", "tuned"} and a[:2] == b[:2]
 
 
-def _threshold(pair: EntryPair, kind: str) -> str:
+def _describe_threshold(pair: EntryPair, kind: str) -> str:
     """Which threshold decides; with several classes none does."""
     return THRESHOLDS.get(kind, "") if len(pair.threshold_kinds) > 1 else ""
 
 
-def _difference_table(pair: EntryPair, differences: Sequence[MetricDifference]) -> ReportTable:
-    thresholds = [_threshold(pair, difference.threshold_kind) for difference in differences]
+def _tabulate_differences(pair: EntryPair, differences: Sequence[MetricDifference]) -> ReportTable:
+    thresholds = [_describe_threshold(pair, difference.threshold_kind) for difference in differences]
     columns = [ReportColumn("Type"), ReportColumn("Metric")]
     if any(thresholds):
         columns.append(ReportColumn("Threshold"))
@@ -277,12 +277,12 @@ def _difference_table(pair: EntryPair, differences: Sequence[MetricDifference]) 
         names = [difference.metric_type, difference.name]
         if any(thresholds):
             names.append(threshold)
-        scores = (difference.a, difference.b, as_interval(difference.difference), difference.adjusted_p)
+        scores = (difference.a, difference.b, estimate_to_interval(difference.difference), difference.adjusted_p)
         rows.append((*names, *scores, BETTER[difference.direction]))
     return ReportTable(tuple(columns), tuple(rows))
 
 
-def _split_parts(pair: EntryPair) -> TerminalParts:
+def _tabulate_scores_by_split(pair: EntryPair) -> TerminalParts:
     if not pair.splits:
         return ["None."]
     if pair.unpaired_reason:
@@ -312,7 +312,7 @@ def _split_parts(pair: EntryPair) -> TerminalParts:
     return [text, ReportTable(columns, tuple(rows))]
 
 
-def _cost_table(pair: EntryPair) -> ReportTable:
+def _tabulate_costs(pair: EntryPair) -> ReportTable:
     rows_a, rows_b = pair.score_rows(pair.a, DEFAULT_THRESHOLD), pair.score_rows(pair.b, DEFAULT_THRESHOLD)
     rows = []
     for name, label in COSTS.items():
@@ -322,7 +322,7 @@ def _cost_table(pair: EntryPair) -> ReportTable:
     return ReportTable((ReportColumn(""), *columns), tuple(rows))
 
 
-def _changed_parts(pair: EntryPair, max_rows: int, out: Path | None) -> TerminalParts:
+def _describe_changed_predictions(pair: EntryPair, max_rows: int, out: Path | None) -> TerminalParts:
     """How many rows of each class each entry decides correctly, and the rows that they decide differently."""
     if pair.unpaired_reason:
         return ["Not comparable row by row."]
@@ -334,14 +334,14 @@ def _changed_parts(pair: EntryPair, max_rows: int, out: Path | None) -> Terminal
         ]
     parts: TerminalParts = []
     for kind in pair.threshold_kinds:
-        parts += [f"{_decision_rule(pair, kind)}:", _agreement_table(pair, kind)]
+        parts += [f"{_describe_decision_rule(pair, kind)}:", _tabulate_class_agreement(pair, kind)]
     parts.append("Counts of these fits on these rows, without a test: the fits share training rows.")
-    parts += _changed_rows_parts(pair, pair.threshold_kinds[-1], max_rows)
+    parts += _list_changed_rows(pair, pair.threshold_kinds[-1], max_rows)
     parts.append(f"All of them: {out}" if out else "--out FILE.csv writes all of them.")
     return parts
 
 
-def _agreement_table(pair: EntryPair, kind: str) -> ReportTable:
+def _tabulate_class_agreement(pair: EntryPair, kind: str) -> ReportTable:
     classes = pair.a.scores.classes(pair.a.task)
     headings = ("Rows", "Both right", "Only A right", "Only B right", "Neither", "Decided otherwise")
     columns = [ReportColumn(heading, "count") for heading in headings]
@@ -352,7 +352,7 @@ def _agreement_table(pair: EntryPair, kind: str) -> ReportTable:
     return ReportTable((ReportColumn("Class"), *columns), tuple(rows))
 
 
-def _changed_rows_parts(pair: EntryPair, kind: str, max_rows: int) -> TerminalParts:
+def _list_changed_rows(pair: EntryPair, kind: str, max_rows: int) -> TerminalParts:
     """The rows whose prediction differs most; empty where none differs."""
     classes, changed = pair.a.scores.classes(pair.a.task), find_changed_rows(pair, kind)
     if not changed:
@@ -368,13 +368,11 @@ def _changed_rows_parts(pair: EntryPair, kind: str, max_rows: int) -> TerminalPa
     more = ""
     if len(rows) < len(changed):
         more = f" ({len(rows)} of {len(changed):,}, those furthest apart)"
-    title = (
-        f"{_decision_rule(pair, kind)}, by position in the task's table (from 0), probabilities {probability}{more}:"
-    )
+    title = f"{_describe_decision_rule(pair, kind)}, by position in the task's table (from 0), probabilities {probability}{more}:"
     return [title, ReportTable(tuple(columns), tuple(rows))]
 
 
-def _decision_rule(pair: EntryPair, kind: str) -> str:
+def _describe_decision_rule(pair: EntryPair, kind: str) -> str:
     if len(pair.threshold_kinds) == 1:
         return "By the most probable class"
     return "At 0.5" if kind == DEFAULT_THRESHOLD else "Each at its tuned threshold"

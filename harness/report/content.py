@@ -44,7 +44,7 @@ class Interval:
     estimate: float = math.nan
 
 
-def as_interval(estimate: Estimate) -> MeanInterval:
+def estimate_to_interval(estimate: Estimate) -> MeanInterval:
     """Take the mean and the interval of an estimate."""
     return MeanInterval(estimate.mean, estimate.ci_half_width, estimate.interval)
 
@@ -133,7 +133,7 @@ class Figure:
     Attributes
     ----------
     name : str
-        The name of its files without ending (see `figures.writer.file_name`).
+        The name of its files without ending (see `figures.writer.report_file_name`).
     alt_text : str
         What the figure shows, for readers who cannot see it.
     draw : partial of bytes
@@ -147,7 +147,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Collapsed:
+class CollapsedParts:
     """Parts that a reader unfolds, below a line that says what they are."""
 
     summary: str
@@ -155,7 +155,7 @@ class Collapsed:
 
 
 #: A part of a section; a text is Markdown.
-Part: TypeAlias = str | ReportTable | Figure | Collapsed
+Part: TypeAlias = str | ReportTable | Figure | CollapsedParts
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ class Chart:
     build: Callable[[Ranking, Evidence], Figure | None]
 
 
-def best_cells(
+def mark_best_cells(
     values: Sequence[float], *, greater: bool, digits: int = 3, compared: Sequence[bool] | None = None
 ) -> list[ReportCell]:
     """Mark the best of several numbers.
@@ -229,7 +229,7 @@ def best_cells(
     return [ReportCell(value, f"{other:.{digits}f}" == best) for value, other in zip(values, candidates, strict=True)]
 
 
-def without_constant_columns(
+def drop_constant_columns(
     table: ReportTable,
 ) -> tuple[ReportTable, list[tuple[ReportColumn, CellValue | ReportCell]]]:
     """Leave out the columns whose cells are all the same, except for the first.
@@ -250,9 +250,9 @@ def without_constant_columns(
     first = table.rows[0]
     positions, shared = [0], []
     for position in range(1, len(table.columns)):
-        if position == table.drawn_column or not _is_constant(table, position):
+        if position == table.drawn_column or not _is_constant_column(table, position):
             positions.append(position)
-        elif not _is_empty(first[position]):
+        elif not _is_empty_cell(first[position]):
             shared.append((table.columns[position], first[position]))
     drawn = None if table.drawn_column is None else positions.index(table.drawn_column)
     rows = tuple(tuple(row[position] for position in positions) for row in table.rows)
@@ -260,19 +260,19 @@ def without_constant_columns(
     return replace(table, columns=columns, rows=rows, drawn_column=drawn), shared
 
 
-def _is_constant(table: ReportTable, position: int) -> bool:
+def _is_constant_column(table: ReportTable, position: int) -> bool:
     first = repr(table.rows[0][position])
     return all(repr(row[position]) == first for row in table.rows)
 
 
-def _is_empty(cell: CellValue | ReportCell) -> bool:
+def _is_empty_cell(cell: CellValue | ReportCell) -> bool:
     return cell in (None, "") or repr(cell) == "nan"
 
 
-def tables_of(parts: Iterable[Part]) -> Iterator[ReportTable]:
+def find_tables(parts: Iterable[Part]) -> Iterator[ReportTable]:
     """Iterate over the tables among parts, including those that are collapsed."""
     for part in parts:
         if isinstance(part, ReportTable):
             yield part
-        elif isinstance(part, Collapsed):
-            yield from tables_of(part.parts)
+        elif isinstance(part, CollapsedParts):
+            yield from find_tables(part.parts)

@@ -15,8 +15,8 @@ from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking, choose_de
 from harness.evaluation.scores import Scores
 from harness.metrics.metric import Metric
 from harness.report.content import MIN_COMPARED_ROWS, ReportColumn
-from harness.report.leaderboard import displayed_verdict
-from harness.report.render.cells import MISSING, estimate_text, format_number, format_quantity, format_value
+from harness.report.leaderboard import format_verdict
+from harness.report.render.cells import MISSING, format_estimate, format_number, format_quantity, format_value
 from harness.report.render.html import VERDICT_CLASSES
 from harness.report.render.markdown import metric_name
 from harness.report.sections.ranking import format_rank, list_probability_metrics, list_quality_metrics
@@ -156,16 +156,16 @@ def build_leaderboard(scores: Scores, ranking: Ranking) -> LeaderboardView:
         The entries that were scored, in the order of their ranks.
     """
     entries = [entry for entry in ranking.entries if entry.score.n]
-    filled = _verdict_columns(ranking, entries) + _metric_columns(scores, ranking, entries)
-    filled += _inner_and_training_columns(ranking, entries) + _effort_columns(ranking, entries)
+    filled = _make_verdict_columns(ranking, entries) + _make_metric_columns(scores, ranking, entries)
+    filled += _make_inner_and_training_columns(ranking, entries) + _make_effort_columns(ranking, entries)
     filled, shared = _split_constant_columns(filled)
     columns, cell_columns = zip(*filled, strict=True)
-    limits = _scale_limits(entries)
+    limits = _find_scale_limits(entries)
     rows = []
     for entry, *cells in zip(entries, *cell_columns, strict=True):
-        text = estimate_text(entry.score, digits=ranking.digits)
+        text = format_estimate(entry.score, digits=ranking.digits)
         score = LeaderboardCell(text, f"{entry.score.mean:.9g}", entry.rank == 1)
-        bar = _interval_bar(entry, limits, ranking.digits)
+        bar = _make_interval_bar(entry, limits, ranking.digits)
         mark = format_value(ReportColumn("#", "count"), format_rank(entry))
         rows.append(LeaderboardRow(entry, mark, score, bar, tuple(cells)))
     limit_texts = ("", "")
@@ -187,19 +187,19 @@ def _split_constant_columns(filled: Sequence[_FilledColumn]) -> tuple[list[_Fill
     return varied or list(filled[:1]), "; ".join(shared)
 
 
-def _verdict_columns(ranking: Ranking, entries: Sequence[RankedEntry]) -> list[_FilledColumn]:
+def _make_verdict_columns(ranking: Ranking, entries: Sequence[RankedEntry]) -> list[_FilledColumn]:
     """The comparison of every entry with the first; no column where nothing is tested."""
     if ranking.no_test_reason:
         return []
     description = "the first entry against the others, simultaneous 95 % intervals over all pairs"
     cells = []
     for entry in entries:
-        verdict = displayed_verdict(ranking, entry)
+        verdict = format_verdict(ranking, entry)
         cells.append(LeaderboardCell(verdict or MISSING, verdict, verdict=VERDICT_CLASSES.get(verdict, "")))
     return [(LeaderboardColumn("Against the best", description, "decisions", numeric=False), cells)]
 
 
-def _metric_columns(scores: Scores, ranking: Ranking, entries: Sequence[RankedEntry]) -> list[_FilledColumn]:
+def _make_metric_columns(scores: Scores, ranking: Ranking, entries: Sequence[RankedEntry]) -> list[_FilledColumn]:
     """The columns of metrics; those of decisions once for every threshold kind."""
     task = ranking.task
     columns = []
@@ -216,11 +216,11 @@ def _metric_columns(scores: Scores, ranking: Ranking, entries: Sequence[RankedEn
                 "probabilities" if metric.metric_type == "probability" else "decisions",
                 kind if len(kinds) > 1 else "",
             )
-            columns.append((column, _metric_cells(scores, task, entries, metric, kind)))
+            columns.append((column, _make_metric_cells(scores, task, entries, metric, kind)))
     return columns
 
 
-def _metric_cells(
+def _make_metric_cells(
     scores: Scores, task: str, entries: Sequence[RankedEntry], metric: Metric, kind: str
 ) -> list[LeaderboardCell]:
     """The means of a metric over the splits; the best is marked, among entries with all splits and without the baseline."""
@@ -233,7 +233,7 @@ def _metric_cells(
         comparable = entry.complete and entry.entry.family != BASELINE
         compared.append(means[-1] if comparable else math.nan)
     digits = choose_decimals(compared, greater_is_better=metric.greater_is_better)
-    cells = _number_cells(means, partial(format_number, digits=digits))
+    cells = _make_number_cells(means, partial(format_number, digits=digits))
     if np.isnan(compared).all():
         return cells
     best = np.nanargmax(compared) if metric.greater_is_better else np.nanargmin(compared)
@@ -243,7 +243,7 @@ def _metric_cells(
     return cells
 
 
-def _inner_and_training_columns(ranking: Ranking, entries: Sequence[RankedEntry]) -> list[_FilledColumn]:
+def _make_inner_and_training_columns(ranking: Ranking, entries: Sequence[RankedEntry]) -> list[_FilledColumn]:
     """The objective on the inner folds and on the training rows."""
     label = metric_name(ranking.metric)
     columns = []
@@ -253,15 +253,15 @@ def _inner_and_training_columns(ranking: Ranking, entries: Sequence[RankedEntry]
     ):
         column = LeaderboardColumn(f"{label} {heading}", f"{label} on the {rows}", "probabilities")
         means = [entry.rows.mean(name) for entry in entries]
-        columns.append((column, _number_cells(means, partial(format_number, digits=ranking.digits))))
+        columns.append((column, _make_number_cells(means, partial(format_number, digits=ranking.digits))))
     return columns
 
 
-def _effort_columns(ranking: Ranking, entries: Sequence[RankedEntry]) -> list[_FilledColumn]:
+def _make_effort_columns(ranking: Ranking, entries: Sequence[RankedEntry]) -> list[_FilledColumn]:
     """Time, size and trials, the number of splits, and the status."""
     columns = []
     for name, (label, description, unit) in EFFORT_COLUMNS.items():
-        cells = _number_cells([entry.rows.mean(name) * unit for entry in entries], format_quantity)
+        cells = _make_number_cells([entry.rows.mean(name) * unit for entry in entries], format_quantity)
         columns.append((LeaderboardColumn(label, description, "effort"), cells))
     splits = [LeaderboardCell(f"{entry.score.n}/{ranking.splits}", str(entry.score.n)) for entry in entries]
     columns.append((LeaderboardColumn("Splits", "splits with scores, of those planned", "effort"), splits))
@@ -270,7 +270,7 @@ def _effort_columns(ranking: Ranking, entries: Sequence[RankedEntry]) -> list[_F
     return columns
 
 
-def _number_cells(numbers: Sequence[float], format_text: Callable[[float], str]) -> list[LeaderboardCell]:
+def _make_number_cells(numbers: Sequence[float], format_text: Callable[[float], str]) -> list[LeaderboardCell]:
     cells = []
     for number in numbers:
         sort_key = "" if math.isnan(number) else f"{number:.9g}"
@@ -278,7 +278,7 @@ def _number_cells(numbers: Sequence[float], format_text: Callable[[float], str])
     return cells
 
 
-def _scale_limits(entries: Sequence[RankedEntry]) -> tuple[float, float] | None:
+def _find_scale_limits(entries: Sequence[RankedEntry]) -> tuple[float, float] | None:
     """The least and the greatest end of the intervals of competitors: the baseline is often far from them, and what is combined
     of others has wide intervals.
     """
@@ -295,7 +295,7 @@ def _is_competitor(entry: RankedEntry) -> bool:
     return entry.rank is not None and entry.entry.family != BASELINE
 
 
-def _interval_bar(entry: RankedEntry, limits: tuple[float, float] | None, digits: int) -> IntervalBar | None:
+def _make_interval_bar(entry: RankedEntry, limits: tuple[float, float] | None, digits: int) -> IntervalBar | None:
     mean, low, high = entry.score.mean, entry.score.low, entry.score.high
     if limits is None or math.isnan(mean):
         return None
@@ -305,15 +305,15 @@ def _interval_bar(entry: RankedEntry, limits: tuple[float, float] | None, digits
     else:
         alt_text += f", 95 % interval {format_number(low, digits)} to {format_number(high, digits)}"
     return IntervalBar(
-        low=_to_pixels(low, limits),
-        mean=_to_pixels(mean, limits),
-        high=_to_pixels(high, limits),
+        low=_score_to_pixels(low, limits),
+        mean=_score_to_pixels(mean, limits),
+        high=_score_to_pixels(high, limits),
         overflow=int(mean > limits[1]) - int(mean < limits[0]),
         alt_text=alt_text,
     )
 
 
-def _to_pixels(score: float, limits: tuple[float, float]) -> float:
+def _score_to_pixels(score: float, limits: tuple[float, float]) -> float:
     """The position of a score on the scale; one beyond its ends is moved to the end."""
     low, high = limits
     share = 0.5

@@ -8,28 +8,28 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from harness.evaluation.decision import recommend_entry
-from harness.report.content import Evidence, Figure, Part, ReportTable, Section, tables_of
-from harness.report.figures.writer import file_name, read_figure
+from harness.report.content import Evidence, Figure, Part, ReportTable, Section, find_tables
+from harness.report.figures.writer import read_figure, report_file_name
 from harness.report.html_leaderboard import BAR_HEIGHT, BAR_WIDTH, COLUMN_GROUPS, LeaderboardView, build_leaderboard
-from harness.report.leaderboard import how_to_read
-from harness.report.render.csv import render_table, slug
+from harness.report.leaderboard import explain_leaderboard_columns
+from harness.report.render.csv import make_file_name_part, render_csv_table
 from harness.report.render.html import (
     EmbeddedFigure,
     HtmlBlock,
     build_blocks,
     embed_figure,
-    parse_blocks,
-    render_inline,
-    table_block,
+    parse_markdown_blocks,
+    render_html_table,
+    render_inline_markdown,
 )
 from harness.report.render.markdown import escape
-from harness.report.render.templates import TEMPLATES, render_page
+from harness.report.render.templates import TEMPLATES, render_page_template
 from harness.report.sections import importance, parameters
 from harness.report.sections.families import count_family_verdicts, tabulate_family_intervals, tabulate_tasks
 from harness.report.sections.overview import describe_cells_without_predictions, summarize_over_tasks
 from harness.report.sections.ranking import describe_first_entry
 from harness.report.sections.recommendation import Advice, recommendation_advice
-from harness.report.topics import TaskReport, Topic, collect_chapters, collect_tasks
+from harness.report.topics import TaskReport, Topic, collect_chapters, collect_task_reports
 from harness.store.store import Store
 
 MIN_LINKED_LENGTH = 200  #: characters from which on a repeated paragraph is replaced by a link
@@ -104,28 +104,28 @@ def build_pages(
         sections = _build_sections(anchor, chapter.title, chapter.sections, embedder)
         chapters.append(PageChapter(anchor, chapter.title, sections))
     tasks, detailed_tasks = [], []
-    for number, task in enumerate(link_repeated_paragraphs(collect_tasks(evidence, topics)), start=1):
+    for number, task in enumerate(link_repeated_paragraphs(collect_task_reports(evidence, topics)), start=1):
         anchor, name = f"task-{number}", task.ranking.task
         tasks.append(_build_task(evidence, anchor, task, embedder))
         sections = _build_sections(anchor, name, task.sections, embedder)
         detailed_tasks.append(PageChapter(anchor, name, sections, headline=tasks[-1].headline))
-    overview_page = _overview(evidence, embedder)
-    tables = _csv_tables(PageChapter("overview", "", (overview_page,)), task="")
+    overview_page = _build_overview(evidence, embedder)
+    tables = _collect_csv_tables(PageChapter("overview", "", (overview_page,)), task="")
     for page_chapter in chapters:
-        tables |= _csv_tables(page_chapter, task="")
+        tables |= _collect_csv_tables(page_chapter, task="")
     for page_task, detailed_task in zip(tasks, detailed_tasks, strict=True):
         sections = (*page_task.sections, *detailed_task.sections)
-        tables |= _csv_tables(replace(page_task, sections=sections), task=page_task.title)
+        tables |= _collect_csv_tables(replace(page_task, sections=sections), task=page_task.title)
     common = {"name": str(evidence.scores.run["name"]), "expanded": len(tasks) <= MAX_EXPANDED_TASKS}
     report = render_report_page("report.html", **common, overview=overview_page, tasks=tasks)
-    reading_guide = build_blocks((how_to_read(evidence.scores),), "", embedder.embed)
+    reading_guide = build_blocks((explain_leaderboard_columns(evidence.scores),), "", embedder.embed)
     details = render_report_page(
         "details.html", **common, tasks=detailed_tasks, chapters=chapters, reading_guide=reading_guide
     )
     return HtmlReport(report, details, tables)
 
 
-def _overview(evidence: Evidence, embedder: FigureEmbedder) -> PageSection:
+def _build_overview(evidence: Evidence, embedder: FigureEmbedder) -> PageSection:
     """What is missing, and for several tasks a picture of the families over all of them and a table of the tasks."""
     scores, rankings = evidence.scores, evidence.rankings
     parts: list[Part] = []
@@ -162,13 +162,15 @@ def link_repeated_paragraphs(tasks: Sequence[TaskReport]) -> list[TaskReport]:
     linked_tasks = []
     for number, task in enumerate(tasks, start=1):
         name = task.ranking.task
-        main_sections = _link_paragraphs(task.main_sections, name, f"task-{number}-main", main_links)
-        sections = _link_paragraphs(task.sections, name, f"task-{number}", links)
+        main_sections = _replace_paragraphs_by_links(task.main_sections, name, f"task-{number}-main", main_links)
+        sections = _replace_paragraphs_by_links(task.sections, name, f"task-{number}", links)
         linked_tasks.append(replace(task, main_sections=main_sections, sections=sections))
     return linked_tasks
 
 
-def _link_paragraphs(sections: Sequence[Section], task: str, anchor: str, links: dict[str, str]) -> tuple[Section, ...]:
+def _replace_paragraphs_by_links(
+    sections: Sequence[Section], task: str, anchor: str, links: dict[str, str]
+) -> tuple[Section, ...]:
     """Replace the long paragraphs that `links` has, and add links to the others to it."""
     linked = []
     for number, section in enumerate(sections, start=1):
@@ -211,7 +213,7 @@ def _build_task(evidence: Evidence, anchor: str, task: TaskReport, embedder: Fig
     scores, ranking = evidence.scores, task.ranking
     intro: list[HtmlBlock] = []
     for text in (task.description, *task.notes):
-        intro += parse_blocks(text)
+        intro += parse_markdown_blocks(text)
     repeated = {PARAMETER_LABEL} if any(section.title == parameters.TITLE for section in task.main_sections) else set()
     advice = recommendation_advice(scores, ranking, recommend_entry(scores, ranking))
     families = tabulate_family_intervals(scores, ranking)
@@ -221,9 +223,9 @@ def _build_task(evidence: Evidence, anchor: str, task: TaskReport, embedder: Fig
         ranking.task,
         _build_sections(f"{anchor}-main", ranking.task, task.main_sections, embedder),
         intro=tuple(intro),
-        headline=render_inline(describe_first_entry(ranking)),
+        headline=render_inline_markdown(describe_first_entry(ranking)),
         advice=tuple(line for line in advice if line.label not in repeated),
-        families=() if families is None else (table_block(families, caption),),
+        families=() if families is None else (render_html_table(families, caption),),
         leaderboard=build_leaderboard(scores, ranking) if ranking.best else None,
     )
 
@@ -241,19 +243,19 @@ def build_section(anchor: str, chapter: str, section: Section, embedder: FigureE
     """Build a section; the caption of its tables names the section and its chapter."""
     caption = ", ".join(dict.fromkeys(filter(None, (section.title, chapter))))
     blocks = build_blocks(section.parts, caption, embedder.embed)
-    return PageSection(anchor, section.title, tuple(blocks), tuple(tables_of(section.parts)))
+    return PageSection(anchor, section.title, tuple(blocks), tuple(find_tables(section.parts)))
 
 
-def _csv_tables(chapter: PageChapter, task: str) -> dict[str, str]:
+def _collect_csv_tables(chapter: PageChapter, task: str) -> dict[str, str]:
     """The tables of a chapter by file name: task, section, and a number from the second table of a section on."""
     tables = {}
     table_counts: Counter[str] = Counter()
     for section in chapter.sections:
-        title = slug(section.title or chapter.title)
+        title = make_file_name_part(section.title or chapter.title)
         for table in section.tables:
             table_counts[title] += 1
             number = [str(table_counts[title])] if table_counts[title] > 1 else []
-            tables[f"{file_name(task, title, *number)}.csv"] = render_table(table)
+            tables[f"{report_file_name(task, title, *number)}.csv"] = render_csv_table(table)
     return tables
 
 
@@ -262,4 +264,4 @@ def render_report_page(template: str, **content: Any) -> str:
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
     constants = {"BAR_WIDTH": BAR_WIDTH, "BAR_HEIGHT": BAR_HEIGHT, "COLUMN_GROUPS": COLUMN_GROUPS}
-    return render_page(template, style=style, script=script, constants=constants, **content)
+    return render_page_template(template, style=style, script=script, constants=constants, **content)

@@ -12,7 +12,7 @@ from harness.inspection.summary import SEVERITIES, FoldSummary, Inspection
 from harness.report.content import CellValue, Figure, Part, ReportColumn, ReportTable, Section
 from harness.report.figures import inspection as figures
 from harness.report.render import markdown, terminal
-from harness.report.render.cells import format_number, percent_text
+from harness.report.render.cells import format_number, format_percent
 from harness.report.render.markdown import escape, format_count, join_words
 
 if TYPE_CHECKING:
@@ -25,9 +25,13 @@ MAX_TERMINAL_COLUMNS = 30
 SPLIT_NAMES = {"stratified": "stratified split", "forward": "split forward in time", "published": "published split"}
 
 
-def summary_lines(inspection: Inspection) -> list[str]:
+def summarize_inspection(inspection: Inspection) -> list[str]:
     """Summarise an inspection in three to six lines of plain text: size and classes, splits, findings, the gravest of them."""
-    lines = [f"{inspection.source}: {_size(inspection)}", _splits(inspection.folds), _finding_counts(inspection)]
+    lines = [
+        f"{inspection.source}: {_describe_size(inspection)}",
+        _describe_splits(inspection.folds),
+        _count_findings(inspection),
+    ]
     grave = [finding for finding in inspection.findings if finding.severity != "note"]
     for finding in grave[:MAX_SUMMARY_FINDINGS]:
         lines.append(f"{finding.severity} {finding.code}: {finding.message}")
@@ -36,25 +40,25 @@ def summary_lines(inspection: Inspection) -> list[str]:
 
 def render_text(inspection: Inspection) -> str:
     """Render an inspection for a terminal: the summary, every finding with what to do, scores of columns, all columns."""
-    paragraphs = ["\n".join(summary_lines(inspection)[:3])]
-    paragraphs += [_finding_text(finding) for finding in inspection.findings]
-    if (table := score_table(inspection)) is not None:
-        paragraphs.append(f"{_score_text(inspection)}\n\n{terminal.render_table(table)}")
-    columns = column_table(inspection)
+    paragraphs = ["\n".join(summarize_inspection(inspection)[:3])]
+    paragraphs += [_format_finding(finding) for finding in inspection.findings]
+    if (table := tabulate_column_scores(inspection)) is not None:
+        paragraphs.append(f"{_describe_quick_scores(inspection)}\n\n{terminal.render_terminal_table(table)}")
+    columns = tabulate_inspected_columns(inspection)
     if columns.rows:
         visible = ReportTable(columns.columns, columns.rows[:MAX_TERMINAL_COLUMNS])
-        paragraphs.append(terminal.render_table(visible))
+        paragraphs.append(terminal.render_terminal_table(visible))
         if len(columns.rows) > MAX_TERMINAL_COLUMNS:
             paragraphs.append(f"and {len(columns.rows) - MAX_TERMINAL_COLUMNS} more columns (--html FILE shows all)")
-    paragraphs.append(_sample_note(inspection))
+    paragraphs.append(_describe_sampling(inspection))
     return "\n\n".join(filter(None, paragraphs))
 
 
 def render_markdown(inspection: Inspection) -> str:
     """Render an inspection as Markdown."""
     parts = [f"# Inspection of {escape(inspection.source)}"]
-    for section in inspection_sections(inspection):
-        body = [markdown.render_part(part) for part in section.parts if not isinstance(part, Figure)]
+    for section in make_inspection_sections(inspection):
+        body = [markdown.render_markdown_part(part) for part in section.parts if not isinstance(part, Figure)]
         parts += [f"## {section.title}", *body]
     return "\n\n".join(parts) + "\n"
 
@@ -66,7 +70,7 @@ def render_html(inspection: Inspection) -> str:
 
     embedder = _FigureDrawer()
     sections = []
-    for number, section in enumerate(inspection_sections(inspection), start=1):
+    for number, section in enumerate(make_inspection_sections(inspection), start=1):
         sections.append(build_section(f"section-{number}", section.title, section, embedder))
     return render_report_page("inspection.html", name=inspection.source, sections=sections)
 
@@ -88,36 +92,39 @@ class _FigureDrawer:
             return embed_figure(figure, figure.draw(), f"f{self.count}-")
 
 
-def inspection_sections(inspection: Inspection) -> list[Section]:
+def make_inspection_sections(inspection: Inspection) -> list[Section]:
     """Write the sections of an inspection: overview, findings, columns that predict, order of the rows, all columns."""
-    overview: list[Part] = [markdown.bullets([escape(line) for line in summary_lines(inspection)[:3]])]
-    sections = [Section("Overview", tuple(overview)), Section("Findings", (_finding_part(inspection),))]
-    if (table := score_table(inspection)) is not None:
+    overview: list[Part] = [markdown.bullet_list([escape(line) for line in summarize_inspection(inspection)[:3]])]
+    sections = [Section("Overview", tuple(overview)), Section("Findings", (_tabulate_findings(inspection),))]
+    if (table := tabulate_column_scores(inspection)) is not None:
         draw = partial(
-            figures.column_scores_figure, _score_bars(inspection), _full_score(inspection), _metric(inspection)
+            figures.column_scores_figure,
+            _make_score_bars(inspection),
+            _chance_and_full_score(inspection),
+            _quick_model_metric(inspection),
         )
-        caption = f"{_metric(inspection)} of a quick model: single columns, and all columns without each"
-        parts: list[Part] = [escape(_score_text(inspection)), Figure("columns", caption, draw), table]
+        caption = f"{_quick_model_metric(inspection)} of a quick model: single columns, and all columns without each"
+        parts: list[Part] = [escape(_describe_quick_scores(inspection)), Figure("columns", caption, draw), table]
         sections.append(Section("What columns contribute", tuple(parts)))
     if len(inspection.class_shares) > 1:
         draw = partial(figures.class_shares_figure, inspection.class_shares, inspection.classes, inspection.rows)
         caption = "Share of classes from the first to the last row of the file, with what chance allows"
         sections.append(Section("Order of the rows", (Figure("order", caption, draw),)))
     if inspection.columns:
-        column_parts: list[Part] = [column_table(inspection)]
+        column_parts: list[Part] = [tabulate_inspected_columns(inspection)]
         missing = tuple(
             (column.name, column.missing / inspection.rows) for column in inspection.columns if column.missing
         )
         if missing:
             caption = "Share of missing values by column"
-            column_parts.insert(0, Figure("missing", caption, partial(figures.missing_figure, missing)))
+            column_parts.insert(0, Figure("missing", caption, partial(figures.missing_values_figure, missing)))
         sections.append(Section("Columns as they are read", tuple(column_parts)))
-    if note := _sample_note(inspection):
+    if note := _describe_sampling(inspection):
         sections.append(Section("How this was made", (note,)))
     return sections
 
 
-def score_table(inspection: Inspection) -> ReportTable | None:
+def tabulate_column_scores(inspection: Inspection) -> ReportTable | None:
     """Tabulate the scores of the most informative columns; None where no quick model could be fitted."""
     scores = inspection.scores
     if scores is None:
@@ -136,7 +143,7 @@ def score_table(inspection: Inspection) -> ReportTable | None:
     return ReportTable(tuple(columns), tuple(rows))
 
 
-def column_table(inspection: Inspection) -> ReportTable:
+def tabulate_inspected_columns(inspection: Inspection) -> ReportTable:
     """Tabulate all columns of the file as they are read."""
     columns = (
         ReportColumn("Column"),
@@ -153,12 +160,12 @@ def column_table(inspection: Inspection) -> ReportTable:
     return ReportTable(columns, tuple(rows))
 
 
-def _size(inspection: Inspection) -> str:
+def _describe_size(inspection: Inspection) -> str:
     """Rows, columns and classes."""
     counts = sorted(zip(inspection.classes, inspection.counts, strict=True), key=lambda pair: -pair[1])
     shares = []
     for name, count in counts[:MAX_CLASSES]:
-        shares.append(f"{name} {count:,} ({percent_text(count / inspection.rows, 1)})")
+        shares.append(f"{name} {count:,} ({format_percent(count / inspection.rows, 1)})")
     if len(counts) > MAX_CLASSES:
         shares.append(f"{len(counts) - MAX_CLASSES} more classes")
     size = format_count(inspection.rows, "row")
@@ -167,7 +174,7 @@ def _size(inspection: Inspection) -> str:
     return f"{size}, {inspection.features}; {inspection.target}: {', '.join(shares)}"
 
 
-def _splits(folds: FoldSummary | None) -> str:
+def _describe_splits(folds: FoldSummary | None) -> str:
     """The splits, the fewest test rows of the rarest class, and what they can detect."""
     if folds is None:
         return "no splits can be made (see the error below)"
@@ -180,7 +187,7 @@ def _splits(folds: FoldSummary | None) -> str:
     return text
 
 
-def _finding_counts(inspection: Inspection) -> str:
+def _count_findings(inspection: Inspection) -> str:
     counts = []
     for severity in SEVERITIES:
         if number := len(inspection.of_severity(severity)):
@@ -188,21 +195,21 @@ def _finding_counts(inspection: Inspection) -> str:
     return f"inspection: {join_words(counts) if counts else 'nothing noticed'}"
 
 
-def _finding_text(finding: Finding) -> str:
+def _format_finding(finding: Finding) -> str:
     """A finding for a terminal: what was found, and below it what to do."""
-    lines = [f"{finding.severity} {finding.code}: {finding.message}{_example_text(finding)}"]
+    lines = [f"{finding.severity} {finding.code}: {finding.message}{_format_examples(finding)}"]
     if finding.advice:
         lines.append(f"    {finding.advice}")
     return "\n".join(lines)
 
 
-def _example_text(finding: Finding) -> str:
+def _format_examples(finding: Finding) -> str:
     if not finding.examples:
         return ""
     return f" (rows {', '.join(map(str, finding.examples))}, counted from 0)"
 
 
-def _finding_part(inspection: Inspection) -> Part:
+def _tabulate_findings(inspection: Inspection) -> Part:
     if not inspection.findings:
         return "Nothing was noticed."
     columns = (
@@ -215,12 +222,12 @@ def _finding_part(inspection: Inspection) -> Part:
     )
     rows: list[tuple[CellValue, ...]] = []
     for finding in inspection.findings:
-        message = f"{finding.message}{_example_text(finding)}"
+        message = f"{finding.message}{_format_examples(finding)}"
         rows.append((finding.severity, finding.code, finding.column, finding.rows, message, finding.advice))
     return ReportTable(columns, tuple(rows), foldable=False)
 
 
-def _score_text(inspection: Inspection) -> str:
+def _describe_quick_scores(inspection: Inspection) -> str:
     """What the quick model is and what it scores."""
     scores = inspection.scores
     if scores is None:
@@ -233,7 +240,7 @@ def _score_text(inspection: Inspection) -> str:
     return f"{text}, out of fold. Single columns, the most informative first:"
 
 
-def _sample_note(inspection: Inspection) -> str:
+def _describe_sampling(inspection: Inspection) -> str:
     if inspection.sampled_rows >= inspection.rows:
         return ""
     return (
@@ -242,12 +249,12 @@ def _sample_note(inspection: Inspection) -> str:
     )
 
 
-def _metric(inspection: Inspection) -> str:
+def _quick_model_metric(inspection: Inspection) -> str:
     scores = inspection.scores
     return "Average precision" if scores and not math.isnan(scores.average_precision) else "ROC AUC"
 
 
-def _full_score(inspection: Inspection) -> tuple[float, float]:
+def _chance_and_full_score(inspection: Inspection) -> tuple[float, float]:
     """Chance and the score of all columns."""
     scores = inspection.scores
     if scores is None or math.isnan(scores.average_precision):
@@ -255,17 +262,17 @@ def _full_score(inspection: Inspection) -> tuple[float, float]:
     return scores.chance, scores.average_precision
 
 
-def _score_bars(inspection: Inspection) -> tuple[figures.ScoreBar, ...]:
+def _make_score_bars(inspection: Inspection) -> tuple[figures.ScoreBar, ...]:
     bars: list[figures.ScoreBar] = []
     scores = inspection.scores
     for column in scores.columns[:MAX_SCORED_COLUMNS] if scores else ():
-        if _metric(inspection) == "ROC AUC":
+        if _quick_model_metric(inspection) == "ROC AUC":
             bars.append((column.name, column.auc_alone, column.auc_without))
         else:
             bars.append((column.name, column.precision_alone, column.precision_without))
     return tuple(bars)
 
 
-def join_messages(findings: Sequence[Finding]) -> str:
+def join_finding_messages(findings: Sequence[Finding]) -> str:
     """Join findings with their codes to one line."""
     return "; ".join(f"{finding.code}: {finding.message}" for finding in findings)

@@ -18,9 +18,9 @@ from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import Entry, ScoreRows, Scores
 from harness.metrics.calibration import CALIBRATIONS
 from harness.metrics.metric import Metric
-from harness.report.content import Collapsed
+from harness.report.content import CollapsedParts
 from harness.report.render.csv import escape_formula
-from harness.report.render.markdown import bullets, escape, metric_name
+from harness.report.render.markdown import bullet_list, escape, metric_name
 
 KEY_COLUMNS = ("task", "entry", "family", "strategy", "stage", "calibration", "threshold_kind", "folds", "status")
 METRIC_COLUMNS = (
@@ -138,11 +138,11 @@ def leaderboard_columns(metrics: Mapping[str, Metric]) -> list[str]:
         The columns.
     """
     plugin_metrics = [name for name in metrics if name not in METRIC_COLUMNS]
-    usual = _mean_and_deviation([*METRIC_COLUMNS, *run_scores.EXTRA_COLUMNS])
-    return [*KEY_COLUMNS, *usual, *RANKING_COLUMNS, *_mean_and_deviation(plugin_metrics)]
+    usual = _mean_and_deviation_columns([*METRIC_COLUMNS, *run_scores.EXTRA_COLUMNS])
+    return [*KEY_COLUMNS, *usual, *RANKING_COLUMNS, *_mean_and_deviation_columns(plugin_metrics)]
 
 
-def leaderboard(scores: Scores, rankings: list[Ranking]) -> pd.DataFrame:
+def make_leaderboard_frame(scores: Scores, rankings: list[Ranking]) -> pd.DataFrame:
     """Build the leaderboard of a run.
 
     Parameters
@@ -159,22 +159,22 @@ def leaderboard(scores: Scores, rankings: list[Ranking]) -> pd.DataFrame:
         unweighted, over the splits whose number is in the column `folds`; a metric that is missing in one of these splits has no
         mean.
     """
-    metrics = _leaderboard_metrics(scores, rankings)
+    metrics = _select_leaderboard_metrics(scores, rankings)
     plugin_metrics = [name for name in metrics if name not in METRIC_COLUMNS]
     names = [*METRIC_COLUMNS, *run_scores.EXTRA_COLUMNS, *plugin_metrics]
     lines = []
     for ranking in rankings:
         task = ranking.task
         kind, statuses = scores.threshold_kinds(task)[-1], run_scores.entry_statuses(scores, task)
-        for entry in sorted(statuses, key=lambda entry: _declared_order(scores, entry)):
+        for entry in sorted(statuses, key=lambda entry: _declaration_order_key(scores, entry)):
             rows = scores.score_rows_of_entry(task, entry, kind)
             keys = (task, entry.name, *entry, kind, len(rows), statuses[entry])
             line = dict(zip(KEY_COLUMNS, keys, strict=True))
-            lines.append(line | _summarize_splits(rows, names) | _ranking_cells(scores, ranking, entry, rows))
+            lines.append(line | _summarize_splits(rows, names) | _make_ranking_cells(scores, ranking, entry, rows))
     return pd.DataFrame(lines, columns=leaderboard_columns(metrics))
 
 
-def _leaderboard_metrics(scores: Scores, rankings: list[Ranking]) -> dict[str, Metric]:
+def _select_leaderboard_metrics(scores: Scores, rankings: list[Ranking]) -> dict[str, Metric]:
     """All metrics but details, and the objectives, also where they are details."""
     objectives = {ranking.metric.name for ranking in rankings}
     metrics = {}
@@ -184,7 +184,7 @@ def _leaderboard_metrics(scores: Scores, rankings: list[Ranking]) -> dict[str, M
     return metrics
 
 
-def frame_csv(table: pd.DataFrame) -> str:
+def format_frame_csv(table: pd.DataFrame) -> str:
     """Format a data frame as CSV.
 
     Parameters
@@ -199,17 +199,17 @@ def frame_csv(table: pd.DataFrame) -> str:
     """
     escaped = table.copy()
     for name in escaped.select_dtypes(exclude="number").columns:
-        escaped[name] = escaped[name].map(_escape_text)
+        escaped[name] = escaped[name].map(_escape_formula_text)
     return str(escaped.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
-def _escape_text(cell: Any) -> Any:
+def _escape_formula_text(cell: Any) -> Any:
     if isinstance(cell, str):
         return escape_formula(cell)
     return cell
 
 
-def _mean_and_deviation(names: list[str]) -> list[str]:
+def _mean_and_deviation_columns(names: list[str]) -> list[str]:
     columns = []
     for name in names:
         columns += [name, f"{name}_sd"]
@@ -224,10 +224,10 @@ def _summarize_splits(rows: ScoreRows, names: list[str]) -> dict[str, float]:
         summary[:, 0] = splits.mean(axis=1)
     if len(rows) > 1:
         summary[:, 1] = splits.std(axis=1, ddof=1)
-    return dict(zip(_mean_and_deviation(names), summary.ravel().tolist(), strict=True))
+    return dict(zip(_mean_and_deviation_columns(names), summary.ravel().tolist(), strict=True))
 
 
-def _ranking_cells(scores: Scores, ranking: Ranking, entry: Entry, rows: ScoreRows) -> dict[str, Any]:
+def _make_ranking_cells(scores: Scores, ranking: Ranking, entry: Entry, rows: ScoreRows) -> dict[str, Any]:
     """The cells of RANKING_COLUMNS."""
     cells: dict[str, Any] = {
         "objective": ranking.metric.name,
@@ -265,20 +265,20 @@ def verdict_name(ranking: Ranking, ranked: RankedEntry) -> str:
     return ranked.comparison.verdict
 
 
-def displayed_verdict(ranking: Ranking, ranked: RankedEntry) -> str:
+def format_verdict(ranking: Ranking, ranked: RankedEntry) -> str:
     """Give the verdict as tables show it: an undecided entry outside the 95 % set of those that may be the best is not the best."""
     verdict = verdict_name(ranking, ranked)
     return NOT_THE_BEST if verdict and ranked.is_excluded else verdict
 
 
-def _declared_order(scores: Scores, entry: Entry) -> tuple[Any, ...]:
+def _declaration_order_key(scores: Scores, entry: Entry) -> tuple[Any, ...]:
     """The sort key of an entry: families and strategies as declared; entries chosen among all of them are last."""
     families, strategies = [*scores.run["families"], entry.family], [*scores.run["strategies"], entry.strategy]
     stage, calibration = run_scores.STAGES.index(entry.stage), CALIBRATIONS.index(entry.calibration)
     return families.index(entry.family), strategies.index(entry.strategy), stage, calibration, entry
 
 
-def how_to_read(scores: Scores) -> Collapsed:
+def explain_leaderboard_columns(scores: Scores) -> CollapsedParts:
     """Explain every word, mark and column of the tables, folded away.
 
     Parameters
@@ -291,4 +291,4 @@ def how_to_read(scores: Scores) -> Collapsed:
         if not metric.is_detail:
             metrics.append(f"**{escape(metric_name(metric))}** (`{metric.name}`): {escape(metric.description)}")
     columns = map("  - `{}`: {}".format, RANKING_COLUMNS, RANKING_COLUMNS.values())
-    return Collapsed("How to read the tables", ("\n".join([bullets((*READING, *metrics, CSV)), *columns]),))
+    return CollapsedParts("How to read the tables", ("\n".join([bullet_list((*READING, *metrics, CSV)), *columns]),))

@@ -8,17 +8,17 @@ from dataclasses import replace
 from harness.evaluation.decision import recommend_entry
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
-from harness.report.content import Collapsed, Evidence, Part, ReportTable, Section
-from harness.report.markdown_report import describe_size, objective_note, results_summary
+from harness.report.content import CollapsedParts, Evidence, Part, ReportTable, Section
+from harness.report.markdown_report import describe_size, note_different_objective, summarize_results
 from harness.report.render.markdown import (
     MAX_VISIBLE_ROWS,
     bold,
-    bullets,
+    bullet_list,
     escape,
     format_count,
     metric_name,
-    render_part,
-    render_table,
+    render_markdown_part,
+    render_markdown_table,
 )
 from harness.report.sections import protocol as protocol_section
 from harness.report.sections.cross_task_table import summarize_cross_task_ranks
@@ -48,7 +48,7 @@ SUMMARY_NOTE = (
 MAX_ENTRIES_OVER_TASKS = 5
 
 
-def leaderboard_markdown(evidence: Evidence, task_sections: Sequence[Section]) -> str:
+def write_leaderboard_markdown(evidence: Evidence, task_sections: Sequence[Section]) -> str:
     """Write the file `leaderboard.md`.
 
     Parameters
@@ -66,37 +66,37 @@ def leaderboard_markdown(evidence: Evidence, task_sections: Sequence[Section]) -
     scores, rankings = evidence.scores, evidence.rankings
     parts: list[Part] = [
         f"# Leaderboard of {escape(scores.run['name'])}",
-        *_overview(scores, rankings),
+        *_describe_overview(scores, rankings),
         LEGEND,
         MATRIX_NOTE,
         SUMMARY_NOTE,
     ]
     for ranking in rankings:
-        parts += _task_parts(scores, ranking)
+        parts += _describe_task(scores, ranking)
         for section in task_sections:
             if section.task == ranking.task:
                 parts += [f"### {escape(section.title)}", *section.parts]
     if len(rankings) > 1:
-        parts += ["## Over all tasks", *map(_first_rows, summarize_cross_task_ranks(rankings))]
+        parts += ["## Over all tasks", *map(_keep_first_rows, summarize_cross_task_ranks(rankings))]
     parts += [f"## {FAILURES_TITLE}", *protocol_section.list_failures(scores)]
-    return "\n\n".join(render_part(part) for part in parts if part) + "\n"
+    return "\n\n".join(render_markdown_part(part) for part in parts if part) + "\n"
 
 
-def _overview(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
+def _describe_overview(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
     """What to use on each task, in a line, and what is missing."""
     lines = []
     for ranking in rankings:
-        lines.append(f"On {bold(escape(ranking.task))}, use {escape(_first_sentence(scores, ranking))}")
+        lines.append(f"On {bold(escape(ranking.task))}, use {escape(_describe_recommendation(scores, ranking))}")
     gaps = describe_cells_without_predictions(scores)
     if gaps:
         lines.append(f"{gaps}: see *{FAILURES_TITLE}*.")
-    parts: list[Part] = [bullets(lines[:MAX_VISIBLE_ROWS])]
+    parts: list[Part] = [bullet_list(lines[:MAX_VISIBLE_ROWS])]
     if lines[MAX_VISIBLE_ROWS:]:
-        parts.append(Collapsed(f"{len(lines) - MAX_VISIBLE_ROWS} more", (bullets(lines[MAX_VISIBLE_ROWS:]),)))
+        parts.append(CollapsedParts(f"{len(lines) - MAX_VISIBLE_ROWS} more", (bullet_list(lines[MAX_VISIBLE_ROWS:]),)))
     return parts
 
 
-def _first_sentence(scores: Scores, ranking: Ranking) -> str:
+def _describe_recommendation(scores: Scores, ranking: Ranking) -> str:
     recommendation = recommend_entry(scores, ranking)
     if recommendation.entry is None:
         return "none of the entries."
@@ -104,40 +104,40 @@ def _first_sentence(scores: Scores, ranking: Ranking) -> str:
     return f"{recommendation.entry.name}: {metric_name(ranking.metric)} {score}."
 
 
-def _first_rows(part: Part) -> Part:
+def _keep_first_rows(part: Part) -> Part:
     """The first rows of a table; all of them are in `details.md`."""
     if isinstance(part, ReportTable):
-        return _compact(replace(part, rows=part.rows[:MAX_ENTRIES_OVER_TASKS]))
+        return _remove_table_padding(replace(part, rows=part.rows[:MAX_ENTRIES_OVER_TASKS]))
     return part
 
 
-def _compact(part: Part) -> Part:
+def _remove_table_padding(part: Part) -> Part:
     """All rows of a table, without padding: the file is meant to be short."""
     if isinstance(part, ReportTable):
-        return render_table(replace(part, foldable=False), padded=False)
+        return render_markdown_table(replace(part, foldable=False), padded=False)
     return part
 
 
-def _task_parts(scores: Scores, ranking: Ranking) -> list[Part]:
+def _describe_task(scores: Scores, ranking: Ranking) -> list[Part]:
     """The recommendation of a task and its tables."""
     task = ranking.task
     parts: list[Part] = [
         f"## {escape(task)}",
         describe_size(scores, task),
         recommendation_markdown(scores, ranking),
-        objective_note(scores, ranking),
-        *_entry_parts(scores, ranking),
+        note_different_objective(scores, ranking),
+        *_tabulate_first_entries(scores, ranking),
     ]
     matrix = tabulate_strategy_readings(scores, task)
     if matrix is not None:
-        parts += ["Strategies against `none`:", _compact(matrix)]
-    summary = results_summary(scores, ranking)
+        parts += ["Strategies against `none`:", _remove_table_padding(matrix)]
+    summary = summarize_results(scores, ranking)
     if summary:
-        parts += map(_compact, summary)
+        parts += map(_remove_table_padding, summary)
     return parts
 
 
-def _entry_parts(scores: Scores, ranking: Ranking) -> list[Part]:
+def _tabulate_first_entries(scores: Scores, ranking: Ranking) -> list[Part]:
     """The first entries, and in a table of their own those that are derived from others."""
     entries = select_displayed_entries(scores, ranking)
     if not entries:
@@ -145,7 +145,7 @@ def _entry_parts(scores: Scores, ranking: Ranking) -> list[Part]:
     table = tabulate_entries(scores, ranking, entries)
     parts: list[Part] = [table]
     if len(scores.run["tasks"]) > 1:
-        parts = [_compact(table)]
+        parts = [_remove_table_padding(table)]
     derived = select_derived_entries(ranking)
     others = sum(ranked.score.n > 0 for ranked in ranking.entries) - len(entries) - len(derived)
     if others:
@@ -154,5 +154,5 @@ def _entry_parts(scores: Scores, ranking: Ranking) -> list[Part]:
         parts.append(
             "Chosen or combined in every split by inner scores; ensembles have intervals from the splits alone:"
         )
-        parts.append(_compact(tabulate_derived_entries(scores, ranking)))
+        parts.append(_remove_table_padding(tabulate_derived_entries(scores, ranking)))
     return parts

@@ -8,10 +8,10 @@ from harness.evaluation import observations
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.strategy_effects import strategy_differences
-from harness.report.content import Collapsed, Evidence, Part, Section
-from harness.report.leaderboard import how_to_read
-from harness.report.render.markdown import MAX_VISIBLE_ROWS, escape, render_part
-from harness.report.render.templates import render_text
+from harness.report.content import CollapsedParts, Evidence, Part, Section
+from harness.report.leaderboard import explain_leaderboard_columns
+from harness.report.render.markdown import MAX_VISIBLE_ROWS, escape, render_markdown_part
+from harness.report.render.templates import render_text_template
 from harness.report.sections import protocol as protocol_section
 from harness.report.sections import published
 from harness.report.sections import ranking as ranking_tables
@@ -35,7 +35,7 @@ MULTICLASS_TEXT = (
 )
 
 
-def details_markdown(evidence: Evidence, task_sections: Sequence[Section]) -> str:
+def write_details_markdown(evidence: Evidence, task_sections: Sequence[Section]) -> str:
     """Write the file `details.md`.
 
     Parameters
@@ -52,33 +52,33 @@ def details_markdown(evidence: Evidence, task_sections: Sequence[Section]) -> st
     """
     scores, rankings = evidence.scores, evidence.rankings
     parts: list[Part] = [f"# Details of {escape(scores.run['name'])}"]
-    parts += [*task_verdicts(scores, rankings), how_to_read(scores)]
+    parts += [*write_verdict_per_task(scores, rankings), explain_leaderboard_columns(scores)]
     for ranking in rankings:
-        parts += [*_task_parts(scores, ranking), list_model_findings(evidence, ranking.task)]
+        parts += [*_tabulate_task(scores, ranking), list_model_findings(evidence, ranking.task)]
         for section in task_sections:
             if section.task == ranking.task:
                 parts += [f"### {escape(section.title)}", *section.parts]
-    parts += _published_parts(scores, rankings)
+    parts += _describe_all_published_results(scores, rankings)
     parts += ["## The results summary, as it is usually written", SUMMARY_TEXT]
     summaries: list[Part] = []
     for ranking in rankings:
-        summary = results_summary(scores, ranking)
+        summary = summarize_results(scores, ranking)
         if summary:
             summaries += [f"### {escape(ranking.task)}", *summary]
     parts += summaries or ["Nothing was evaluated."]
-    parts += ["## Does the strategy help?", render_text("strategy_differences.md")]
+    parts += ["## Does the strategy help?", render_text_template("strategy_differences.md")]
     for ranking in rankings:
-        parts += [f"### {escape(ranking.task)}", *_strategy_parts(scores, ranking)]
+        parts += [f"### {escape(ranking.task)}", *_describe_strategy_effects(scores, ranking)]
     parts += ["## Over all tasks", *summarize_cross_task_ranks(rankings)]
     suitability_parts = describe_suitability(scores, rankings)
     if suitability_parts:
         parts += ["### Which family suits which data", *suitability_parts]
     parts += [f"## {FAILURES_TITLE}", *protocol_section.list_failures(scores)]
     parts += ["## Protocol, data, versions", *protocol_section.describe_protocol(scores)]
-    return "\n\n".join(render_part(part) for part in parts if part) + "\n"
+    return "\n\n".join(render_markdown_part(part) for part in parts if part) + "\n"
 
 
-def results_summary(scores: Scores, ranking: Ranking) -> list[Part]:
+def summarize_results(scores: Scores, ranking: Ranking) -> list[Part]:
     """Summarise the results of a task as published results are usually reported.
 
     Parameters
@@ -121,7 +121,7 @@ def describe_size(scores: Scores, task: str) -> str:
     return f"{escape(metadata['title'])}. {metadata['rows']:,} rows: {escape(format_class_shares(metadata, percent=True))}."
 
 
-def objective_note(scores: Scores, ranking: Ranking) -> str:
+def note_different_objective(scores: Scores, ranking: Ranking) -> str:
     """Note that the objective of the search is not the metric of the ranking; empty where it is."""
     objective = scores.run["tasks"][ranking.task]["objective"]
     if objective == ranking.metric.name:
@@ -129,7 +129,7 @@ def objective_note(scores: Scores, ranking: Ranking) -> str:
     return f"The search was after {escape(objective)}, which no metric of this installation is named."
 
 
-def task_verdicts(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
+def write_verdict_per_task(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
     """Write a line per task: what to use, and warnings; beyond the first 15 tasks they are collapsed."""
     verdicts = []
     for ranking in rankings:
@@ -141,11 +141,11 @@ def task_verdicts(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
         lines.append(f"- {gaps}: see *{FAILURES_TITLE}*.")
     parts: list[Part] = ["\n".join(lines)]
     if folded:
-        parts.append(Collapsed(f"{len(folded)} more tasks", ("\n".join(folded),)))
+        parts.append(CollapsedParts(f"{len(folded)} more tasks", ("\n".join(folded),)))
     return parts
 
 
-def _task_parts(scores: Scores, ranking: Ranking) -> list[Part]:
+def _tabulate_task(scores: Scores, ranking: Ranking) -> list[Part]:
     """The tables of a task below its verdict."""
     best = ranking.best
     parts: list[Part] = [
@@ -153,7 +153,7 @@ def _task_parts(scores: Scores, ranking: Ranking) -> list[Part]:
         f"Data: {describe_rows(scores, ranking.task)}",
         recommendation_markdown(scores, ranking),
         list_data_warnings(scores.run["tasks"][ranking.task]),
-        objective_note(scores, ranking),
+        note_different_objective(scores, ranking),
     ]
     if best is None:
         return parts
@@ -170,7 +170,7 @@ def _task_parts(scores: Scores, ranking: Ranking) -> list[Part]:
     ]
 
 
-def _published_parts(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
+def _describe_all_published_results(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
     """The published results of all tasks beside those of the run; empty where nothing is published."""
     parts: list[Part] = []
     for ranking in rankings:
@@ -182,7 +182,7 @@ def _published_parts(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
     return parts
 
 
-def _strategy_parts(scores: Scores, ranking: Ranking) -> list[Part]:
+def _describe_strategy_effects(scores: Scores, ranking: Ranking) -> list[Part]:
     """Every strategy against doing nothing, in words and as a table."""
     parts: list[Part] = [summarize_strategy_effects(scores, ranking.task)]
     if strategy_differences(scores, ranking.task):

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from harness.evaluation.ranking import Ranking
 from harness.report.charts import registry as charts
 from harness.report.content import Evidence, Section
-from harness.report.markdown_report import SUMMARY_TEXT, describe_rows, objective_note, results_summary
+from harness.report.markdown_report import SUMMARY_TEXT, describe_rows, note_different_objective, summarize_results
 from harness.report.render.markdown import escape
 from harness.report.sections import (
     columns,
@@ -99,7 +99,7 @@ def leaderboard_sections(topics: Mapping[Topic, list[Section]]) -> list[Section]
     return charts.merge_sections(sections)
 
 
-def collect_tasks(evidence: Evidence, topics: dict[Topic, list[Section]]) -> list[TaskReport]:
+def collect_task_reports(evidence: Evidence, topics: dict[Topic, list[Section]]) -> list[TaskReport]:
     """Arrange the sections by task, in the order of the run.
 
     Parameters
@@ -122,12 +122,12 @@ def collect_tasks(evidence: Evidence, topics: dict[Topic, list[Section]]) -> lis
             sections += topic_sections
     reports = []
     for ranking in evidence.rankings:
-        selected = [_task_sections(part, ranking.task) for part in (main_sections, sections)]
-        reports.append(_task_report(evidence, ranking, *selected))
+        selected = [_select_task_sections(part, ranking.task) for part in (main_sections, sections)]
+        reports.append(_make_task_report(evidence, ranking, *selected))
     return reports
 
 
-def _task_sections(sections: Sequence[Section], task: str) -> list[Section]:
+def _select_task_sections(sections: Sequence[Section], task: str) -> list[Section]:
     return charts.merge_sections(section for section in sections if section.task == task)
 
 
@@ -145,17 +145,17 @@ def collect_chapters(topics: dict[Topic, list[Section]]) -> list[Chapter]:
     return chapters
 
 
-def _task_report(
+def _make_task_report(
     evidence: Evidence, ranking: Ranking, main_sections: Sequence[Section], sections: Sequence[Section]
 ) -> TaskReport:
     scores = evidence.scores
     notes = [
-        objective_note(scores, ranking),
+        note_different_objective(scores, ranking),
         describe_unchanged_defaults(ranking),
         escape(list_entries_without_scores(ranking)),
     ]
     notes.append(list_model_findings(evidence, ranking.task))
-    summary = results_summary(scores, ranking)
+    summary = summarize_results(scores, ranking)
     if summary:
         title = "The results summary, as it is usually written"
         sections = [*sections, Section(title, (SUMMARY_TEXT, *summary), ranking.task)]

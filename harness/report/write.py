@@ -16,11 +16,11 @@ from harness.evaluation.threshold_goals import check_goals, classes_and_costs_by
 from harness.metrics.metric import Metric
 from harness.metrics.threshold import ThresholdGoal
 from harness.report.content import Evidence, Figure, Section
-from harness.report.figures.writer import draw_all, is_report_file, read_index
+from harness.report.figures.writer import draw_all_figures, is_report_file_name, read_file_index
 from harness.report.html_report import DETAILS_FILE, REPORT_FILE, build_pages
-from harness.report.leaderboard import frame_csv, leaderboard
-from harness.report.markdown_leaderboard import leaderboard_markdown
-from harness.report.markdown_report import details_markdown
+from harness.report.leaderboard import format_frame_csv, make_leaderboard_frame
+from harness.report.markdown_leaderboard import write_leaderboard_markdown
+from harness.report.markdown_report import write_details_markdown
 from harness.report.sections import thresholds
 from harness.report.sections.overview import summarize_for_terminal
 from harness.report.topics import LEADERBOARD_TOPICS, Topic, collect_sections, leaderboard_sections
@@ -111,7 +111,7 @@ def write_report(store: Store, metrics: Mapping[str, Metric], goals: Sequence[Th
     for sections in topics.values():
         for section in sections:
             figures += [part for part in section.parts if isinstance(part, Figure)]
-    draw_all(store, figures)
+    draw_all_figures(store, figures)
     pages = build_pages(evidence, topics)
     _write_tables(store, pages.tables)
     page, details_page = store.folder / REPORT_FILE, store.folder / DETAILS_FILE
@@ -141,10 +141,12 @@ def _write_leaderboard(evidence: Evidence, topics: Mapping[Topic, list[Section]]
         scores=folder / "scores.csv",
         summary=text,
     )
-    write_atomic(files.csv, frame_csv(leaderboard(scores, rankings)).encode())
-    write_atomic(files.scores, frame_csv(collect_score_frame(scores)).encode())
-    write_atomic(files.details, details_markdown(evidence, leaderboard_sections(topics)).encode())
-    write_atomic(files.markdown, leaderboard_markdown(evidence, thresholds.make_threshold_sections(evidence)).encode())
+    write_atomic(files.csv, format_frame_csv(make_leaderboard_frame(scores, rankings)).encode())
+    write_atomic(files.scores, format_frame_csv(collect_score_frame(scores)).encode())
+    write_atomic(files.details, write_details_markdown(evidence, leaderboard_sections(topics)).encode())
+    write_atomic(
+        files.markdown, write_leaderboard_markdown(evidence, thresholds.make_threshold_sections(evidence)).encode()
+    )
     return files
 
 
@@ -153,8 +155,8 @@ def _write_tables(store: Store, tables: Mapping[str, str]) -> None:
     folder, index = store.folder / "tables", store.folder / "derived" / "tables.json"
     for name, text in tables.items():
         write_atomic(folder / name, text.encode())
-    previous = set(map(str, read_index(index, [])))
-    for name in filter(is_report_file, previous - tables.keys()):
+    previous = set(map(str, read_file_index(index, [])))
+    for name in filter(is_report_file_name, previous - tables.keys()):
         remove_file(folder / name)
     if previous != tables.keys():
         write_atomic(index, json.dumps(sorted(tables), indent=1).encode())

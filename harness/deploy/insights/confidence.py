@@ -13,7 +13,7 @@ from harness.deploy.error_analysis import wilson_interval
 from harness.deploy.insights.contact_list import is_close_call
 from harness.deploy.insights.scored_rows import ScoredRows
 from harness.deploy.validate import MISSING_VALUE
-from harness.report.render.cells import format_number, share_text
+from harness.report.render.cells import format_number, format_share
 from harness.report.render.markdown import escape
 
 N_BINS = 10
@@ -158,7 +158,7 @@ def warn_of_miscalibration(scored: ScoredRows, confidence: ConfidenceAssessment)
                 hint = f"; {CALIBRATION_HINT}"
             return (
                 f"**The probabilities are no frequencies.** Of the {len(p):,} training rows that were held out they said "
-                f"{share_text(float(p.mean()))} {positive} on average, and {share_text(positive_rate)} of all are. Rank by "
+                f"{format_share(float(p.mean()))} {positive} on average, and {format_share(positive_rate)} of all are. Rank by "
                 f"them, and take numbers and profits that are expected from them as an order only{hint}."
             )
     if confidence.bins and not confidence.is_calibrated:
@@ -167,7 +167,7 @@ def warn_of_miscalibration(scored: ScoredRows, confidence: ConfidenceAssessment)
         if _is_miscalibrated(p, positive_rate, MAX_RATIO):
             return (
                 f"**The probabilities do not hold here.** Of the {len(p):,} rows whose outcome is known they say "
-                f"{share_text(float(p.mean()))} {positive} on average, and {share_text(positive_rate)} are. Take numbers and "
+                f"{format_share(float(p.mean()))} {positive} on average, and {format_share(positive_rate)} are. Take numbers and "
                 "profits that are expected from them as an order only."
             )
     return ""

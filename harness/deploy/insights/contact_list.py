@@ -21,8 +21,8 @@ from harness.deploy.insights.scored_rows import HELD_OUT, NEW, Positions, Scored
 from harness.deploy.insights.shapley import ShapleyValues, format_feature_value, log_odds, shapley_values
 from harness.deploy.validate import MISSING_VALUE
 from harness.registry.task import take
-from harness.report.render.cells import multiple_text
-from harness.report.render.csv import format_csv
+from harness.report.render.cells import format_multiple
+from harness.report.render.csv import format_safe_csv
 
 #: Contacts that get reasons: by exact contributions, by sampling, and of other data than tables.
 MAX_EXACT, MAX_SAMPLED, MAX_OTHER_ROWS = 1000, 200, {"text": 100, "image": 12}
@@ -194,7 +194,7 @@ def _format_largest_reasons(reasons: Sequence[tuple[str, float]]) -> tuple[str, 
     formatted = []
     for name, contribution in (supporting + opposing)[:MAX_REASONS]:
         factor = math.exp(min(max(contribution, -20.0), 20.0))
-        formatted.append(f"{name} (odds {multiple_text(factor)})")
+        formatted.append(f"{name} (odds {format_multiple(factor)})")
     return tuple(formatted)
 
 
@@ -233,7 +233,7 @@ def contacts_csv(scored: ScoredRows, contact_list: ContactList, campaign: Campai
     str
         A header, and a line per contact.
     """
-    return format_csv(_contact_csv_records(scored, contact_list, campaign))
+    return format_safe_csv(_contact_csv_records(scored, contact_list, campaign))
 
 
 def _contact_csv_records(scored: ScoredRows, contact_list: ContactList, campaign: Campaign) -> Iterator[list[str]]:

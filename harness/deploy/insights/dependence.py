@@ -19,7 +19,7 @@ from harness.deploy.insights.shapley import PredictProba, format_feature_value
 from harness.deploy.schema import Feature
 from harness.evaluation.corrected_t import Estimate
 from harness.registry.task import Features, take
-from harness.report.render.cells import share_text
+from harness.report.render.cells import format_share
 
 MAX_CURVE_ROWS = 500  #: test rows of a fold over which partial dependence is averaged
 MAX_LEVELS = 12
@@ -161,8 +161,8 @@ def describe_dependence(curve: PartialDependence | None) -> str:
         return NO_DIRECTION
     high, low = curve.points[curve.highest], curve.points[curve.lowest]
     if high.number is None:
-        highest = f"{high.value_text} ({share_text(high.mean)})"
-        lowest = f"{low.value_text} ({share_text(low.mean)})"
+        highest = f"{high.value_text} ({format_share(high.mean)})"
+        lowest = f"{low.value_text} ({format_share(low.mean)})"
         return f"highest with {highest}, lowest with {lowest}"
     return _describe_numeric_curve(curve, high, low)
 
@@ -171,18 +171,18 @@ def _describe_numeric_curve(curve: PartialDependence, high: CurvePoint, low: Cur
     """Describe a curve over numbers or dates, where one end, or both, can be between the highest and the lowest point."""
     first, last = curve.points[0], curve.points[-1]
     small = max(0.25 * curve.swing, curve.swing_margin)
-    ends = f"from {share_text(first.mean)} at {first.value_text} to {share_text(last.mean)} at {last.value_text}"
+    ends = f"from {format_share(first.mean)} at {first.value_text} to {format_share(last.mean)} at {last.value_text}"
     if high.mean - max(first.mean, last.mean) > small:
-        return f"highest in between, {share_text(high.mean)} at {high.value_text} ({ends})"
+        return f"highest in between, {format_share(high.mean)} at {high.value_text} ({ends})"
     if min(first.mean, last.mean) - low.mean > small:
-        return f"lowest in between, {share_text(low.mean)} at {low.value_text} ({ends})"
+        return f"lowest in between, {format_share(low.mean)} at {low.value_text} ({ends})"
     if abs(last.mean - first.mean) <= small:
-        return f"up and down, from {share_text(low.mean)} to {share_text(high.mean)}"
+        return f"up and down, from {format_share(low.mean)} to {format_share(high.mean)}"
     verb = "rises" if last.mean > first.mean else "falls"
     turn = _largest_curve_reversal(curve)
     if turn is None:
         return f"{verb} {ends}"
-    return f"{verb} on the whole, {ends}, but is {share_text(turn.mean)} at {turn.value_text}"
+    return f"{verb} on the whole, {ends}, but is {format_share(turn.mean)} at {turn.value_text}"
 
 
 def _largest_curve_reversal(curve: PartialDependence) -> CurvePoint | None:

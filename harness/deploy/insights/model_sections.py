@@ -27,7 +27,7 @@ from harness.deploy.insights.shapley import shapley_values
 from harness.registry.task import take
 from harness.report.content import (
     CellValue,
-    Collapsed,
+    CollapsedParts,
     Interval,
     MeanInterval,
     Part,
@@ -36,7 +36,7 @@ from harness.report.content import (
     ReportTable,
     Section,
 )
-from harness.report.render.cells import format_number, share_text
+from harness.report.render.cells import format_number, format_share
 from harness.report.render.markdown import escape, format_count, join_words
 
 ASSOCIATIONS = (
@@ -123,7 +123,7 @@ def importance_section(
             "points. Here one column of several that go together may get all of what they share."
         )
         title_line = f"What each column adds for {format_count(summary.rows, 'row')} of these data"
-        blocks.append(Collapsed(title_line, (explanation, ReportTable(columns, tuple(sizes[:MAX_UNITS])))))
+        blocks.append(CollapsedParts(title_line, (explanation, ReportTable(columns, tuple(sizes[:MAX_UNITS])))))
     return Section(title, tuple(blocks))
 
 
@@ -164,7 +164,7 @@ def _importance_blocks(scored: ScoredRows, importances: Importances) -> list[Par
             loss = MeanInterval(column.loss, column.ci_half_width)
             single.append((column.columns[0], loss, describe_dependence(column.curve)))
         table = ReportTable(header, tuple(single), foldable=False)
-        blocks.append(Collapsed(f"Each of {format_count(len(single), 'column')} alone", (table,)))
+        blocks.append(CollapsedParts(f"Each of {format_count(len(single), 'column')} alone", (table,)))
     return blocks
 
 
@@ -244,7 +244,7 @@ def _counterfactual_tables(
     single = [*sufficient, *insufficient][:MAX_COUNTERFACTUALS]
     if single:
         table = ReportTable(COUNTERFACTUAL_COLUMNS, tuple(map(_counterfactual_cells, single)))
-        tables.append(Collapsed("Row by row", (table,)))
+        tables.append(CollapsedParts("Row by row", (table,)))
     return tables
 
 
@@ -276,7 +276,7 @@ def confidence_section(scored: ScoredRows, confidence: ConfidenceAssessment) -> 
     introduction = (
         f"{format_count(confidence.predicted_positive, 'row')} of {confidence.rows:,} reach the threshold of "
         f"{format_number(scored.threshold)} and are predicted {escape(scored.positive_label)}. "
-        f"**{share_text(confidence.close_calls / confidence.rows)}** are close calls: their odds differ from the threshold's by "
+        f"**{format_share(confidence.close_calls / confidence.rows)}** are close calls: their odds differ from the threshold's by "
         f"less than half. Probabilities below which {levels} of the rows lie: "
         f"{', '.join(map(format_number, confidence.quantiles))}."
     )
@@ -301,7 +301,7 @@ def confidence_section(scored: ScoredRows, confidence: ConfidenceAssessment) -> 
             f"{escape(scored.positive_name)} (± {margin:,.0f}), and {confidence.positives:,} there were, {verdict}."
         )
         table = ReportTable(RELIABILITY_COLUMNS, tuple(map(_reliability_cells, confidence.bins)))
-        blocks.append(Collapsed("Tenths of the rows by probability", (table,)))
+        blocks.append(CollapsedParts("Tenths of the rows by probability", (table,)))
     if confidence.unseen_values:
         columns = _format_column_counts(confidence.unseen_values)
         note = f"Values that training did not have, where the model has nothing to go by: {columns} of {confidence.rows:,} rows."
@@ -373,7 +373,7 @@ def _uncertain_rows_section(scored: ScoredRows, seed: int) -> Section:
     """Describe the rows whose most probable class has a low probability, with the reasons for it."""
     bundle, highest = scored.bundle, scored.proba.max(axis=1)
     uncertain = np.flatnonzero(highest < MIN_CERTAIN)
-    share = share_text(len(uncertain) / len(scored))
+    share = format_share(len(uncertain) / len(scored))
     summary = f"**{share}** of the rows have no class with a probability of {MIN_CERTAIN} or more."
     chosen = uncertain[np.argsort(highest[uncertain], kind="stable")][:MAX_UNCERTAIN]
     if not len(chosen):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from harness.report.content import Figure, Section
 from harness.report.render.html import EmbeddedFigure, build_blocks, embed_figure
-from harness.report.render.markdown import MAX_VISIBLE_ROWS, escape, render_part
-from harness.report.render.templates import render_page
+from harness.report.render.markdown import MAX_VISIBLE_ROWS, escape, render_markdown_part
+from harness.report.render.templates import render_page_template
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
@@ -33,7 +33,7 @@ def render_markdown(title: str, lead: Sequence[str], sections: Sequence[Section]
     paragraphs = [f"# Insights: {escape(title)}", *lead]
     for section in sections:
         paragraphs.append(f"## {escape(section.title)}")
-        paragraphs += [render_part(part) for part in section.parts if part and not isinstance(part, Figure)]
+        paragraphs += [render_markdown_part(part) for part in section.parts if part and not isinstance(part, Figure)]
     return "\n\n".join(paragraphs) + "\n"
 
 
@@ -45,7 +45,9 @@ def render_html(title: str, lead: Sequence[str], sections: Sequence[Section]) ->
         html_sections.append({"title": section.title, "blocks": blocks})
     style = (TEMPLATES / "insights.css").read_text(encoding="utf-8")
     lead_blocks = build_blocks(lead, title, _embed_figure)
-    return render_page("insights.html", TEMPLATES, style=style, title=title, lead=lead_blocks, sections=html_sections)
+    return render_page_template(
+        "insights.html", TEMPLATES, style=style, title=title, lead=lead_blocks, sections=html_sections
+    )
 
 
 def _embed_figure(figure: Figure) -> EmbeddedFigure:

@@ -13,7 +13,7 @@ from harness.deploy.insights.gains import PROFIT_ROWS, Campaign, ContactRule, Ga
 from harness.deploy.insights.scored_rows import HELD_OUT, LEARNT, NEW, ROW_HEADING, ScoredRows
 from harness.deploy.insights.segments import RowSegment, SegmentCounts
 from harness.report.content import CellValue, Interval, Part, ReportColumn, ReportTable, Section
-from harness.report.render.cells import format_quantity, share_text
+from harness.report.render.cells import format_quantity, format_share
 from harness.report.render.markdown import escape, format_count, join_words
 
 MIN_CLASS_ROWS = 30  #: rows of a class below which bootstrap samples vary too little
@@ -64,7 +64,7 @@ def contact_section(scored: ScoredRows, contact_list: ContactList, campaign: Cam
         profit = expected * campaign.worth_of_positive_contact - count * (campaign.cost or 0)
         blocks.append(
             f"Expected profit of the whole list: **{format_quantity(profit)}**, from {format_quantity(campaign.value or 0)} for each "
-            f"{positive} row that is won, a success in {share_text(campaign.success)} of them, and "
+            f"{positive} row that is won, a success in {format_share(campaign.success)} of them, and "
             f"{format_quantity(campaign.cost or 0)} a contact."
         )
     if contact_list.retrospective:
@@ -136,7 +136,7 @@ def gains_section(scored: ScoredRows, gains: Gains | None, campaign: Campaign) -
             reason = f"This needs rows of both classes whose outcome is known; there are {counted}."
         return Section(title, (reason,))
     positive, label = escape(scored.positive_name), escape(scored.positive_label)
-    share = share_text(gains.positives / gains.rows)
+    share = format_share(gains.positives / gains.rows)
     blocks: list[Part] = [
         f"Counted on {describe_rows_with_outcome(scored)}; {gains.positives:,} of them are {label} ({share})."
     ]
@@ -209,12 +209,12 @@ def _describe_rule_profits(rules: tuple[ContactRule, ...], campaign: Campaign, p
         )
     else:
         conclusion = (
-            f"The best cut lies between {share_text(best.share[1])} and {share_text(best.share[2])} of the rows: within that, "
+            f"The best cut lies between {format_share(best.share[1])} and {format_share(best.share[2])} of the rows: within that, "
             "profits are hard to tell apart, and the shorter list is the cheaper one."
         )
     assumptions = (
         f"A contact costs {format_quantity(campaign.cost or 0)} and wins a {positive} row, worth "
-        f"{format_quantity(campaign.value or 0)}, in {share_text(campaign.success)} of cases, whatever its probability; "
+        f"{format_quantity(campaign.value or 0)}, in {format_share(campaign.success)} of cases, whatever its probability; "
         "contacting others brings nothing and does no harm. These are assumptions, and profits are no surer than they are."
     )
     columns = (
@@ -273,8 +273,8 @@ def segment_section(scored: ScoredRows, counts: SegmentCounts | None) -> Section
     if size := sum(segment.rows for segment in frequent):
         positives = sum(segment.positives for segment in frequent)
         conclusion = (
-            f"The groups with more than their share hold {share_text(positives / max(counts.positives, 1))} of all {positive} in "
-            f"{share_text(size / max(counts.rows, 1))} of the rows."
+            f"The groups with more than their share hold {format_share(positives / max(counts.positives, 1))} of all {positive} in "
+            f"{format_share(size / max(counts.rows, 1))} of the rows."
         )
     introduction = (
         "Groups were looked for in one half of the rows whose outcome is known, without the model, and counted in the other: "
@@ -283,7 +283,7 @@ def segment_section(scored: ScoredRows, counts: SegmentCounts | None) -> Section
     columns = (
         *(ReportColumn("Group"), ReportColumn("Rows", "count"), ReportColumn(scored.positive_name, "count")),
         *(ReportColumn("Share", "share"), ReportColumn("95 % interval", "share")),
-        ReportColumn(f"Against all ({share_text(overall)})"),
+        ReportColumn(f"Against all ({format_share(overall)})"),
     )
     return Section(title, (introduction, ReportTable(columns, rows)))
 

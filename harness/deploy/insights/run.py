@@ -22,8 +22,8 @@ from harness.deploy.insights.scored_rows import InsightsRequest, ScoredRows, rea
 from harness.deploy.insights.segments import find_segments
 from harness.errors import BundleError, EvenhandError
 from harness.report.content import Section
-from harness.report.render.cells import format_quantity, share_text
-from harness.report.render.csv import section_files
+from harness.report.render.cells import format_quantity, format_share
+from harness.report.render.csv import render_section_tables
 from harness.report.render.markdown import escape, format_count, inline_code, join_words
 from harness.seeding import seed_of
 
@@ -61,7 +61,7 @@ def write_insights(request: InsightsRequest) -> list[Path]:
         title = f"{bundle.manifest.get('title') or bundle.manifest['task']}"
         files = {MARKDOWN_FILE: render_markdown(title, lead, sections), PAGE_FILE: render_html(title, lead, sections)}
         files |= lists
-        for name, table in section_files(sections).items():
+        for name, table in render_section_tables(sections).items():
             _write_insights_file(request.output_folder / TABLE_FOLDER, name, table)
     return [_write_insights_file(request.output_folder, name, content) for name, content in files.items()]
 
@@ -144,7 +144,7 @@ def _main_findings(
             lines.append(_summarize_profit(gains.rules))
     if importances is not None:
         lines += _summarize_importances(importances)
-    close_calls = share_text(confidence.close_calls / confidence.rows)
+    close_calls = format_share(confidence.close_calls / confidence.rows)
     lines.append(f"**Confidence**: {close_calls} of the rows are close calls.")
     return "\n".join(f"- {line}" for line in lines)
 
@@ -187,7 +187,7 @@ def _summarize_profit(rules: tuple[ContactRule, ...]) -> str:
     """Describe the profit of the best rule, and of the length of the list if that is evaluated."""
     best = rules[0]
     summary = (
-        f"**Profit** per 1,000 rows: the best cut {_format_profit(best)}, from {share_text(best.share[0])} of them"
+        f"**Profit** per 1,000 rows: the best cut {_format_profit(best)}, from {format_share(best.share[0])} of them"
     )
     for rule in rules:
         if rule.description == LIST_RULE:

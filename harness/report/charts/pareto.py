@@ -9,7 +9,7 @@ from harness.evaluation.ranking import Ranking
 from harness.evaluation.training import entry_costs
 from harness.report.content import Chart, Evidence, Figure
 from harness.report.figures.training import pareto_figure
-from harness.report.figures.writer import file_name
+from harness.report.figures.writer import report_file_name
 from harness.report.render.markdown import metric_name
 
 KIND = "complexity"  #: in the names of its files
@@ -23,7 +23,7 @@ def build_pareto_figure(ranking: Ranking, evidence: Evidence) -> Figure | None:
     families, metric = list(evidence.scores.run["families"]), ranking.metric
     draw = partial(pareto_figure, entries, families, metric_name(metric), greater=metric.greater_is_better)
     alt_text = "Score against time to fit and against size, with the entries that nothing beats"
-    return Figure(file_name(ranking.task, KIND), alt_text, draw)
+    return Figure(report_file_name(ranking.task, KIND), alt_text, draw)
 
 
 CHART = Chart(section="Complexity against quality", build=build_pareto_figure)

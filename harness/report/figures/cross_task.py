@@ -43,11 +43,13 @@ def mean_rank_figure(
     """
     lanes = _assign_lanes(spans)
     columns = max(lanes, default=-1) + 1
-    figure = style.create_figure(PLOT_WIDTH + _label_width(names) + LANE_WIDTH * columns, 0.9 + ROW_HEIGHT * len(names))
+    figure = style.create_figure(
+        PLOT_WIDTH + _measure_widest_label(names) + LANE_WIDTH * columns, 0.9 + ROW_HEIGHT * len(names)
+    )
     axes, span_axes = figure.subplots(1, 2, sharey=True, width_ratios=[PLOT_WIDTH, LANE_WIDTH * columns + 0.1])
     axes.hlines(range(len(names)), min(ranks), ranks, color="0.85", linewidth=0.8, zorder=1)
-    _draw_points(axes, kinds, ranks)
-    _label_rows(axes, names)
+    _draw_scores(axes, kinds, ranks)
+    _label_rows_with_names(axes, names)
     axes.set_xlabel("mean rank (1 is best)")
     for span, lane in zip(spans, lanes, strict=True):
         span_axes.plot([lane, lane], span, color="black", linewidth=2.2, marker="_", markersize=5)
@@ -78,12 +80,12 @@ def rating_figure(
     Figure
         The figure; callers get its SVG file (see `styled_figure`).
     """
-    figure, axes = style.create_axes(PLOT_WIDTH + _label_width(names), 0.9 + ROW_HEIGHT * len(names))
+    figure, axes = style.create_axes(PLOT_WIDTH + _measure_widest_label(names), 0.9 + ROW_HEIGHT * len(names))
     for row, interval in enumerate(intervals):
-        axes.plot(interval, [row, row], color=style.colour_of(kinds[row]), linewidth=1.6, zorder=2)
+        axes.plot(interval, [row, row], color=style.line_colour(kinds[row]), linewidth=1.6, zorder=2)
     axes.axvline(1000, color="0.6", linewidth=0.8, zorder=1)
-    _draw_points(axes, kinds, ratings)
-    _label_rows(axes, names)
+    _draw_scores(axes, kinds, ratings)
+    _label_rows_with_names(axes, names)
     axes.set_xlabel("Elo (400 more: ten wins to one)" + (", with 95 % intervals" if intervals else ""))
     return figure
 
@@ -109,9 +111,9 @@ def pairwise_wins_figure(names: Sequence[str], wins: Sequence[Sequence[float]]) 
     k = len(names)
     size = max((0.27 if k <= MAX_TEXT_ENTRIES else 0.16) * k, 1.6)
     numbers = list(map(str, range(1, k + 1)))
-    labels = [f"{style.shorten(name)}  {number}" for name, number in zip(names, numbers, strict=True)]
-    figure, axes = style.create_axes(size + _label_width(labels) + 0.5, size + 0.9)
-    _draw_wins(axes, wins)
+    labels = [f"{style.shorten_name(name)}  {number}" for name, number in zip(names, numbers, strict=True)]
+    figure, axes = style.create_axes(size + _measure_widest_label(labels) + 0.5, size + 0.9)
+    _draw_win_shares(axes, wins)
     axes.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5))
     axes.set_xticks(range(k), numbers, fontsize=style.LABEL_SIZE)
     axes.set_yticks(range(k), labels, fontsize=style.LABEL_SIZE)
@@ -142,7 +144,7 @@ def practical_equivalence_figure(
         The figure; callers get its SVG file (see `styled_figure`).
     """
     left_names, right_names = zip(*pairs, strict=True)
-    width = 3.4 + _label_width(left_names) + _label_width(right_names)
+    width = 3.4 + _measure_widest_label(left_names) + _measure_widest_label(right_names)
     figure, axes = style.create_axes(width, 1.2 + 1.2 * ROW_HEIGHT * len(pairs))
     starts = [0.0] * len(pairs)
     for (label, colour), widths in zip(OUTCOMES.items(), zip(*shares, strict=True), strict=True):
@@ -153,19 +155,19 @@ def practical_equivalence_figure(
                 look = {**style.CENTRED, "color": "black" if label == EQUAL else "white", "fontsize": style.LABEL_SIZE}
                 axes.text(starts[row] + share / 2, row, text, in_layout=False, **look)
             starts[row] += share
-    _label_rows(axes, left_names)
+    _label_rows_with_names(axes, left_names)
     axes.set(xlim=(0, 1), xlabel="probability")
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100 %"])
     axes.grid(visible=False)
     right_axes = axes.twinx()
-    _label_rows(right_axes, right_names)
+    _label_rows_with_names(right_axes, right_names)
     right_axes.spines["right"].set_visible(False)
     right_axes.grid(visible=False)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure
 
 
-def _draw_wins(axes: Axes, wins: Sequence[Sequence[float]]) -> None:
+def _draw_win_shares(axes: Axes, wins: Sequence[Sequence[float]]) -> None:
     """A cell for every pair of different entries, with its share where there is room."""
     from matplotlib.patches import Rectangle
 
@@ -179,13 +181,13 @@ def _draw_wins(axes: Axes, wins: Sequence[Sequence[float]]) -> None:
                 axes.text(j, i, text, fontsize=7, in_layout=False, **style.CENTRED)
 
 
-def _draw_points(axes: Axes, kinds: Sequence[int], scores: Sequence[float]) -> None:
+def _draw_scores(axes: Axes, kinds: Sequence[int], scores: Sequence[float]) -> None:
     for row, (kind, score) in enumerate(zip(kinds, scores, strict=True)):
-        axes.scatter([score], [row], s=34, marker=style.marker_of(kind), color=style.colour_of(kind), zorder=3)
+        axes.scatter([score], [row], s=34, marker=style.family_marker(kind), color=style.line_colour(kind), zorder=3)
 
 
-def _label_rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), list(map(style.shorten, names)), fontsize=style.LABEL_SIZE)
+def _label_rows_with_names(axes: Axes, names: Sequence[str]) -> None:
+    axes.set_yticks(range(len(names)), list(map(style.shorten_name, names)), fontsize=style.LABEL_SIZE)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -203,13 +205,13 @@ def _assign_lanes(spans: Sequence[tuple[int, int]]) -> list[int]:
     return lanes
 
 
-def _label_width(names: Sequence[str]) -> float:
+def _measure_widest_label(names: Sequence[str]) -> float:
     """The width of the longest label in inches."""
     from matplotlib.textpath import TextPath
 
     widths = [
         TextPath((0, 0), name, size=style.LABEL_SIZE).get_extents().width
-        for name in map(style.shorten, names)
+        for name in map(style.shorten_name, names)
         if name.strip()
     ]
     return float(max(widths, default=0.0)) / 72

@@ -32,7 +32,7 @@ RankingLine: TypeAlias = tuple[str, RankCurves]  #: an entry or a class with its
 Reliability: TypeAlias = tuple[str, tuple[CalibrationBin, ...], ScoreHistogram, bool]
 
 
-def entry_title(name: str) -> str:
+def format_entry_title(name: str) -> str:
     """The name of an entry as a title: family on the first line, strategy and the remaining parts below it."""
     return style.shorten_lines(name.replace("/", "\n", 1), MAX_TITLE_LENGTH)
 
@@ -59,9 +59,9 @@ def ranking_curves_figure(lines: Sequence[RankingLine], reference: str) -> Figur
     figure = style.create_figure(FIGURE_WIDTH, 3.5 + 0.19 * (len(lines) + 2))
     roc, precision = figure.subplots(1, 2)
     for index, (name, ranks) in enumerate(lines):
-        label = f"{style.shorten(name)}  ({ranks.roc_auc:.3f}; {ranks.average_precision:.3f})"
-        _draw_curve(roc, _start_at_origin(ranks.roc), index, label=label, shaded=shaded)
-        _draw_curve(precision, ranks.precision, index, steps=True, shaded=shaded)
+        label = f"{style.shorten_name(name)}  ({ranks.roc_auc:.3f}; {ranks.average_precision:.3f})"
+        _draw_mean_curve(roc, _start_curve_at_origin(ranks.roc), index, label=label, shaded=shaded)
+        _draw_mean_curve(precision, ranks.precision, index, steps=True, shaded=shaded)
     roc_gap = 1 - min(ranks.roc_auc for _, ranks in lines)
     precision_gap = 1 - min(ranks.average_precision for _, ranks in lines)
     zoomed = max(roc_gap, precision_gap) < 1 - ZOOM_AREA
@@ -69,7 +69,7 @@ def ranking_curves_figure(lines: Sequence[RankingLine], reference: str) -> Figur
     if shaded:
         for prevalence in sorted({ranks.prevalence for _, ranks in lines}):
             precision.axhline(prevalence, **REFERENCE)
-    _set_unit_limits(roc, precision)
+    _limit_axes_to_unit_range(roc, precision)
     roc.set(title="ROC", ylabel="share found (recall)", xlabel="share of the others called (false alarms)")
     precision.set(title="Precision and recall", xlabel="share found (recall)", ylabel="share right (precision)")
     if roc_gap < 1 - ZOOM_AREA:
@@ -79,7 +79,7 @@ def ranking_curves_figure(lines: Sequence[RankingLine], reference: str) -> Figur
         width = max(20 * precision_gap, 0.2)
         precision.set(xlim=(1 - width, 1 + 0.01 * width), ylim=(1 - width, 1 + 0.03 * width))
         precision.set_title("Precision and recall, upper right part")
-    top = max(_max_height(ranks.precision) for _, ranks in lines)
+    top = max(_highest_band_point(ranks.precision) for _, ranks in lines)
     if top < LOW_PRECISION:
         precision.set_ylim(-0.01 * top, 1.1 * top)
     spread = shaded and bool(lines[0][1].roc.spread)
@@ -88,7 +88,7 @@ def ranking_curves_figure(lines: Sequence[RankingLine], reference: str) -> Figur
 
 
 @style.styled_figure
-def gain_figure(lines: Sequence[RankingLine]) -> Figure:
+def gain_and_lift_figure(lines: Sequence[RankingLine]) -> Figure:
     """Draw gain and lift: which share of the class is found among how many rows, and how much more than by chance.
 
     Parameters
@@ -107,20 +107,20 @@ def gain_figure(lines: Sequence[RankingLine]) -> Figure:
     perfect = {"color": "0.45", "linewidth": 1.0, "linestyle": (0, (6, 2))}
     max_lift = 0.0
     for index, (name, line) in enumerate(lines):
-        lift_curve = _lift_curve(line.gain)
-        _draw_curve(gain, line.gain, index, label=style.shorten(name))
-        _draw_curve(lift, lift_curve, index)
-        max_lift = max(max_lift, _max_height(lift_curve))
+        lift_curve = _gain_to_lift(line.gain)
+        _draw_mean_curve(gain, line.gain, index, label=style.shorten_name(name))
+        _draw_mean_curve(lift, lift_curve, index)
+        max_lift = max(max_lift, _highest_band_point(lift_curve))
     gain.plot((0, ranks.prevalence, 1), (0, 1, 1), label="perfect order", **perfect)
     gain.plot((0, 1), (0, 1), label="no order", **REFERENCE)
-    shares = np.array(_lift_curve(ranks.gain).x)
+    shares = np.array(_gain_to_lift(ranks.gain).x)
     lift.plot(shares, np.minimum(1 / shares, 1 / ranks.prevalence), **perfect)
     lift.axhline(1, **REFERENCE)
     gain.set(title="Gain", xlabel="rows called, highest scores first", ylabel="share found (recall)")
     lift.set(title="Lift", xlabel="rows called, highest scores first", ylabel="times the share by chance")
     lift.set(xlim=(-0.01, 1.01), ylim=(0, 1.1 * max_lift))  # the perfect lift may be far above
     lift.grid(visible=True)
-    _set_unit_limits(gain)
+    _limit_axes_to_unit_range(gain)
     _add_legend(figure, gain, spread=bool(ranks.gain.spread))
     return figure
 
@@ -149,15 +149,15 @@ def reliability_figure(entries: Sequence[Reliability], axis: str, groups: tuple[
     panels = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[2.6, 1] * rows)
     pairs = [panels[2 * row : 2 * row + 2, column] for row, column in product(range(rows), range(columns))]
     for index, ((name, bins, scores, log_odds), (diagram, histogram)) in enumerate(zip(entries, pairs, strict=False)):
-        _draw_bins(diagram, bins, log_odds=log_odds)
-        _draw_histogram(histogram, scores, groups)
-        diagram.set_title(entry_title(name))
+        _draw_calibration_bins(diagram, bins, log_odds=log_odds)
+        _draw_score_histogram(histogram, scores, groups)
+        diagram.set_title(format_entry_title(name))
         diagram.set_xlim(histogram.get_xlim())
         if log_odds:
             for scale in (diagram.xaxis, histogram.xaxis, diagram.yaxis):
                 set_log_odds_ticks(scale)
         diagram.tick_params(labelbottom=False)
-        label = style.shorten(axis, MAX_TWO_COLUMN_LABEL - 10)
+        label = style.shorten_name(axis, MAX_TWO_COLUMN_LABEL - 10)
         histogram.set_xlabel(f"{label}, log-odds scale" if log_odds else label)
         if index % columns == 0:
             diagram.set_ylabel("share that was so")
@@ -165,7 +165,7 @@ def reliability_figure(entries: Sequence[Reliability], axis: str, groups: tuple[
     for unused in pairs[len(entries) :]:
         for axes in unused:
             axes.remove()
-    handles = style.collect_legend(pairs[0].tolist())
+    handles = style.collect_legend_handles(pairs[0].tolist())
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=2)
     return figure
 
@@ -200,11 +200,11 @@ def set_log_odds_ticks(axis: Axis) -> None:
     axis.set_ticks(list(ticks), list(ticks.values()), fontsize=8)
 
 
-def _draw_curve(
+def _draw_mean_curve(
     axes: Axes, curve: MeanCurve, index: int, *, label: str = "", steps: bool = False, shaded: bool = True
 ) -> None:
     """A mean curve and its band; with `steps` a value holds from the previous x up to its own."""
-    colour = style.colour_of(index)
+    colour = style.line_colour(index)
     line_style = LINE_STYLES[(index % len(style.COLOURS) + index // len(style.COLOURS)) % len(LINE_STYLES)]
     axes.plot(
         curve.x, curve.mean, color=colour, linestyle=line_style, linewidth=1.5, label=label or None,
@@ -214,12 +214,12 @@ def _draw_curve(
         shade_band(axes, curve, colour, steps=steps)
 
 
-def _start_at_origin(curve: MeanCurve) -> MeanCurve:
+def _start_curve_at_origin(curve: MeanCurve) -> MeanCurve:
     """A ROC curve with the vertical line before its first false alarm."""
     return MeanCurve((0.0, *curve.x), (0.0, *curve.mean), (0.0, *curve.spread) if curve.spread else ())
 
 
-def _lift_curve(gain: MeanCurve) -> MeanCurve:
+def _gain_to_lift(gain: MeanCurve) -> MeanCurve:
     """Lift is gain divided by the share of rows."""
     x, mean, spread = map(np.array, gain)
     positive = x > 0
@@ -228,12 +228,12 @@ def _lift_curve(gain: MeanCurve) -> MeanCurve:
     return MeanCurve(tuple(x), tuple(mean[positive] / x), tuple(spreads))
 
 
-def _max_height(curve: MeanCurve) -> float:
+def _highest_band_point(curve: MeanCurve) -> float:
     """The greatest height of a band."""
     return float(np.max(np.add(curve.mean, curve.spread or 0.0)))
 
 
-def _set_unit_limits(*panels: Axes) -> None:
+def _limit_axes_to_unit_range(*panels: Axes) -> None:
     for axes in panels:
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.03))
         axes.grid(visible=True)
@@ -249,7 +249,7 @@ def _add_legend(figure: Figure, axes: Axes, *, spread: bool, title: str = "") ->
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, title=title or None)
 
 
-def _draw_bins(axes: Axes, bins: Sequence[CalibrationBin], *, log_odds: bool) -> None:
+def _draw_calibration_bins(axes: Axes, bins: Sequence[CalibrationBin], *, log_odds: bool) -> None:
     position = partial(axis_position, log_odds=log_odds)
     diagonal = (position(0), position(1))
     axes.plot(diagonal, diagonal, label="said and so are equal", **REFERENCE)
@@ -264,14 +264,14 @@ def _draw_bins(axes: Axes, bins: Sequence[CalibrationBin], *, log_odds: bool) ->
     axes.grid(visible=True)
 
 
-def _draw_histogram(axes: Axes, scores: ScoreHistogram, groups: tuple[str, str]) -> None:
+def _draw_score_histogram(axes: Axes, scores: ScoreHistogram, groups: tuple[str, str]) -> None:
     """How many rows of each group have which score, on a logarithmic axis that includes 0; as wide as the scores."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     for group, counts, colour, line_style in zip(
         groups, scores.counts, (style.COLOURS[5], style.COLOURS[1]), ("-", "--"), strict=True
     ):
-        label = style.shorten(group, 30)
+        label = style.shorten_name(group, 30)
         axes.stairs(counts, scores.edges, color=colour, linestyle=line_style, linewidth=1.2, label=label)
     axes.set_yscale("symlog", linthresh=1)
     max_count = max(map(max, scores.counts))

@@ -86,7 +86,7 @@ def heatmap_figure(
     Figure
         The figure; callers get its SVG file (see `styled_figure`).
     """
-    rows, columns = ([style.shorten(name, MAX_NAME_LENGTH) for name in names] for names in (rows, columns))
+    rows, columns = ([style.shorten_name(name, MAX_NAME_LENGTH) for name in names] for names in (rows, columns))
     if len(columns) > len(rows):
         rows, columns = columns, rows
         panels = [replace(panel, cells=tuple(zip(*panel.cells, strict=True))) for panel in panels]
@@ -96,8 +96,8 @@ def heatmap_figure(
     height = CELL_HEIGHT * len(rows) + 0.35 + label_height
     figure, all_axes = style.create_panels(len(panels), panel_columns, width=width, margin=0.35, row_height=height)
     for index, (axes, panel) in enumerate(zip(all_axes, panels, strict=True)):
-        _draw_cells(axes, panel)
-        _label_axes(axes, rows, columns, row_names=index % panel_columns == 0)
+        _draw_heatmap_cells(axes, panel)
+        _label_heatmap_axes(axes, rows, columns, row_names=index % panel_columns == 0)
     figure.supxlabel(legend, fontsize=8)
     return figure
 
@@ -127,7 +127,7 @@ def colour_depths(panel: Heatmap) -> list[list[float]]:
     return signed
 
 
-def _draw_cells(axes: Axes, panel: Heatmap) -> None:
+def _draw_heatmap_cells(axes: Axes, panel: Heatmap) -> None:
     from matplotlib.patches import Rectangle
 
     for y, (row, depths) in enumerate(zip(panel.cells, colour_depths(panel), strict=True)):
@@ -144,7 +144,7 @@ def _draw_cells(axes: Axes, panel: Heatmap) -> None:
     axes.set_title(panel.title, fontweight="bold", loc="left")
 
 
-def _label_axes(axes: Axes, rows: Sequence[str], columns: Sequence[str], *, row_names: bool) -> None:
+def _label_heatmap_axes(axes: Axes, rows: Sequence[str], columns: Sequence[str], *, row_names: bool) -> None:
     axes.set_xticks(np.arange(len(columns)) + 0.5, list(columns), rotation=30, ha="right", fontsize=8)
     axes.set_yticks(np.arange(len(rows)) + 0.5, list(rows), fontsize=8)
     if not row_names:

@@ -42,11 +42,11 @@ def column_scores_figure(bars: tuple[ScoreBar, ...], levels: tuple[float, float]
     )
     known = [(without, position) for position, (_, _, without) in enumerate(bars) if not math.isnan(without)]
     if known:
-        x, y = style.coordinates(known)
+        x, y = style.split_coordinates(known)
         axes.plot(x, y, "D", color=style.ORANGE, label="all columns without it")
     axes.axvline(full, color="0.2", linewidth=1, label="all columns")
     axes.axvline(chance, color="0.6", linewidth=1, linestyle=":", label="chance")
-    axes.set_yticks(positions, [style.shorten(name, 30) for name, _, _ in bars], fontsize=style.LABEL_SIZE)
+    axes.set_yticks(positions, [style.shorten_name(name, 30) for name, _, _ in bars], fontsize=style.LABEL_SIZE)
     axes.set_ylim(len(bars) - 0.5, -0.5)
     axes.set_xlabel(metric)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4)
@@ -79,9 +79,9 @@ def class_shares_figure(shares: tuple[tuple[float, ...], ...], classes: tuple[st
         values = [part[label] for part in shares]
         mean = sum(values) / n_parts
         half_width = 1.96 * math.sqrt(mean * (1 - mean) * n_parts / rows)
-        colour = style.colour_of(number)
+        colour = style.line_colour(number)
         axes.axhspan(max(0.0, mean - half_width), min(1.0, mean + half_width), color=colour, alpha=0.15, linewidth=0)
-        axes.plot(middles, values, "o-", color=colour, markersize=3, label=style.shorten(classes[label], 30))
+        axes.plot(middles, values, "o-", color=colour, markersize=3, label=style.shorten_name(classes[label], 30))
     axes.set_xlim(0, 100)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("position in the file (%)")
@@ -91,13 +91,13 @@ def class_shares_figure(shares: tuple[tuple[float, ...], ...], classes: tuple[st
 
 
 @style.styled_figure
-def missing_figure(shares: tuple[tuple[str, float], ...]) -> Figure:
+def missing_values_figure(shares: tuple[tuple[str, float], ...]) -> Figure:
     """Draw the share of missing values of the columns that have any, in per cent."""
     bars = sorted(shares, key=lambda bar: -bar[1])[:MAX_SHOWN_COLUMNS]
     figure, axes = style.create_axes(7.5, 0.9 + 0.22 * len(bars))
     positions = range(len(bars))
     axes.barh(positions, [100 * share for _, share in bars], height=0.6, color=style.BLUE)
-    axes.set_yticks(positions, [style.shorten(name, 30) for name, _ in bars], fontsize=style.LABEL_SIZE)
+    axes.set_yticks(positions, [style.shorten_name(name, 30) for name, _ in bars], fontsize=style.LABEL_SIZE)
     axes.set_ylim(len(bars) - 0.5, -0.5)
     axes.set_xlabel("missing values (%)")
     return figure

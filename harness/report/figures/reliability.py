@@ -39,16 +39,18 @@ def recalibration_figure(entries: EntryChanges) -> Figure:
     figure = style.create_figure(8.2, 1.3 + 0.52 * len(entries))
     panels = figure.subplots(1, 2, sharey=True)
     for axes, (label, column) in zip(panels, PANELS, strict=True):
-        cut_off = "\n◂ ▸ the interval goes on" if _draw_changes(axes, entries, column) else ""
+        cut_off = "\n◂ ▸ the interval goes on" if _draw_metric_changes(axes, entries, column) else ""
         axes.set_xlabel(f"{label} against none\n(left of the line: better){cut_off}")
-    panels[0].set_yticks(range(len(entries)), [style.shorten(name) for name, _ in entries], fontsize=style.LABEL_SIZE)
+    panels[0].set_yticks(
+        range(len(entries)), [style.shorten_name(name) for name, _ in entries], fontsize=style.LABEL_SIZE
+    )
     panels[0].set_ylim(len(entries) - 0.5, -0.5)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     return figure
 
 
-def axis_limit(changes: Sequence[tuple[float, float]]) -> float:
+def choose_axis_limit(changes: Sequence[tuple[float, float]]) -> float:
     """Choose where to cut intervals off, so that a few wide ones do not flatten all others.
 
     Parameters
@@ -73,7 +75,7 @@ def axis_limit(changes: Sequence[tuple[float, float]]) -> float:
     return 0.0
 
 
-def _draw_changes(axes: Axes, entries: EntryChanges, column: int) -> bool:
+def _draw_metric_changes(axes: Axes, entries: EntryChanges, column: int) -> bool:
     """Draw the changes of one metric; returns whether an interval is cut off."""
     from matplotlib.ticker import MaxNLocator
 
@@ -90,10 +92,10 @@ def _draw_changes(axes: Axes, entries: EntryChanges, column: int) -> bool:
                 means, heights, xerr=np.nan_to_num(half_widths), fmt=f"{style.MARKERS[index]} ", color=style.COLOURS[index],
                 label=calibration, markersize=4, elinewidth=1.1,
             )  # fmt: skip
-    limit = axis_limit(intervals)
+    limit = choose_axis_limit(intervals)
     if limit:
         axes.set_xlim(-limit, limit)
-        _draw_arrows(axes, entries, column, limit)
+        _draw_overflow_arrows(axes, entries, column, limit)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.grid(visible=True, axis="x")
     return bool(limit)
@@ -108,7 +110,7 @@ def _calibration_points(entries: EntryChanges, calibration: str, column: int) ->
                 yield height, float(change[column]), float(change[column + 1])
 
 
-def _draw_arrows(axes: Axes, entries: EntryChanges, column: int, limit: float) -> None:
+def _draw_overflow_arrows(axes: Axes, entries: EntryChanges, column: int, limit: float) -> None:
     """Arrow heads where intervals continue beyond the edges."""
     for index, calibration in enumerate(CALIBRATION_ORDER):
         for height, mean, half_width in _calibration_points(entries, calibration, column):
@@ -160,7 +162,7 @@ def optimism_figure(
         The figure; callers get its SVG file (see `styled_figure`).
     """
     figure, panels = style.create_panels(2, 2, width=8.8, margin=0.3, row_height=3.3)
-    _draw_inner_outer(label, points, panels[0])
+    _draw_inner_against_outer(label, points, panels[0])
     _draw_gap_by_trials(label, points, panels[1])
     return figure
 
@@ -168,12 +170,12 @@ def optimism_figure(
 _Points: TypeAlias = tuple[OptimismPoint, ...]
 
 
-def _draw_inner_outer(label: str, points: _Points, axes: Axes) -> None:
+def _draw_inner_against_outer(label: str, points: _Points, axes: Axes) -> None:
     for stage, (colour, marker, stage_label) in STAGE_LOOKS.items():
         scores = [(point.outer, point.inner) for point in points if point.stage == stage]
         if scores:
             look: dict[str, Any] = {"color": colour, "marker": marker, "s": 26, "alpha": 0.8, "zorder": 3}
-            axes.scatter(*style.coordinates(scores), label=stage_label, **look)
+            axes.scatter(*style.split_coordinates(scores), label=stage_label, **look)
     low = min(min(point.inner, point.outer) for point in points)
     high = max(max(point.inner, point.outer) for point in points)
     margin = 0.06 * (high - low) or 0.01
@@ -181,7 +183,7 @@ def _draw_inner_outer(label: str, points: _Points, axes: Axes) -> None:
     axes.locator_params(nbins=5)
     axes.plot(limits, limits, color="0.5", linewidth=1, label="believed what held")
     axes.set(xlim=limits, ylim=limits, xlabel=f"{label} on test rows", ylabel=f"{label} on inner folds")
-    _finish_panel(axes, "What the search believed, what held")
+    _add_title_and_legend(axes, "What the search believed, what held")
 
 
 def _draw_gap_by_trials(label: str, points: _Points, axes: Axes) -> None:
@@ -189,19 +191,19 @@ def _draw_gap_by_trials(label: str, points: _Points, axes: Axes) -> None:
     for stage, (colour, marker, _) in STAGE_LOOKS.items():
         gaps = [(point.trials, point.gap) for point in points if point.stage == stage]
         if gaps:
-            axes.scatter(*style.coordinates(gaps), color=colour, marker=marker, s=26, alpha=0.8)
+            axes.scatter(*style.split_coordinates(gaps), color=colour, marker=marker, s=26, alpha=0.8)
         if gaps and stage in JOINED_STAGES:
             means.append((sum(trials for trials, _ in gaps) / len(gaps), sum(gap for _, gap in gaps) / len(gaps)))
     look: dict[str, Any] = {"color": "black", "linewidth": 1, "marker": "_", "markersize": 14}
-    axes.plot(*style.coordinates(sorted(means)), label="mean of each kind", **look)
+    axes.plot(*style.split_coordinates(sorted(means)), label="mean of each kind", **look)
     axes.axhline(0, color="0.5", linewidth=1)
     axes.set_xscale("log")
     style.set_plain_log_ticks(axes.xaxis)
     axes.margins(x=0.12)
     axes.set(xlabel="trials to choose among", ylabel=f"{label} believed too much")
-    _finish_panel(axes, "Too much belief by number of trials")
+    _add_title_and_legend(axes, "Too much belief by number of trials")
 
 
-def _finish_panel(axes: Axes, title: str) -> None:
+def _add_title_and_legend(axes: Axes, title: str) -> None:
     axes.set_title(title, fontweight="bold", loc="left")
     axes.legend(fontsize=style.LABEL_SIZE - 1, loc="best")

@@ -18,7 +18,7 @@ LINE_STYLES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1
 MAX_CUT_SHARE = 0.1  #: the share of the trials, the worst ones, that may lie outside a panel
 
 
-class SearchCurve(NamedTuple):
+class SearchProgressCurve(NamedTuple):
     """The best score so far against seconds, of one family and strategy."""
 
     family: str
@@ -53,7 +53,7 @@ class GainInterval(NamedTuple):
 
 
 @style.styled_figure
-def anytime_figure(lines: tuple[SearchCurve, ...], families: tuple[str, ...], labels: AxisLabels) -> Figure:
+def anytime_figure(lines: tuple[SearchProgressCurve, ...], families: tuple[str, ...], labels: AxisLabels) -> Figure:
     """Draw the best score so far against seconds, for all families.
 
     Parameters
@@ -73,12 +73,16 @@ def anytime_figure(lines: tuple[SearchCurve, ...], families: tuple[str, ...], la
     figure, axes = style.create_axes(8.2, max(4.0, 0.9 + 0.2 * len(lines)))
     for line in lines:
         family = families.index(line.family)
-        look: dict[str, Any] = {"color": style.colour_of(family), "marker": style.marker_of(family), "linestyle": "-"}
-        name = style.shorten(line.family, MAX_NAME_LENGTH)
+        look: dict[str, Any] = {
+            "color": style.line_colour(family),
+            "marker": style.family_marker(family),
+            "linestyle": "-",
+        }
+        name = style.shorten_name(line.family, MAX_NAME_LENGTH)
         if line.strategy != "none":
-            name += f"/{style.shorten(line.strategy, MAX_NAME_LENGTH)}"
+            name += f"/{style.shorten_name(line.strategy, MAX_NAME_LENGTH)}"
             look["linestyle"] = (0, (5, 2))
-        _draw_steps(axes, line.curve, name, look)
+        _draw_step_curve(axes, line.curve, name, look)
     _set_score_axes(axes, labels)
     axes.set_ylabel(f"best inner {labels.score} so far")
     axes.set_xlabel(labels.time)
@@ -87,7 +91,7 @@ def anytime_figure(lines: tuple[SearchCurve, ...], families: tuple[str, ...], la
 
 
 @style.styled_figure
-def strategies_figure(lines: tuple[SearchCurve, ...], labels: AxisLabels) -> Figure:
+def strategy_curves_figure(lines: tuple[SearchProgressCurve, ...], labels: AxisLabels) -> Figure:
     """Draw the best score so far against seconds, with a panel for every family and a line for every strategy.
 
     Parameters
@@ -112,17 +116,17 @@ def strategies_figure(lines: tuple[SearchCurve, ...], labels: AxisLabels) -> Fig
             index = strategies.index(line.strategy)
             line_style = LINE_STYLES[(index + index // len(style.COLOURS)) % len(LINE_STYLES)]
             marker = style.MARKERS[index % len(style.MARKERS)]
-            look = {"color": style.colour_of(index), "linestyle": line_style, "marker": marker}
-            _draw_steps(axes, line.curve, line.strategy, look)
+            look = {"color": style.line_colour(index), "linestyle": line_style, "marker": marker}
+            _draw_step_curve(axes, line.curve, line.strategy, look)
         _set_score_axes(axes, labels)
-        axes.set_title(style.shorten(family, MAX_NAME_LENGTH))
-    style.label_outer_axes(panels, _count_columns(len(panels)), labels.time, f"best inner {labels.score} so far")
+        axes.set_title(style.shorten_name(family, MAX_NAME_LENGTH))
+    style.label_outer_axes(panels, _choose_panel_columns(len(panels)), labels.time, f"best inner {labels.score} so far")
     _add_legend(figure, panels)
     return figure
 
 
 @style.styled_figure
-def history_figure(histories: tuple[TrialHistory, ...], labels: AxisLabels) -> Figure:
+def trial_history_figure(histories: tuple[TrialHistory, ...], labels: AxisLabels) -> Figure:
     """Draw the trials of every entry in their order, the default configuration first.
 
     Parameters
@@ -139,14 +143,14 @@ def history_figure(histories: tuple[TrialHistory, ...], labels: AxisLabels) -> F
     """
     figure, panels = _create_panels(len(histories))
     for axes, history in zip(panels, histories, strict=True):
-        _draw_history(axes, history, greater=labels.greater)
-    style.label_outer_axes(panels, _count_columns(len(panels)), "number of the trial", f"inner {labels.score}")
+        _draw_trial_history(axes, history, greater=labels.greater)
+    style.label_outer_axes(panels, _choose_panel_columns(len(panels)), "number of the trial", f"inner {labels.score}")
     _add_legend(figure, panels)
     return figure
 
 
 @style.styled_figure
-def gains_figure(gains: tuple[GainInterval, ...], label: str) -> Figure:
+def search_gains_figure(gains: tuple[GainInterval, ...], label: str) -> Figure:
     """Draw the gain of every search, on test rows with its interval and on the inner folds that were searched.
 
     Parameters
@@ -172,7 +176,7 @@ def gains_figure(gains: tuple[GainInterval, ...], label: str) -> Figure:
     axes.scatter([gain.outer for gain in gains], all_rows, s=30, color=style.BLUE, zorder=3, label="on test rows")
     diamond: dict[str, Any] = {"s": 34, "marker": "D", "facecolors": "none", "edgecolors": style.ORANGE, "zorder": 4}
     axes.scatter([gain.inner for gain in gains], all_rows, label="on inner folds, which it searched", **diamond)
-    axes.set_yticks(all_rows, [style.shorten(gain.name) for gain in gains])
+    axes.set_yticks(all_rows, [style.shorten_name(gain.name) for gain in gains])
     axes.set_ylim(len(gains) - 0.5, -0.5)
     axes.grid(visible=True, axis="x")
     axes.set_xlabel(f"gain in {label} over the default configuration (right of 0 is better)")
@@ -182,26 +186,28 @@ def gains_figure(gains: tuple[GainInterval, ...], label: str) -> Figure:
 
 def _create_panels(n: int) -> tuple[Figure, list[Axes]]:
     """A figure with n panels in rows."""
-    columns = _count_columns(n)
+    columns = _choose_panel_columns(n)
     return style.create_panels(n, columns, width=1.2 + 2.9 * columns, margin=1.0, row_height=2.2)
 
 
-def _count_columns(n: int) -> int:
+def _choose_panel_columns(n: int) -> int:
     return min(n, 2 if n <= MAX_TWO_COLUMN_PANELS else 3)
 
 
 def _add_legend(figure: Figure, panels: list[Axes]) -> None:
     """One legend for all panels, below them."""
-    handles = style.collect_legend(panels)
-    names = list(map(style.shorten, handles))
-    columns = max(1, min(len(names), 48 * _count_columns(len(panels)) // (max(map(len, names)) + 8)))
+    handles = style.collect_legend_handles(panels)
+    names = list(map(style.shorten_name, handles))
+    columns = max(1, min(len(names), 48 * _choose_panel_columns(len(panels)) // (max(map(len, names)) + 8)))
     figure.legend(list(handles.values()), names, loc="outside lower center", ncols=columns)
 
 
-def _draw_steps(axes: Axes, curve: Curve, name: str, look: dict[str, Any]) -> None:
+def _draw_step_curve(axes: Axes, curve: Curve, name: str, look: dict[str, Any]) -> None:
     """A curve that changes in steps, with markers where it begins and where the search ended."""
     ends = [0, len(curve) - 1]
-    axes.step(*style.coordinates(curve), where="post", label=name, markevery=ends, markersize=5, linewidth=1.6, **look)
+    axes.step(
+        *style.split_coordinates(curve), where="post", label=name, markevery=ends, markersize=5, linewidth=1.6, **look
+    )
 
 
 def _set_score_axes(axes: Axes, labels: AxisLabels) -> None:
@@ -213,17 +219,17 @@ def _set_score_axes(axes: Axes, labels: AxisLabels) -> None:
         axes.invert_yaxis()
 
 
-def _draw_history(axes: Axes, history: TrialHistory, *, greater: bool) -> None:
+def _draw_trial_history(axes: Axes, history: TrialHistory, *, greater: bool) -> None:
     from matplotlib.ticker import MaxNLocator
 
     searched = [trial for trial in history.trials if trial[0] > 0]
     default = [trial for trial in history.trials if trial[0] == 0]
     dot: dict[str, Any] = {"s": 9, "color": style.BLUE, "alpha": 0.5, "linewidths": 0}
-    axes.scatter(*style.coordinates(searched), label="trial of one split", **dot)
+    axes.scatter(*style.split_coordinates(searched), label="trial of one split", **dot)
     diamond: dict[str, Any] = {"s": 24, "marker": "D", "facecolors": "none", "edgecolors": style.ORANGE, "zorder": 4}
-    axes.scatter(*style.coordinates(default), label="default configuration", **diamond)
+    axes.scatter(*style.split_coordinates(default), label="default configuration", **diamond)
     best_label = "best so far, mean of the splits"
-    axes.step(*style.coordinates(history.best), where="post", color="black", linewidth=1.4, label=best_label)
+    axes.step(*style.split_coordinates(history.best), where="post", color="black", linewidth=1.4, label=best_label)
     if history.trials:
         scores = [score for _, score in history.trials]
         _set_score_limits(axes, scores, [score for _, score in (*default, *history.best)], greater=greater)

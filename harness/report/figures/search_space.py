@@ -50,7 +50,7 @@ class TrialPath(NamedTuple):
 
 
 @style.styled_figure
-def importance_figure(families: tuple[ParameterImportances, ...], label: str) -> Figure:
+def parameter_importance_figure(families: tuple[ParameterImportances, ...], label: str) -> Figure:
     """Draw the importances of the parameters of every family: the mean over the splits as bars, every split as a dot.
 
     Parameters
@@ -78,7 +78,7 @@ def importance_figure(families: tuple[ParameterImportances, ...], label: str) ->
 
 
 @style.styled_figure
-def parallel_figure(
+def parallel_coordinates_figure(
     parameters: tuple[ParameterAxis, ...], trials: tuple[TrialPath, ...], label: str, *, greater: bool
 ) -> Figure:
     """Draw every trial as a line through its parameters, coloured by its inner score, the better ones on top.
@@ -108,16 +108,16 @@ def parallel_figure(
     # a few very bad trials would leave all others with nearly the same one.
     worst, best = order[len(order) // 10].score, order[-1].score
     norm = Normalize(min(worst, best), max(worst, best))
-    colours = _score_colours(greater=greater)
+    colours = _score_colour_map(greater=greater)
     figure, axes = style.create_axes(2.2 + 1.15 * len(parameters), 4.4)
-    paths = [list(enumerate(map(_axis_height, parameters, trial.values))) for trial in order]
+    paths = [list(enumerate(map(_height_on_axis, parameters, trial.values))) for trial in order]
     axes.add_collection(LineCollection(paths, colors=colours(norm([trial.score for trial in order])), linewidths=1.1))
     default = [path for path, trial in zip(paths, order, strict=True) if trial.default][:1]
     dashes: dict[str, Any] = {"colors": style.ORANGE, "linewidths": 2, "linestyles": "--"}
     axes.add_collection(LineCollection(default, label="default configuration", **dashes))
     absent = [any(map(math.isnan, column)) for column in np.transpose([trial.values for trial in trials])]
     for x, parameter in enumerate(parameters):
-        _draw_axis(axes, x, parameter, absent=absent[x])
+        _draw_parameter_axis(axes, x, parameter, absent=absent[x])
     right_margin = 0.2 if parameters[-1].options or absent[-1] else 0.6
     bottom = ABSENT_HEIGHT - 0.06 if any(absent) else -0.05
     axes.set(xlim=(-0.1, len(parameters) - right_margin), ylim=(bottom, 1.05))
@@ -129,7 +129,7 @@ def parallel_figure(
     return figure
 
 
-def _score_colours(*, greater: bool) -> Colormap:
+def _score_colour_map(*, greater: bool) -> Colormap:
     """The colours of scores, the worst ones faint."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgba
 
@@ -149,13 +149,13 @@ def _draw_importances(axes: Axes, family: ParameterImportances) -> None:
         axes.barh(row, means[name], height=0.7, edgecolor="white", **BAR_LOOKS.get(name, {"color": style.BLUE}))
         rows = [row] * len(shares)
         axes.scatter(shares, rows, s=10, facecolors="white", edgecolors="black", linewidths=0.7, zorder=3)
-    axes.set_yticks(range(len(drawn)), [style.shorten(name, MAX_NAME_LENGTH) for name, _ in drawn])
+    axes.set_yticks(range(len(drawn)), [style.shorten_name(name, MAX_NAME_LENGTH) for name, _ in drawn])
     axes.set(xlim=(0, 1), ylim=(len(drawn) - 0.4, -0.6))
     axes.set_title(style.shorten_lines(family.title, MAX_TITLE_LENGTH))
     axes.grid(visible=True, axis="x")
 
 
-def _axis_height(parameter: ParameterAxis, number: float) -> float:
+def _height_on_axis(parameter: ParameterAxis, number: float) -> float:
     """The height of a value on its axis, 0 to 1."""
     if math.isnan(number):
         return ABSENT_HEIGHT
@@ -169,28 +169,28 @@ def _axis_height(parameter: ParameterAxis, number: float) -> float:
     return (number - low) / (high - low)
 
 
-def _draw_axis(axes: Axes, x: int, parameter: ParameterAxis, *, absent: bool) -> None:
+def _draw_parameter_axis(axes: Axes, x: int, parameter: ParameterAxis, *, absent: bool) -> None:
     """An axis with its name above it and its values beside it."""
     axes.plot([x, x], [0, 1], color="0.25", linewidth=1)
-    name = _break_lines(style.shorten(parameter.name))
+    name = _break_long_name(style.shorten_name(parameter.name))
     if parameter.log:
         name += "\n(log)"
     axes.text(x, 1.04, name, ha="center", va="bottom", fontsize=style.LABEL_SIZE)
-    ticks = [(_axis_height(parameter, index), option) for index, option in enumerate(parameter.options)]
+    ticks = [(_height_on_axis(parameter, index), option) for index, option in enumerate(parameter.options)]
     if not ticks:
         low, high = parameter.low, parameter.high
         middle = math.sqrt(low * high) if parameter.log else (low + high) / 2
-        ticks = [(_axis_height(parameter, number), f"{number:.3g}") for number in (low, middle, high)]
+        ticks = [(_height_on_axis(parameter, number), f"{number:.3g}") for number in (low, middle, high)]
     if absent:
         ticks.append((ABSENT_HEIGHT, "not used"))
     background = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6}
     for height, text in ticks:
         axes.plot([x - 0.02, x + 0.02], [height, height], color="0.25", linewidth=1)
-        label = _break_lines(style.shorten(text))
+        label = _break_long_name(style.shorten_name(text))
         axes.text(x + 0.04, height, label, ha="left", va="center", fontsize=7, bbox=background, zorder=5)
 
 
-def _break_lines(text: str) -> str:
+def _break_long_name(text: str) -> str:
     """A long name in several lines, broken after dots and underscores."""
     lines = [""]
     for part in re.findall(r"[^._]*[._]+|[^._]+", text):

@@ -61,15 +61,15 @@ class Box(NamedTuple):
     x1: float
     y1: float
 
-    def overlap(self, other: Box) -> float:
+    def overlap_area(self, other: Box) -> float:
         """The area that two rectangles share."""
         width = min(self.x1, other.x1) - max(self.x0, other.x0)
         height = min(self.y1, other.y1) - max(self.y0, other.y0)
         return max(width, 0.0) * max(height, 0.0)
 
-    def outside(self, frame: Box) -> float:
+    def area_outside(self, frame: Box) -> float:
         """The part of its area that lies outside a frame."""
-        return (self.x1 - self.x0) * (self.y1 - self.y0) - self.overlap(frame)
+        return (self.x1 - self.x0) * (self.y1 - self.y0) - self.overlap_area(frame)
 
 
 def create_figure(width: float, height: float) -> Figure:
@@ -137,7 +137,7 @@ def label_outer_axes(panels: Sequence[Axes], columns: int, xlabel: str, ylabel: 
         axes.set_xlabel(xlabel)
 
 
-def coordinates(points: Sequence[Point]) -> tuple[list[float], list[float]]:
+def split_coordinates(points: Sequence[Point]) -> tuple[list[float], list[float]]:
     """The x and the y coordinates of points."""
     return [x for x, _ in points], [y for _, y in points]
 
@@ -173,7 +173,7 @@ def cell_colour(depth: float) -> tuple[str, float]:
     return ORANGE if depth < 0 else BLUE, MAX_OPACITY * min(abs(depth), 1.0)
 
 
-def shorten(text: str, max_length: int = MAX_NAME_LENGTH) -> str:
+def shorten_name(text: str, max_length: int = MAX_NAME_LENGTH) -> str:
     """Shorten a name to a number of characters; the tables have all of it."""
     name = replace_control_characters(text)
     return name if len(name) <= max_length else f"{name[: max_length - 1]}…"
@@ -181,20 +181,20 @@ def shorten(text: str, max_length: int = MAX_NAME_LENGTH) -> str:
 
 def shorten_lines(text: str, max_length: int) -> str:
     """Shorten every line of a title to a number of characters."""
-    return "\n".join(shorten(line, max_length) for line in text.split("\n"))
+    return "\n".join(shorten_name(line, max_length) for line in text.split("\n"))
 
 
-def colour_of(index: int) -> str:
+def line_colour(index: int) -> str:
     """The colour of a family or a line by its number."""
     return COLOURS[index % len(COLOURS)]
 
 
-def marker_of(index: int) -> str:
+def family_marker(index: int) -> str:
     """The marker of a family by its number; families that share a colour have different markers."""
     return MARKERS[(index + index // len(COLOURS)) % len(MARKERS)]
 
 
-def collect_legend(panels: Sequence[Axes]) -> dict[str, Any]:
+def collect_legend_handles(panels: Sequence[Axes]) -> dict[str, Any]:
     """The handles of the legends of all panels by label, each label once."""
     handles: dict[str, Any] = {}
     for axes in panels:
@@ -241,17 +241,17 @@ def position_labels(
         for index, (anchor, size) in enumerate(zip(anchors, sizes, strict=True)):
             others = [(anchors[other], box) for other, box in positioned.items() if other != index]
             occupied = [*obstacles, *(box for _, box in others)]
-            lines = [(point, nearest_point(point, box)) for point, box in others]
+            lines = [(point, nearest_point_of_box(point, box)) for point, box in others]
             min_cost = math.inf
             for candidate in _label_candidates(anchor, size):
-                hidden = sum(map(candidate.overlap, occupied)) + candidate.outside(frame)
+                hidden = sum(map(candidate.overlap_area, occupied)) + candidate.area_outside(frame)
                 cost = hidden + CROSSING_COST * _count_crossings(anchor, candidate, others, lines)
                 if cost < min_cost:
                     min_cost, positioned[index] = cost, candidate
     return [positioned[index] for index in range(len(anchors))]
 
 
-def nearest_point(point: Point, box: Box) -> Point:
+def nearest_point_of_box(point: Point, box: Box) -> Point:
     """The point of a rectangle that is nearest to another point: there the line to a label ends."""
     return min(max(point[0], box.x0), box.x1), min(max(point[1], box.y0), box.y1)
 
@@ -271,7 +271,7 @@ def _label_candidates(anchor: Point, size: tuple[float, float]) -> list[Box]:
 
 def _count_crossings(anchor: Point, box: Box, others: Sequence[tuple[Point, Box]], lines: Sequence[Segment]) -> int:
     """How often the line to a label crosses other lines and labels, and other lines cross this label."""
-    line = anchor, nearest_point(anchor, box)
+    line = anchor, nearest_point_of_box(anchor, box)
     crossed_lines = sum(_segments_cross(line, other) for other in lines)
     crossed_labels = sum(_segment_crosses_box(line, other) for _, other in others)
     return crossed_lines + crossed_labels + sum(_segment_crosses_box(other, box) for other in lines)
@@ -280,12 +280,12 @@ def _count_crossings(anchor: Point, box: Box, others: Sequence[tuple[Point, Box]
 def _segments_cross(first: Segment, second: Segment) -> bool:
     """Whether two segments cross at a point within both."""
     return (
-        _side_of_line(first, second[0]) * _side_of_line(first, second[1]) < 0
-        and _side_of_line(second, first[0]) * _side_of_line(second, first[1]) < 0
+        _signed_side_of_line(first, second[0]) * _signed_side_of_line(first, second[1]) < 0
+        and _signed_side_of_line(second, first[0]) * _signed_side_of_line(second, first[1]) < 0
     )
 
 
-def _side_of_line(line: Segment, point: Point) -> float:
+def _signed_side_of_line(line: Segment, point: Point) -> float:
     """Positive on one side of a line, negative on the other."""
     (x0, y0), (x1, y1) = line
     return (x1 - x0) * (point[1] - y0) - (y1 - y0) * (point[0] - x0)

@@ -52,15 +52,15 @@ def confusion_figure(matrices: Sequence[tuple[str, Counts]], classes: Sequence[s
         width, height = curves.FIGURE_WIDTH, 0.86 * curves.FIGURE_WIDTH
     figure, panels = style.create_panels(len(matrices), columns, width=width, margin=0.45, row_height=height)
     for axes, (name, counts) in zip(panels, matrices, strict=True):
-        _draw_matrix(axes, counts, classes)
-        axes.set_title(curves.entry_title(name))
+        _draw_confusion_matrix(axes, counts, classes)
+        axes.set_title(curves.format_entry_title(name))
     for axes in panels[::columns]:
         axes.set_ylabel("true class")
     return figure
 
 
 @style.styled_figure
-def sweep_figure(entries: Sequence[ThresholdSweep], classes: tuple[str, str], *, log_odds: bool) -> Figure:
+def threshold_sweep_figure(entries: Sequence[ThresholdSweep], classes: tuple[str, str], *, log_odds: bool) -> Figure:
     """Draw, over the same axis, the scores of both classes, precision, recall and F1, and the cost where there is one.
 
     Parameters
@@ -81,16 +81,16 @@ def sweep_figure(entries: Sequence[ThresholdSweep], classes: tuple[str, str], *,
     figure = style.create_figure(curves.FIGURE_WIDTH, 1.25 + 2.1 * rows)
     panels = figure.subplots(rows, len(entries), sharex=True, sharey="row", squeeze=False)
     for column, entry in zip(panels.T, entries, strict=True):
-        _draw_scores(column[0], entry.scores, classes)
-        column[0].set_title(curves.entry_title(entry.name))
+        _draw_score_histograms(column[0], entry.scores, classes)
+        column[0].set_title(curves.format_entry_title(entry.name))
         for curve, (name, colour, line_style) in zip(entry.sweep[:3], SWEPT_METRICS, strict=True):
-            _draw_sweep(column[1], curve, name, colour, line_style)
+            _draw_metric_curve(column[1], curve, name, colour, line_style)
         column[1].set_ylim(-0.02, 1.04)
         if entry.sweep.cost:
-            _draw_sweep(column[2], entry.sweep.cost, "cost per row", style.COLOURS[6], "-")
+            _draw_metric_curve(column[2], entry.sweep.cost, "cost per row", style.COLOURS[6], "-")
             column[2].set_ylim(bottom=0)
         for axes in column:
-            _draw_thresholds(axes, entry.tuned, log_odds=log_odds)
+            _draw_tuned_thresholds(axes, entry.tuned, log_odds=log_odds)
         _set_score_axis(column[-1], classes[1], log_odds=log_odds)
     for axes, label in zip(panels[:, 0], ("% of the class", "share", "cost per row"), strict=False):
         axes.set_ylabel(label)
@@ -98,12 +98,12 @@ def sweep_figure(entries: Sequence[ThresholdSweep], classes: tuple[str, str], *,
     return figure
 
 
-def _draw_matrix(axes: Axes, counts: Counts, classes: Sequence[str]) -> None:
+def _draw_confusion_matrix(axes: Axes, counts: Counts, classes: Sequence[str]) -> None:
     from matplotlib.patches import Rectangle
 
     shares = np.array(counts) / np.maximum(np.sum(counts, axis=1, keepdims=True), 1)
     small = len(classes) > MAX_SMALL_CLASSES
-    names = [style.shorten(name, 10 if small else 14) for name in classes]
+    names = [style.shorten_name(name, 10 if small else 14) for name in classes]
     for (true_class, predicted_class), share in np.ndenumerate(shares):
         count = counts[true_class][predicted_class]
         text = f"{count:,}\n{100 * share:.1f} %"
@@ -124,26 +124,26 @@ def _draw_matrix(axes: Axes, counts: Counts, classes: Sequence[str]) -> None:
     axes.spines[["left", "bottom"]].set_visible(False)
 
 
-def _draw_scores(axes: Axes, scores: ScoreHistogram, classes: tuple[str, str]) -> None:
+def _draw_score_histograms(axes: Axes, scores: ScoreHistogram, classes: tuple[str, str]) -> None:
     """The scores of each class as shares of its own rows, as a rare class would not be visible otherwise."""
     looks = ((style.COLOURS[5], "-"), (style.COLOURS[1], "--"))
     for name, counts, (colour, line_style) in zip(classes, scores.counts, looks, strict=True):
         shares = 100 * np.array(counts) / max(sum(counts), 1)
         axes.stairs(
             shares, scores.edges, fill=True, facecolor=(colour, 0.25),
-            edgecolor=colour, linestyle=line_style, linewidth=1.3, label=f"truly {style.shorten(name, 24)}",
+            edgecolor=colour, linestyle=line_style, linewidth=1.3, label=f"truly {style.shorten_name(name, 24)}",
         )  # fmt: skip
     axes.grid(visible=True)
 
 
-def _draw_sweep(axes: Axes, curve: MeanCurve, name: str, colour: str, line_style: str) -> None:
+def _draw_metric_curve(axes: Axes, curve: MeanCurve, name: str, colour: str, line_style: str) -> None:
     axes.plot(curve.x, curve.mean, color=colour, linestyle=line_style, linewidth=1.5, label=name)
     if name != "F1":  # it lies between precision and recall, and three bands would cover each other
         curves.shade_band(axes, curve, colour)
     axes.grid(visible=True)
 
 
-def _draw_thresholds(axes: Axes, tuned: Sequence[float], *, log_odds: bool) -> None:
+def _draw_tuned_thresholds(axes: Axes, tuned: Sequence[float], *, log_odds: bool) -> None:
     """The tuned thresholds: a span from the least to the greatest and a line at their mean; and 0.5."""
     thresholds = [threshold for threshold in tuned if not isnan(threshold)]
     if thresholds:
@@ -160,7 +160,7 @@ def _draw_thresholds(axes: Axes, tuned: Sequence[float], *, log_odds: bool) -> N
 
 
 def _set_score_axis(axes: Axes, positive: str, *, log_odds: bool) -> None:
-    label = f"score for {style.shorten(positive, 18)}"
+    label = f"score for {style.shorten_name(positive, 18)}"
     axes.set(xlim=(0.0, 1.0), xlabel=label)
     if log_odds:
         axes.set(xlim=(-MAX_LOG_ODDS, MAX_LOG_ODDS), xlabel=f"{label}, log-odds scale")
@@ -170,7 +170,7 @@ def _set_score_axis(axes: Axes, positive: str, *, log_odds: bool) -> None:
 def _add_legend(figure: Figure, panels: Sequence[Axes], *, spread: bool) -> None:
     from matplotlib.patches import Patch
 
-    handles = style.collect_legend(panels)
+    handles = style.collect_legend_handles(panels)
     handles.pop("cost per row", None)  # the only curve of its panel, whose axis has the label
     if spread:
         handles[f"{curves.SPREAD_LABEL} (not for F1)"] = Patch(color="0.5", alpha=0.3, linewidth=0)

@@ -24,7 +24,7 @@ MAX_KIND_LENGTH, MAX_LAYER_NAME_LENGTH = 36, 22  #: beside the shape of the outp
 MIN_LOG_RATIO = 20  #: of the greatest to the least loss, from which on the scale is logarithmic
 
 
-class Losses(NamedTuple):
+class LossCurves(NamedTuple):
     """The losses of one fit, epoch by epoch, and the epoch whose weights were kept, counted from 1."""
 
     train: tuple[float, ...]
@@ -33,7 +33,7 @@ class Losses(NamedTuple):
 
 
 @style.styled_figure
-def convergence_figure(lines: Sequence[tuple[str, tuple[Losses, ...]]]) -> Figure:
+def loss_curves_figure(lines: Sequence[tuple[str, tuple[LossCurves, ...]]]) -> Figure:
     """Draw training and validation loss by epoch: fits as thin lines, their mean as a bold one.
 
     Parameters
@@ -50,8 +50,8 @@ def convergence_figure(lines: Sequence[tuple[str, tuple[Losses, ...]]]) -> Figur
     columns = min(len(lines), 3)
     figure, panels = style.create_panels(len(lines), columns, width=1.0 + 3.3 * columns, margin=0.7, row_height=2.6)
     for axes, (title, fits) in zip(panels, lines, strict=True):
-        _draw_losses(axes, [fit.train for fit in fits], "train", style.ORANGE)
-        _draw_losses(axes, [fit.validation for fit in fits], "validation", style.BLUE)
+        _draw_loss_curves(axes, [fit.train for fit in fits], "train", style.ORANGE)
+        _draw_loss_curves(axes, [fit.validation for fit in fits], "validation", style.BLUE)
         epoch_losses = [[*fit.validation[fit.epoch - 1 : fit.epoch], np.nan][0] for fit in fits]
         axes.plot([fit.epoch for fit in fits], epoch_losses, "o", color=style.BLUE, markersize=4, label="epoch kept")
         axes.set_title(style.shorten_lines(title, MAX_TEXT_LENGTH + 8))
@@ -87,24 +87,26 @@ def architecture_figure(entries: list[ChosenArchitectures]) -> Figure:
         axes.set(xlim=(0, 1), ylim=(-max_layers, 0))
         axes.axis("off")
         splits = f"{architecture.splits} of {entry.splits} splits"
-        axes.set_title(f"{style.shorten(entry.entry.strategy, MAX_TEXT_LENGTH)}\n{splits}\n{size_text(architecture)}")
+        axes.set_title(
+            f"{style.shorten_name(entry.entry.strategy, MAX_TEXT_LENGTH)}\n{splits}\n{describe_network_size(architecture)}"
+        )
         for index, layer in enumerate(architecture.layers):
-            _draw_layer(axes, index, *layer)
+            _draw_network_layer(axes, index, *layer)
     return figure
 
 
-def size_text(architecture: Architecture) -> str:
+def describe_network_size(architecture: Architecture) -> str:
     """Say how many parameters a network has, and how many of them were trained where not all were."""
     size = f"{architecture.parameters:,} parameters"
     return f"{size}, {architecture.trained:,} trained" if architecture.frozen_parameters else size
 
 
-def shape_text(shape: tuple[int, ...]) -> str:
+def format_output_shape(shape: tuple[int, ...]) -> str:
     """Write the shape of an output: `28 × 28 × 1`; a length that varies is `any`."""
     return " × ".join(str(length or "any") for length in shape)
 
 
-def _draw_losses(axes: Axes, losses: Sequence[tuple[float, ...]], name: str, colour: str) -> None:
+def _draw_loss_curves(axes: Axes, losses: Sequence[tuple[float, ...]], name: str, colour: str) -> None:
     curves = list(filter(None, losses))
     for curve in curves:
         axes.plot(range(1, len(curve) + 1), curve, color=colour, alpha=0.35, linewidth=0.7)
@@ -115,7 +117,7 @@ def _draw_losses(axes: Axes, losses: Sequence[tuple[float, ...]], name: str, col
         axes.plot(range(1, epochs + 1), mean, color=colour, linewidth=2, label=f"{name}, mean")
 
 
-def _draw_layer(axes: Axes, index: int, name: str, kind: str, shape: tuple[int, ...], parameters: int) -> None:
+def _draw_network_layer(axes: Axes, index: int, name: str, kind: str, shape: tuple[int, ...], parameters: int) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     box = FancyBboxPatch((0.03, -index - 0.72), 0.94, 0.66, "round,pad=0,rounding_size=0.05", mutation_aspect=4)
@@ -124,10 +126,10 @@ def _draw_layer(axes: Axes, index: int, name: str, kind: str, shape: tuple[int, 
     size = f"{parameters:,} parameters" if parameters else ""
     small: dict[str, Any] = {"fontsize": 7.0, "color": "0.35"}
     # The shape, which is the shorter text, is beside the kind, which has larger letters than the name.
-    output = shape_text(shape)
-    axes.text(0.07, -index - 0.26, style.shorten(kind, MAX_KIND_LENGTH - round(0.75 * len(output))), va="center")
+    output = format_output_shape(shape)
+    axes.text(0.07, -index - 0.26, style.shorten_name(kind, MAX_KIND_LENGTH - round(0.75 * len(output))), va="center")
     axes.text(0.93, -index - 0.26, output, va="center", ha="right", **small)
-    name_text = style.shorten(name, MAX_LAYER_NAME_LENGTH if size else MAX_TEXT_LENGTH)
+    name_text = style.shorten_name(name, MAX_LAYER_NAME_LENGTH if size else MAX_TEXT_LENGTH)
     axes.text(0.07, -index - 0.55, name_text, va="center", **small)
     axes.text(0.93, -index - 0.55, size, va="center", ha="right", **small)
     if index:
@@ -164,85 +166,87 @@ def pareto_figure(entries: list[EntryCosts], families: Sequence[str], label: str
     figure = style.create_figure(1.5 + 4.4 * len(costs), 4.4)
     panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
     for axes, cost in zip(panels, costs, strict=True):
-        _draw_points(axes, entries, cost, families)
+        _draw_entry_points(axes, entries, cost, families)
         axes.set_xlabel(COST_AXES[cost][0])
     if not greater:
         panels[0].invert_yaxis()
-    panels[0].set_ylabel(style.shorten(label))
+    panels[0].set_ylabel(style.shorten_name(label))
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", title="filled: no strategy")
     replace_missing_characters(figure)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the positions of labels hold for a layout that no longer changes
     for axes, cost in zip(panels, costs, strict=True):
-        _label_front(axes, entries, cost)
+        _label_pareto_front(axes, entries, cost)
     return figure
 
 
-def _point_of(entry: EntryCosts, cost: str) -> style.Point:
+def _cost_and_score(entry: EntryCosts, cost: str) -> style.Point:
     return entry.costs[cost] * COST_AXES[cost][1], entry.score
 
 
-def _draw_points(axes: Axes, entries: list[EntryCosts], cost: str, families: Sequence[str]) -> None:
+def _draw_entry_points(axes: Axes, entries: list[EntryCosts], cost: str, families: Sequence[str]) -> None:
     axes.set_xscale("log")
     style.set_plain_log_ticks(axes.xaxis)
     for index, family in enumerate(families):
         members = [entry for entry in entries if entry.entry.family == family]
-        colour, marker = style.colour_of(index), style.marker_of(index)
+        colour, marker = style.line_colour(index), style.family_marker(index)
         for face_colour, is_plain in (("none", False), (colour, True)):
-            points = [_point_of(entry, cost) for entry in members if (entry.entry.strategy == "none") == is_plain]
+            points = [_cost_and_score(entry, cost) for entry in members if (entry.entry.strategy == "none") == is_plain]
             look: dict[str, Any] = {"marker": marker, "edgecolors": colour, "facecolors": face_colour}
-            axes.scatter(*style.coordinates(points), s=34, zorder=3, **look)
+            axes.scatter(*style.split_coordinates(points), s=34, zorder=3, **look)
         if members:
-            axes.scatter([], [], s=34, marker=marker, color=colour, label=style.shorten(family, MAX_NAME_LENGTH))
+            axes.scatter([], [], s=34, marker=marker, color=colour, label=style.shorten_name(family, MAX_NAME_LENGTH))
     axes.margins(x=0.1, y=0.12)
     axes.grid(visible=True)
     limits = axes.get_xlim()
-    axes.plot(*style.coordinates(_front_corners(entries, cost, limits[1])), color="0.6", linewidth=1.2, zorder=1)
+    axes.plot(
+        *style.split_coordinates(_pareto_front_corners(entries, cost, limits[1])), color="0.6", linewidth=1.2, zorder=1
+    )
     axes.set_xlim(limits)
 
 
-def _front_corners(entries: list[EntryCosts], cost: str, right: float) -> list[style.Point]:
+def _pareto_front_corners(entries: list[EntryCosts], cost: str, right: float) -> list[style.Point]:
     """The corners of the Pareto front: steps from its cheapest point to its best, then level to the right edge."""
-    points = sorted(_point_of(entry, cost) for entry in entries if cost in entry.fronts)
+    points = sorted(_cost_and_score(entry, cost) for entry in entries if cost in entry.fronts)
     corners = points[:1]
     for (_, score), point in pairwise(points):
         corners += [(point[0], score), point]
     return [*corners, *((right, score) for _, score in points[-1:])]
 
 
-def _label_front(axes: Axes, entries: list[EntryCosts], cost: str) -> None:
+def _label_pareto_front(axes: Axes, entries: list[EntryCosts], cost: str) -> None:
     """Names near the points of the front where they cover nothing, with a thin line where they are further away."""
-    front = sorted((entry for entry in entries if cost in entry.fronts), key=lambda entry: _point_of(entry, cost))
-    names = ["/".join(style.shorten(part, MAX_NAME_LENGTH) for part in entry.entry[:2]) for entry in front]
-    anchors = [_to_pixels(axes, _point_of(entry, cost)) for entry in front]
-    sizes = [_text_size(axes, name) for name in names]
+    front = sorted((entry for entry in entries if cost in entry.fronts), key=lambda entry: _cost_and_score(entry, cost))
+    names = ["/".join(style.shorten_name(part, MAX_NAME_LENGTH) for part in entry.entry[:2]) for entry in front]
+    anchors = [_axes_to_pixels(axes, _cost_and_score(entry, cost)) for entry in front]
+    sizes = [_measure_label(axes, name) for name in names]
     frame = style.Box(*map(float, axes.get_window_extent().extents))
-    boxes = style.position_labels(anchors, sizes, _label_obstacles(axes, entries, cost), frame)
+    boxes = style.position_labels(anchors, sizes, _find_label_obstacles(axes, entries, cost), frame)
     for name, box, anchor in zip(names, boxes, anchors, strict=True):
-        x, y = style.nearest_point(anchor, box)
+        x, y = style.nearest_point_of_box(anchor, box)
         arrow = None
         if math.dist(anchor, (x, y)) > MIN_LINE_LENGTH:
             end = (x - box.x0) / (box.x1 - box.x0), (y - box.y0) / (box.y1 - box.y0)
             arrow = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3, "relpos": end}
-        middle = _to_data(axes, ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2))
+        middle = _pixels_to_axes(axes, ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2))
         look = {**style.CENTRED, "fontsize": style.LABEL_SIZE, "zorder": 4}
-        axes.annotate(name, _to_data(axes, anchor), xytext=middle, arrowprops=arrow, **look)
+        axes.annotate(name, _pixels_to_axes(axes, anchor), xytext=middle, arrowprops=arrow, **look)
 
 
-def _label_obstacles(axes: Axes, entries: list[EntryCosts], cost: str) -> list[style.Box]:
+def _find_label_obstacles(axes: Axes, entries: list[EntryCosts], cost: str) -> list[style.Box]:
     """Rectangles around all points and around the lines of the front, in pixels."""
     obstacles = []
     for entry in entries:
         if not math.isnan(entry.costs[cost]):
-            x, y = _to_pixels(axes, _point_of(entry, cost))
+            x, y = _axes_to_pixels(axes, _cost_and_score(entry, cost))
             obstacles.append(style.Box(x - 6, y - 6, x + 6, y + 6))
-    corners = [_to_pixels(axes, corner) for corner in _front_corners(entries, cost, axes.get_xlim()[1])]
+    corners = [_axes_to_pixels(axes, corner) for corner in _pareto_front_corners(entries, cost, axes.get_xlim()[1])]
     for (x0, y0), (x1, y1) in pairwise(corners):
         obstacles.append(style.Box(min(x0, x1) - 2, min(y0, y1) - 2, max(x0, x1) + 2, max(y0, y1) + 2))
     return obstacles
 
 
-def _text_size(axes: Axes, text: str) -> tuple[float, float]:
+def _measure_label(axes: Axes, text: str) -> tuple[float, float]:
     """Width and height of a label in pixels."""
     label = axes.text(0, 0, text, fontsize=style.LABEL_SIZE)
     extent = label.get_window_extent()
@@ -250,11 +254,11 @@ def _text_size(axes: Axes, text: str) -> tuple[float, float]:
     return float(extent.width), float(extent.height)
 
 
-def _to_pixels(axes: Axes, point: style.Point) -> style.Point:
+def _axes_to_pixels(axes: Axes, point: style.Point) -> style.Point:
     x, y = axes.transData.transform(point)
     return float(x), float(y)
 
 
-def _to_data(axes: Axes, point: style.Point) -> style.Point:
+def _pixels_to_axes(axes: Axes, point: style.Point) -> style.Point:
     x, y = axes.transData.inverted().transform(point)
     return float(x), float(y)

@@ -25,7 +25,7 @@ Index = TypeVar("Index", dict[str, str], list[str])
 FigureOrder: TypeAlias = tuple[Figure, Path]  #: a figure and the path of its file
 
 
-def draw_all(store: Store, figures: Iterable[Figure]) -> None:
+def draw_all_figures(store: Store, figures: Iterable[Figure]) -> None:
     """Write figures into `figures/` as SVG.
 
     A hash of the content of each figure is stored; a figure with the same hash is not drawn again. Figures of an earlier
@@ -43,7 +43,7 @@ def draw_all(store: Store, figures: Iterable[Figure]) -> None:
     StoreError
         If a figure cannot be drawn or written.
     """
-    drawn: dict[str, str] = read_index(_hash_file(store), {})
+    drawn: dict[str, str] = read_file_index(_figure_hashes_path(store), {})
     hashes: dict[str, str] = {}
     orders: list[FigureOrder] = []
     for name, figure in {figure.name: figure for figure in figures}.items():
@@ -54,13 +54,13 @@ def draw_all(store: Store, figures: Iterable[Figure]) -> None:
         if drawn.get(name) != hashes[name] or not complete:
             orders.append((figure, path))
     draw_figures(orders)
-    for name in filter(is_report_file, drawn.keys() - hashes.keys()):
+    for name in filter(is_report_file_name, drawn.keys() - hashes.keys()):
         remove_file(_figure_path(store, name))
-    for name in filter(is_report_file, drawn):
-        for path in _earlier_files(store, name):
+    for name in filter(is_report_file_name, drawn):
+        for path in _files_of_earlier_versions(store, name):
             remove_file(path)
     if hashes != drawn:
-        write_atomic(_hash_file(store), json.dumps(hashes, indent=1).encode())
+        write_atomic(_figure_hashes_path(store), json.dumps(hashes, indent=1).encode())
 
 
 def draw_figures(orders: Sequence[FigureOrder]) -> None:
@@ -95,7 +95,7 @@ def read_figure(store: Store, name: str) -> bytes:
     return _figure_path(store, name).read_bytes()
 
 
-def file_name(task: str, kind: str, *details: str) -> str:
+def report_file_name(task: str, kind: str, *details: str) -> str:
     """Make the name of a file about a task, which is safe whatever the task and the families are called.
 
     Parameters
@@ -122,8 +122,8 @@ def file_name(task: str, kind: str, *details: str) -> str:
     return f"{safe}-{digest}".lstrip("-")
 
 
-def is_report_file(name: str) -> bool:
-    """Whether `file_name` can have made a name; a stored list never causes other files to be deleted."""
+def is_report_file_name(name: str) -> bool:
+    """Whether `report_file_name` can have made a name; a stored list never causes other files to be deleted."""
     return bool(name) and not UNSAFE_CHARACTERS.search(name) and name == name.strip(".-")
 
 
@@ -140,16 +140,16 @@ def _figure_path(store: Store, name: str) -> Path:
     return store.folder / "figures" / f"{name}.svg"
 
 
-def _earlier_files(store: Store, name: str) -> tuple[Path, Path]:
+def _files_of_earlier_versions(store: Store, name: str) -> tuple[Path, Path]:
     """The files that earlier versions wrote beside the SVG."""
     return store.folder / "figures" / f"{name}.png", store.folder / "derived" / "pictures" / f"{name}.webp"
 
 
-def _hash_file(store: Store) -> Path:
+def _figure_hashes_path(store: Store) -> Path:
     return store.folder / "derived" / "figures.json"
 
 
-def read_index(path: Path, empty: Index) -> Index:
+def read_file_index(path: Path, empty: Index) -> Index:
     """Read which files an earlier report has written; `empty` where that is not known."""
     try:
         index = json.loads(path.read_bytes())
@@ -158,10 +158,10 @@ def read_index(path: Path, empty: Index) -> Index:
     return index if isinstance(index, type(empty)) else empty
 
 
-def _draw_pickled(message: Mapping[str, str], _on_progress: ProgressCallback) -> None:
+def _draw_pickled_figures(message: Mapping[str, str], _on_progress: ProgressCallback) -> None:
     """Draw what `draw_figures` has just pickled."""
     _draw_serially(pickle.loads(base64.b64decode(message["pickled"])))  # noqa: S301
 
 
 if __name__ == "__main__":
-    answer_parent_question(_draw_pickled)
+    answer_parent_question(_draw_pickled_figures)

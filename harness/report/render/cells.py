@@ -106,12 +106,12 @@ def format_interval(
     return f"{text} ± {format_number(half_width, digits)}"
 
 
-def p_text(p: float) -> str:
+def format_p_value(p: float) -> str:
     """Write a p value with three decimals."""
     return "< 0.001" if p < 0.001 else format_number(p)
 
 
-def percent_text(share: float, digits: int = 0) -> str:
+def format_percent(share: float, digits: int = 0) -> str:
     """Write a share in per cent; with a decimal more where it would be rounded to 0 or 100 without being that."""
     text = format_number(100 * share, digits)
     if 0 < share < 1 and float(text) in (0, 100):
@@ -119,60 +119,60 @@ def percent_text(share: float, digits: int = 0) -> str:
     return f"{text} %"
 
 
-def share_text(share: float) -> str:
+def format_share(share: float) -> str:
     """Write a share in per cent, with a decimal below ten per cent; a dash where it is not finite."""
-    number = _share_number(share)
+    number = _format_share_number(share)
     return number if number == MISSING else f"{number}{SHARE_UNIT}"
 
 
-def _share_number(share: float) -> str:
+def _format_share_number(share: float) -> str:
     if not math.isfinite(share):
         return MISSING
     return format_number(100 * share, 1 if 0 < abs(share) < 0.0995 else 0)
 
 
-def multiple_text(multiple: float) -> str:
+def format_multiple(multiple: float) -> str:
     """Write a multiple with two significant digits: ×0.82, ×1.5, ×120."""
     if not math.isfinite(multiple):
         return MISSING
     return f"×{multiple:.2g}" if abs(multiple) < 99.5 else f"×{multiple:,.0f}"
 
 
-def range_text(low: float, high: float, number_format: ColumnFormat = "number", digits: int = 3) -> str:
+def format_range(low: float, high: float, number_format: ColumnFormat = "number", digits: int = 3) -> str:
     """Write the ends of an interval in a format: `3 to 5`, `2 to 4 %`, `3` where both are written alike."""
     low_text, high_text = (NUMBER_FORMATS[number_format](end, digits) for end in (low, high))
     if low_text == high_text:
         return low_text
     if number_format == "share":
-        low_text = _share_number(low)  # the unit is written once
+        low_text = _format_share_number(low)  # the unit is written once
     return f"{low_text} to {high_text}"
 
 
-def interval_text(interval: Interval, number_format: ColumnFormat = "number", digits: int = 3) -> str:
+def format_estimate_and_range(interval: Interval, number_format: ColumnFormat = "number", digits: int = 3) -> str:
     """Write an interval, behind its estimate in parentheses: `4 (3 to 5)`; without an estimate alone."""
-    ends = range_text(interval.low, interval.high, number_format, digits)
+    ends = format_range(interval.low, interval.high, number_format, digits)
     if math.isnan(interval.estimate):
         return ends
     return f"{NUMBER_FORMATS[number_format](interval.estimate, digits)} ({ends})"
 
 
-def estimate_text(estimate: Estimate, *, signed: bool = False, digits: int = 3) -> str:
+def format_estimate(estimate: Estimate, *, signed: bool = False, digits: int = 3) -> str:
     """Write a mean with its interval: `0.662 ± 0.021`; with `signed` also a plus above zero."""
     mean, half_width = estimate.mean, estimate.ci_half_width
     return format_interval(mean, half_width, ends=estimate.interval, signed=signed, digits=digits)
 
 
-def change_text(change: Estimate) -> str:
+def format_change(change: Estimate) -> str:
     """Write a difference with its sign and its interval."""
-    return estimate_text(change, signed=True)
+    return format_estimate(change, signed=True)
 
 
-def signed_text(change: float, digits: int = 3) -> str:
+def format_signed(change: float, digits: int = 3) -> str:
     """Write a difference with its sign."""
     return format_interval(change, math.nan, signed=True, digits=digits)
 
 
-def as_cell(cell: CellValue | ReportCell) -> ReportCell:
+def wrap_as_cell(cell: CellValue | ReportCell) -> ReportCell:
     """Wrap a plain value as a cell without emphasis."""
     return cell if isinstance(cell, ReportCell) else ReportCell(cell)
 
@@ -197,7 +197,7 @@ def format_value(column: ReportColumn, cell: CellValue | ReportCell) -> str:
     str
         Plain text without mark and emphasis; a dash where there is nothing.
     """
-    wrapped = as_cell(cell)
+    wrapped = wrap_as_cell(cell)
     value, number_format = wrapped.value, wrapped.format or column.format
     digits = column.digits if wrapped.digits is None else wrapped.digits
     if isinstance(value, str):
@@ -206,7 +206,7 @@ def format_value(column: ReportColumn, cell: CellValue | ReportCell) -> str:
         signed = number_format == "change"
         return format_interval(value.mean, value.half_width, ends=value.ends, signed=signed, digits=digits)
     if isinstance(value, Interval):
-        return interval_text(value, number_format, digits)
+        return format_estimate_and_range(value, number_format, digits)
     if value is None or math.isnan(value):
         return MISSING
     return NUMBER_FORMATS[number_format](value, digits)
@@ -220,21 +220,21 @@ NUMBER_FORMATS: dict[ColumnFormat, Callable[[float, int], str]] = {
     "change": lambda number, digits: format_interval(number, math.nan, signed=True, digits=digits),
     "count": lambda number, _digits: f"{number:,.0f}",
     "quantity": lambda number, _digits: format_quantity(number),
-    "percent": percent_text,
-    "share": lambda share, _digits: share_text(share),
-    "multiple": lambda multiple, _digits: multiple_text(multiple),
-    "p_value": lambda p, _digits: p_text(p),
+    "percent": format_percent,
+    "share": lambda share, _digits: format_share(share),
+    "multiple": lambda multiple, _digits: format_multiple(multiple),
+    "p_value": lambda p, _digits: format_p_value(p),
 }
 
 
 def format_cell(column: ReportColumn, cell: CellValue | ReportCell) -> str:
     """Format a cell with its mark, without emphasis."""
-    wrapped = as_cell(cell)
+    wrapped = wrap_as_cell(cell)
     text = format_value(column, wrapped)
     return f"{wrapped.mark} {text}" if wrapped.mark else text
 
 
-def right_aligned(table: ReportTable) -> list[bool]:
+def right_aligned_columns(table: ReportTable) -> list[bool]:
     """Whether each column is aligned to the right: those of numbers are, unless all of their cells are empty."""
     aligned = []
     for position, column in enumerate(table.columns):
@@ -243,7 +243,7 @@ def right_aligned(table: ReportTable) -> list[bool]:
     return aligned
 
 
-def filled_rows(table: ReportTable) -> list[list[CellValue | ReportCell]]:
+def fill_repeated_texts(table: ReportTable) -> list[list[CellValue | ReportCell]]:
     """Rows in which the texts that a row leaves out at its beginning are those of the row above."""
     rows = [list(row) for row in table.rows]
     for above, row in pairwise(rows):
@@ -254,11 +254,11 @@ def filled_rows(table: ReportTable) -> list[list[CellValue | ReportCell]]:
     return rows
 
 
-def format_rows(table: ReportTable) -> list[list[str]]:
+def format_table_rows(table: ReportTable) -> list[list[str]]:
     """All cells as plain text."""
     return [[format_cell(column, cell) for column, cell in zip(table.columns, row, strict=True)] for row in table.rows]
 
 
-def headings(table: ReportTable) -> Sequence[str]:
+def column_headings(table: ReportTable) -> Sequence[str]:
     """The headings of the columns, on one line each."""
     return [replace_control_characters(column.heading) for column in table.columns]

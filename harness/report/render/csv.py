@@ -15,21 +15,21 @@ from harness.report.content import (
     ReportColumn,
     ReportTable,
     Section,
-    tables_of,
+    find_tables,
 )
-from harness.report.render.cells import as_cell, filled_rows, headings, replace_control_characters
+from harness.report.render.cells import column_headings, fill_repeated_texts, replace_control_characters, wrap_as_cell
 
 FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")  #: characters with which the formulas of spreadsheets begin
 
 
 def escape_formula(cell: str) -> str:
     """Put an apostrophe before a text that a spreadsheet would take for a formula; numbers stay as they are."""
-    if cell.startswith(FORMULA_PREFIXES) and not _is_number(cell):
+    if cell.startswith(FORMULA_PREFIXES) and not _is_number_text(cell):
         return f"'{cell}"
     return cell
 
 
-def format_csv(lines: Iterable[Sequence[str]]) -> str:
+def format_safe_csv(lines: Iterable[Sequence[str]]) -> str:
     """Format lines of cells as CSV in which no cell is a formula.
 
     Parameters
@@ -49,7 +49,7 @@ def format_csv(lines: Iterable[Sequence[str]]) -> str:
     return file.getvalue()
 
 
-def render_table(table: ReportTable) -> str:
+def render_csv_table(table: ReportTable) -> str:
     """Render a table.
 
     Parameters
@@ -63,25 +63,25 @@ def render_table(table: ReportTable) -> str:
         The CSV: six significant digits; of means with intervals two columns, of other intervals one for each end; shares
         in per cent below a heading with ``(%)``; missing values empty; and texts that repeat those above filled in.
     """
-    rows = filled_rows(table)
+    rows = fill_repeated_texts(table)
     columns: list[list[str]] = []
-    for position, (column, heading) in enumerate(zip(table.columns, headings(table), strict=True)):
-        cells = [as_cell(row[position]) for row in rows]
-        columns += _render_column(column, heading or f"column {position + 1}", cells)
-    return format_csv(zip(*columns, strict=True))
+    for position, (column, heading) in enumerate(zip(table.columns, column_headings(table), strict=True)):
+        cells = [wrap_as_cell(row[position]) for row in rows]
+        columns += _render_csv_column(column, heading or f"column {position + 1}", cells)
+    return format_safe_csv(zip(*columns, strict=True))
 
 
-def _render_column(column: ReportColumn, heading: str, cells: Sequence[ReportCell]) -> list[list[str]]:
+def _render_csv_column(column: ReportColumn, heading: str, cells: Sequence[ReportCell]) -> list[list[str]]:
     """One column with its heading, and others with the half widths and the ends of intervals where cells have them."""
     scale, unit = (100.0, " (%)") if column.format in ("percent", "share") else (1.0, "")
     columns = [[f"{heading}{unit}"], [f"{heading} ±{unit}"], [f"{heading} low{unit}"], [f"{heading} high{unit}"]]
     for cell in cells:
-        for lines, number in zip(columns, _cell_values(cell.value), strict=True):
-            lines.append(_plain_value(number, scale))
+        for lines, number in zip(columns, _value_and_interval_columns(cell.value), strict=True):
+            lines.append(_format_plain_value(number, scale))
     return [lines for lines in columns if any(lines[1:])] or columns[:1]
 
 
-def _cell_values(value: CellValue) -> tuple[str | float | None, ...]:
+def _value_and_interval_columns(value: CellValue) -> tuple[str | float | None, ...]:
     """The value, the half width and the ends of its interval; None where there is none."""
     if isinstance(value, MeanInterval):
         return value.mean, value.half_width, None, None
@@ -90,17 +90,17 @@ def _cell_values(value: CellValue) -> tuple[str | float | None, ...]:
     return value, None, None, None
 
 
-def _plain_value(value: str | float | None, scale: float) -> str:
+def _format_plain_value(value: str | float | None, scale: float) -> str:
     if isinstance(value, str):
         return replace_control_characters(value)
-    return "" if value is None else _plain_number(value * scale)
+    return "" if value is None else _format_plain_number(value * scale)
 
 
-def _plain_number(number: float) -> str:
+def _format_plain_number(number: float) -> str:
     return "" if math.isnan(number) else f"{number:.6g}"
 
 
-def _is_number(text: str) -> bool:
+def _is_number_text(text: str) -> bool:
     try:
         float(text)
     except ValueError:
@@ -108,7 +108,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def slug(title: str) -> str:
+def make_file_name_part(title: str) -> str:
     """Make a part of a file name from a title: its ASCII letters and digits in lower case, words joined by underscores."""
     characters = []
     for character in title.lower():
@@ -116,7 +116,7 @@ def slug(title: str) -> str:
     return "_".join("".join(characters).split())
 
 
-def section_files(sections: Iterable[Section]) -> dict[str, str]:
+def render_section_tables(sections: Iterable[Section]) -> dict[str, str]:
     """Render every table of sections as a CSV file.
 
     Parameters
@@ -131,7 +131,7 @@ def section_files(sections: Iterable[Section]) -> dict[str, str]:
     """
     files = {}
     for section in sections:
-        for number, table in enumerate(tables_of(section.parts), start=1):
+        for number, table in enumerate(find_tables(section.parts), start=1):
             suffix = f"_{number}" if number > 1 else ""
-            files[f"{slug(section.title)}{suffix}.csv"] = render_table(table)
+            files[f"{make_file_name_part(section.title)}{suffix}.csv"] = render_csv_table(table)
     return files

@@ -30,30 +30,32 @@ def replace_missing_characters(figure: Figure) -> None:
     figure : matplotlib.figure.Figure
         The figure; its texts are changed.
     """
-    for text in _texts(figure):
-        if _missing(text.get_text()):
-            text.set_text(drawable(text.get_text()))
+    for text in _find_figure_texts(figure):
+        if _has_missing_characters(text.get_text()):
+            text.set_text(replace_undrawable_characters(text.get_text()))
             text.set_fontfamily([DEFAULT_FONT, *_installed_fonts()])
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
-            _replace_in_ticks(axis)
+            _replace_tick_characters(axis)
 
 
-def drawable(text: str) -> str:
+def replace_undrawable_characters(text: str) -> str:
     """Write the characters that no font of this machine has as their code points, such as ``\\u8fdd``."""
-    known = set().union(*map(_characters, _installed_fonts()))
+    known = set().union(*map(_characters_of_font, _installed_fonts()))
     parts = []
     for char in text:
-        is_missing = ord(char) not in _characters(DEFAULT_FONT) and ord(char) not in known and char != "\n"
+        is_missing = ord(char) not in _characters_of_font(DEFAULT_FONT) and ord(char) not in known and char != "\n"
         parts.append(char.encode("unicode_escape").decode() if is_missing else char)
     return "".join(parts)
 
 
-def _missing(text: str) -> bool:
-    return not text.isascii() and any(ord(char) not in _characters(DEFAULT_FONT) for char in text if char != "\n")
+def _has_missing_characters(text: str) -> bool:
+    return not text.isascii() and any(
+        ord(char) not in _characters_of_font(DEFAULT_FONT) for char in text if char != "\n"
+    )
 
 
-def _texts(figure: Figure) -> Iterator[Text]:
+def _find_figure_texts(figure: Figure) -> Iterator[Text]:
     """The texts of a figure, except for the labels of ticks."""
     yield from figure.texts
     for axes in figure.axes:
@@ -65,15 +67,17 @@ def _texts(figure: Figure) -> Iterator[Text]:
             yield from (legend.get_title(), *legend.get_texts())
 
 
-def _replace_in_ticks(axis: Axis) -> None:
+def _replace_tick_characters(axis: Axis) -> None:
     from matplotlib.ticker import FixedFormatter, FuncFormatter
 
     formatter: Any = axis.get_major_formatter()
     if not isinstance(formatter, FixedFormatter | FuncFormatter):
         return  # numbers
-    if not any(map(_missing, formatter.format_ticks(axis.get_majorticklocs().tolist()))):
+    if not any(map(_has_missing_characters, formatter.format_ticks(axis.get_majorticklocs().tolist()))):
         return
-    axis.set_major_formatter(FuncFormatter(lambda value, position: drawable(formatter(value, position))))
+    axis.set_major_formatter(
+        FuncFormatter(lambda value, position: replace_undrawable_characters(formatter(value, position)))
+    )
     axis.set_tick_params(labelfontfamily=[DEFAULT_FONT, *_installed_fonts()])
 
 
@@ -86,7 +90,7 @@ def _installed_fonts() -> tuple[str, ...]:
 
 
 @cache
-def _characters(font: str) -> frozenset[int]:
+def _characters_of_font(font: str) -> frozenset[int]:
     """Code points that a font has."""
     from matplotlib.font_manager import findfont, get_font
 

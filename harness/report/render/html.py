@@ -16,16 +16,16 @@ from markdown_it.token import Token
 
 from harness.report.content import (
     CellValue,
-    Collapsed,
+    CollapsedParts,
     Figure,
     MeanInterval,
     Part,
     ReportCell,
     ReportColumn,
     ReportTable,
-    without_constant_columns,
+    drop_constant_columns,
 )
-from harness.report.render.cells import as_cell, format_cell, format_value, headings, right_aligned
+from harness.report.render.cells import column_headings, format_cell, format_value, right_aligned_columns, wrap_as_cell
 from harness.report.render.svg import embed_svg
 
 LINE_BREAK_POINT = re.compile(r"[/_](?=\w)")
@@ -45,7 +45,7 @@ class TableCell(NamedTuple):
     style_class: str = ""
 
 
-class StackPart(NamedTuple):
+class StackedBarPart(NamedTuple):
     """A part of a bar: where it begins and how wide it is, in per cent, and the class of its verdict."""
 
     start: float
@@ -91,7 +91,7 @@ class HtmlTable:
     drawn_column: int | None = None
     intervals: tuple[DrawnInterval | None, ...] = ()
     reference: float = math.nan
-    stacks: tuple[tuple[StackPart, ...], ...] = ()
+    stacks: tuple[tuple[StackedBarPart, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -154,22 +154,24 @@ def build_blocks(
         if isinstance(part, Figure):
             blocks.append(embed(part))
         elif isinstance(part, ReportTable):
-            blocks += _table_blocks(part, caption, max_rows)
-        elif isinstance(part, Collapsed):
-            blocks.append(Collapsible(render_inline(part.summary), tuple(build_blocks(part.parts, caption, embed))))
+            blocks += _render_table_blocks(part, caption, max_rows)
+        elif isinstance(part, CollapsedParts):
+            blocks.append(
+                Collapsible(render_inline_markdown(part.summary), tuple(build_blocks(part.parts, caption, embed)))
+            )
         else:
-            blocks += parse_blocks(part)
+            blocks += parse_markdown_blocks(part)
     return blocks
 
 
-def _table_blocks(table: ReportTable, caption: str, max_rows: int | None) -> list[HtmlBlock]:
+def _render_table_blocks(table: ReportTable, caption: str, max_rows: int | None) -> list[HtmlBlock]:
     shared: list[tuple[ReportColumn, CellValue | ReportCell]] = []
     if not table.stacked:
-        table, shared = without_constant_columns(table)
-    block = table_block(table, caption)
+        table, shared = drop_constant_columns(table)
+    block = render_html_table(table, caption)
     if shared:
         text = "; ".join(f"{column.heading} {format_cell(column, cell)}" for column, cell in shared)
-        return [block, HtmlFragment(f'<p class="shared">The same in every row: {breakable(text)}.</p>')]
+        return [block, HtmlFragment(f'<p class="shared">The same in every row: {escape_with_line_breaks(text)}.</p>')]
     if max_rows is None or not table.foldable or len(table.rows) <= max_rows:
         return [block]
     folded = replace(block, rows=block.rows[max_rows:], intervals=block.intervals[max_rows:])
@@ -177,7 +179,7 @@ def _table_blocks(table: ReportTable, caption: str, max_rows: int | None) -> lis
     return [visible, Collapsible(f"{len(folded.rows)} more", (folded,))]
 
 
-def table_block(table: ReportTable, caption: str) -> HtmlTable:
+def render_html_table(table: ReportTable, caption: str) -> HtmlTable:
     """Render a table.
 
     Parameters
@@ -194,59 +196,64 @@ def table_block(table: ReportTable, caption: str) -> HtmlTable:
     """
     rows = []
     for row in table.rows:
-        rows.append(tuple(map(_html_cell, table.columns, row)))
-    header = tuple(TableCell(breakable(heading), heading) for heading in headings(table))
-    right = tuple(right_aligned(table))
-    intervals, reference = _drawn_intervals(table)
-    stacks = tuple(_stack(table, row) for row in table.rows) if table.stacked else ()
+        rows.append(tuple(map(_render_html_cell, table.columns, row)))
+    header = tuple(TableCell(escape_with_line_breaks(heading), heading) for heading in column_headings(table))
+    right = tuple(right_aligned_columns(table))
+    intervals, reference = _scale_intervals(table)
+    stacks = tuple(_make_stacked_bar(table, row) for row in table.rows) if table.stacked else ()
     return HtmlTable(caption, header, tuple(rows), right, table.drawn_column, tuple(intervals), reference, stacks)
 
 
-def _stack(table: ReportTable, row: Sequence[CellValue | ReportCell]) -> tuple[StackPart, ...]:
+def _make_stacked_bar(table: ReportTable, row: Sequence[CellValue | ReportCell]) -> tuple[StackedBarPart, ...]:
     """The numbers of a row behind its name as parts of a bar."""
-    counts = [float(as_cell(cell).value or 0) for cell in row[1:]]  # type: ignore[arg-type]
+    counts = [float(wrap_as_cell(cell).value or 0) for cell in row[1:]]  # type: ignore[arg-type]
     total = sum(counts) or 1.0
     parts, start = [], 0.0
     for column, count in zip(table.columns[1:], counts, strict=True):
         width = 100 * count / total
         style_class = VERDICT_CLASSES.get(column.heading.lower(), "undecided")
-        parts.append(StackPart(round(start, 2), round(width, 2), style_class))
+        parts.append(StackedBarPart(round(start, 2), round(width, 2), style_class))
         start += width
     return tuple(parts)
 
 
-def _drawn_intervals(table: ReportTable) -> tuple[list[DrawnInterval | None], float]:
+def _scale_intervals(table: ReportTable) -> tuple[list[DrawnInterval | None], float]:
     """The intervals of the drawn column on one scale, which holds the reference too, and its position."""
     if table.drawn_column is None:
         return [], math.nan
     column = table.columns[table.drawn_column]
-    cells = [as_cell(row[table.drawn_column]) for row in table.rows]
-    ends = [_interval_ends(cell) for cell in cells]
-    limits = _limits([table.reference, *chain.from_iterable(ends)])
+    cells = [wrap_as_cell(row[table.drawn_column]) for row in table.rows]
+    ends = [_low_mean_and_high(cell) for cell in cells]
+    limits = _find_limits([table.reference, *chain.from_iterable(ends)])
     intervals: list[DrawnInterval | None] = []
     for cell, (low, mean, high) in zip(cells, ends, strict=True):
         drawn = None
         if not math.isnan(mean):
             text = format_value(column, cell)
-            drawn = DrawnInterval(_position(low, limits), _position(mean, limits), _position(high, limits), text)
+            drawn = DrawnInterval(
+                _position_in_percent(low, limits),
+                _position_in_percent(mean, limits),
+                _position_in_percent(high, limits),
+                text,
+            )
         intervals.append(drawn)
-    return intervals, _position(table.reference, limits)
+    return intervals, _position_in_percent(table.reference, limits)
 
 
-def _limits(numbers: Sequence[float]) -> tuple[float, float]:
+def _find_limits(numbers: Sequence[float]) -> tuple[float, float]:
     """The least and the greatest of the numbers that are known."""
     known = [number for number in numbers if not math.isnan(number)] or [0.0]
     return min(known), max(known)
 
 
-def _position(number: float, limits: tuple[float, float]) -> float:
+def _position_in_percent(number: float, limits: tuple[float, float]) -> float:
     """The position of a number on a scale in per cent of its width; NaN for NaN."""
     low, high = limits
     share = (number - low) / ((high - low) or 1.0)
     return round(SCALE_MARGIN + (100 - 2 * SCALE_MARGIN) * share, 1)
 
 
-def _interval_ends(cell: ReportCell) -> tuple[float, float, float]:
+def _low_mean_and_high(cell: ReportCell) -> tuple[float, float, float]:
     """Low, mean and high of what a cell holds; the mean thrice where it has no interval."""
     value = cell.value
     if isinstance(value, MeanInterval):
@@ -259,9 +266,9 @@ def _interval_ends(cell: ReportCell) -> tuple[float, float, float]:
     return math.nan, math.nan, math.nan
 
 
-def _html_cell(column: ReportColumn, cell: CellValue | ReportCell) -> TableCell:
-    wrapped = as_cell(cell)
-    html = breakable(format_value(column, wrapped))
+def _render_html_cell(column: ReportColumn, cell: CellValue | ReportCell) -> TableCell:
+    wrapped = wrap_as_cell(cell)
+    html = escape_with_line_breaks(format_value(column, wrapped))
     if isinstance(wrapped.value, MeanInterval) and wrapped.value.ends is not None:
         mean, _, ends = html.partition(" ")
         html = f'{mean} <span class="ends-text">{ends}</span>' if ends else mean
@@ -273,43 +280,43 @@ def _html_cell(column: ReportColumn, cell: CellValue | ReportCell) -> TableCell:
     return TableCell(html, text, VERDICT_CLASSES.get(text.split(",")[0], "") if column.format == "verdict" else "")
 
 
-def breakable(text: str) -> str:
+def escape_with_line_breaks(text: str) -> str:
     """Escaped text that may be broken within names like `random_forest/none`, where a narrow screen needs it."""
     return LINE_BREAK_POINT.sub(r"\g<0><wbr>", escapeHtml(text))
 
 
-def parse_blocks(text: str) -> list[HtmlFragment]:
+def parse_markdown_blocks(text: str) -> list[HtmlFragment]:
     """Parse a Markdown text into blocks of HTML, in their order."""
     blocks = []
     pending: list[Token] = []
-    for token in _markdown_parser().parse(text):
+    for token in _create_markdown_parser().parse(text):
         pending.append(token)
         if token.level == 0 and token.nesting != 1:
-            blocks.append(HtmlFragment(_render_tokens(pending)))
+            blocks.append(HtmlFragment(_render_markdown_tokens(pending)))
             pending = []
     return blocks
 
 
-def render_inline(text: str) -> str:
+def render_inline_markdown(text: str) -> str:
     """Render one line of Markdown as HTML, without a paragraph around it."""
-    return str(_markdown_parser().renderInline(text))
+    return str(_create_markdown_parser().renderInline(text))
 
 
 @cache
-def _markdown_parser() -> MarkdownIt:
+def _create_markdown_parser() -> MarkdownIt:
     # A section has its figures as values: an image that is named in a text would be looked for outside the page.
     parser = MarkdownIt("commonmark", {"html": False}).disable("image")
-    parser.add_render_rule("text", _render_text)
+    parser.add_render_rule("text", _render_text_token)
     return parser
 
 
-def _render_text(_renderer: object, tokens: Sequence[Token], index: int, _options: object, _env: object) -> str:
-    return breakable(tokens[index].content)
+def _render_text_token(_renderer: object, tokens: Sequence[Token], index: int, _options: object, _env: object) -> str:
+    return escape_with_line_breaks(tokens[index].content)
 
 
-def _render_tokens(tokens: Sequence[Token]) -> str:
+def _render_markdown_tokens(tokens: Sequence[Token]) -> str:
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{TOP_HEADING_LEVEL + int(int(token.tag[1]) >= TOP_HEADING_LEVEL)}"
-    parser = _markdown_parser()
+    parser = _create_markdown_parser()
     return str(parser.renderer.render(tokens, parser.options, {}))

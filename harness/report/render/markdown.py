@@ -8,7 +8,13 @@ from collections.abc import Collection, Iterable, Sequence
 
 from harness.metrics.metric import Metric
 from harness.report.content import CellValue, Figure, Part, ReportCell, ReportColumn, ReportTable
-from harness.report.render.cells import as_cell, format_value, headings, replace_control_characters, right_aligned
+from harness.report.render.cells import (
+    column_headings,
+    format_value,
+    replace_control_characters,
+    right_aligned_columns,
+    wrap_as_cell,
+)
 
 MAX_VISIBLE_ROWS = 15
 BACKTICKS = re.compile("`+")
@@ -58,7 +64,7 @@ def join_names(names: Sequence[str], limit: int, more: str = "more") -> str:
     return f"{', '.join(names[:limit])} and {len(names) - limit} {more}"
 
 
-def bullets(lines: Iterable[str]) -> str:
+def bullet_list(lines: Iterable[str]) -> str:
     """Write lines as a Markdown list."""
     return "\n".join(map("- {}".format, lines))
 
@@ -73,7 +79,7 @@ def bold(text: str) -> str:
     return f"**{text}**"
 
 
-def details(summary: str, body: str) -> str:
+def collapse_text(summary: str, body: str) -> str:
     """Collapse text below a line that says what it is."""
     return f"<details><summary>{summary}</summary>\n\n{body}\n\n</details>"
 
@@ -104,7 +110,7 @@ def align_lines(
     widths = [3] * len(header)
     if padded:
         widths = [max(3, *map(len, column)) for column in zip(header, *rows, strict=True)]
-    rule = [_rule(width, right=right and pipes) for width, right in zip(widths, numeric, strict=True)]
+    rule = [_heading_rule(width, right=right and pipes) for width, right in zip(widths, numeric, strict=True)]
     lines = []
     for cells in (header, rule, *rows):
         texts = []
@@ -117,12 +123,12 @@ def align_lines(
     return "\n".join(lines)
 
 
-def _rule(width: int, *, right: bool) -> str:
+def _heading_rule(width: int, *, right: bool) -> str:
     """The line below a heading; a colon at its end aligns the column to the right."""
     return "-" * (width - 1) + (":" if right else "-")
 
 
-def render_table(table: ReportTable, *, padded: bool = True) -> str:
+def render_markdown_table(table: ReportTable, *, padded: bool = True) -> str:
     """Render a table as Markdown.
 
     Parameters
@@ -138,19 +144,19 @@ def render_table(table: ReportTable, *, padded: bool = True) -> str:
         The lines; the best of a column is bold. Of a foldable table the rows after the first 15 are collapsed.
     """
     # Within a table a hash sign begins no heading.
-    header = [escape(heading).replace(r"\#", "#") for heading in headings(table)]
-    rows = [list(map(_markdown_cell, table.columns, row)) for row in table.rows]
-    numeric = right_aligned(table)
+    header = [escape(heading).replace(r"\#", "#") for heading in column_headings(table)]
+    rows = [list(map(_format_markdown_cell, table.columns, row)) for row in table.rows]
+    numeric = right_aligned_columns(table)
     if not table.foldable or len(rows) <= MAX_VISIBLE_ROWS:
         return align_lines(header, rows, numeric, pipes=True, padded=padded)
     visible = align_lines(header, rows[:MAX_VISIBLE_ROWS], numeric, pipes=True, padded=padded)
     remaining = align_lines(header, rows[MAX_VISIBLE_ROWS:], numeric, pipes=True, padded=padded)
-    return f"{visible}\n\n{details(f'{len(rows) - MAX_VISIBLE_ROWS} more', remaining)}"
+    return f"{visible}\n\n{collapse_text(f'{len(rows) - MAX_VISIBLE_ROWS} more', remaining)}"
 
 
-def _markdown_cell(column: ReportColumn, cell: CellValue | ReportCell) -> str:
+def _format_markdown_cell(column: ReportColumn, cell: CellValue | ReportCell) -> str:
     """A cell, escaped where it is a text, bold where it is the best."""
-    wrapped = as_cell(cell)
+    wrapped = wrap_as_cell(cell)
     text = format_value(column, wrapped)
     if isinstance(wrapped.value, str):
         text = escape(text)
@@ -159,12 +165,12 @@ def _markdown_cell(column: ReportColumn, cell: CellValue | ReportCell) -> str:
     return f"{wrapped.mark} {text}" if wrapped.mark else text
 
 
-def render_part(part: Part) -> str:
+def render_markdown_part(part: Part) -> str:
     """Render a part of a section as Markdown; a figure is a link to its file."""
     if isinstance(part, str):
         return part
     if isinstance(part, ReportTable):
-        return render_table(part)
+        return render_markdown_table(part)
     if isinstance(part, Figure):
         return f"![{escape(part.alt_text)}](figures/{part.name}.svg)"
-    return details(part.summary, "\n\n".join(map(render_part, part.parts)))
+    return collapse_text(part.summary, "\n\n".join(map(render_markdown_part, part.parts)))

@@ -42,16 +42,16 @@ def compact_svg(svg: str) -> str:
         a style with the colours on a dark ground.
     """
     body = PREAMBLE.sub("", svg[svg.index("<svg ") :])
-    body = STYLE_ATTRIBUTE.sub(lambda match: _attributes(match[1]), body)
+    body = STYLE_ATTRIBUTE.sub(lambda match: _style_to_attributes(match[1]), body)
     body = PATH.sub(lambda match: f'{match[1]}{" ".join(match[2].split())}"', GROUP_ID.sub("<g", body))
-    body = LONG_NUMBER.sub(_rounded, body)
+    body = LONG_NUMBER.sub(_round_number, body)
     root = f'stroke-linejoin="round" stroke-linecap="butt" font-family="{FONTS}"'
-    style = f"<style>{figure_rules('svg')}</style>"
+    style = f"<style>{dark_colour_rules('svg')}</style>"
     return SVG_TAG.sub(lambda match: f"{match[0][:-1]} {root}>\n{style}", body, count=1)
 
 
 def embed_svg(svg: str, prefix: str) -> tuple[str, float, float]:
-    """Prepare a figure for a page that has `figure_rules` in its style.
+    """Prepare a figure for a page that has `dark_colour_rules` in its style.
 
     Parameters
     ----------
@@ -72,13 +72,13 @@ def embed_svg(svg: str, prefix: str) -> tuple[str, float, float]:
 
 
 @cache
-def figure_rules(scope: str = ".plot") -> str:
+def dark_colour_rules(scope: str = ".plot") -> str:
     """Rules of CSS that give the shapes within `scope`, a selector, their colours on a dark ground."""
-    text, ground = _mix(0), _mix(100)
+    text, ground = _mix_text_and_ground(0), _mix_text_and_ground(100)
     colours = {"#000000": text, "#ffffff": ground, **DARK_COLOURS}
     for level in GREY_LEVELS:
         channel = round(level / 100 * 255)
-        colours[f"#{channel:02x}{channel:02x}{channel:02x}"] = _mix(level)
+        colours[f"#{channel:02x}{channel:02x}{channel:02x}"] = _mix_text_and_ground(level)
     rules = [f"{scope} {{ fill: {text} }}"]  # what is black has no attribute
     for light, dark in colours.items():
         rules.append(f'{scope} [fill="{light}"] {{ fill: {dark} }} {scope} [stroke="{light}"] {{ stroke: {dark} }}')
@@ -86,7 +86,7 @@ def figure_rules(scope: str = ".plot") -> str:
     return f"@media screen and (prefers-color-scheme: dark) {{\n{lines}\n}}\n"
 
 
-def _mix(level: int) -> str:
+def _mix_text_and_ground(level: int) -> str:
     """The colour between that of text (0) and the ground (100)."""
     channels = []
     for shift in (16, 8, 0):
@@ -95,7 +95,7 @@ def _mix(level: int) -> str:
     return f"#{''.join(channels)}"
 
 
-def _attributes(style: str) -> str:
+def _style_to_attributes(style: str) -> str:
     """The declarations of a style as attributes, without the fonts, which all texts share."""
     attributes = []
     for declaration in style.split("; "):
@@ -105,7 +105,7 @@ def _attributes(style: str) -> str:
     return " ".join(attributes)
 
 
-def _rounded(match: re.Match[str]) -> str:
+def _round_number(match: re.Match[str]) -> str:
     number = float(match[0])
     if abs(number) < 1:  # scales, opacities
         return f"{number:.3g}"

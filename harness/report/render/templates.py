@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.report.render import cells, html, markdown
-from harness.report.render.svg import figure_rules
+from harness.report.render.svg import dark_colour_rules
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parents[1] / "templates"  #: of reports; those of other rooms may use them
 
 
-def render_text(template: str, folder: Path = TEMPLATES, /, **values: Any) -> str:
+def render_text_template(template: str, folder: Path = TEMPLATES, /, **values: Any) -> str:
     """Fill a template of Markdown.
 
     Parameters
@@ -35,10 +35,10 @@ def render_text(template: str, folder: Path = TEMPLATES, /, **values: Any) -> st
     str
         Markdown without empty lines at its ends.
     """
-    return _environment(folder).get_template(template).render(**values).strip()
+    return _create_template_environment(folder).get_template(template).render(**values).strip()
 
 
-def render_page(
+def render_page_template(
     template: str,
     folder: Path = TEMPLATES,
     /,
@@ -68,15 +68,15 @@ def render_page(
     str
         The page.
     """
-    style = f"{style}{figure_rules()}"
+    style = f"{style}{dark_colour_rules()}"
     scripts = f"script-src '{_content_hash(script)}'; " if script else ""
     policy = f"default-src 'none'; img-src data:; style-src '{_content_hash(style)}'; {scripts}base-uri 'none'; form-action 'none'"
-    page = _environment(folder).get_template(template, globals=constants)
+    page = _create_template_environment(folder).get_template(template, globals=constants)
     return page.render(**values, policy=policy, style=style, script=script)
 
 
 @cache
-def _environment(folder: Path) -> Environment:
+def _create_template_environment(folder: Path) -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
     from markupsafe import Markup
 
@@ -84,9 +84,9 @@ def _environment(folder: Path) -> Environment:
         loader=FileSystemLoader([folder, TEMPLATES]), autoescape=select_autoescape(["html"]), undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["breakable"] = lambda text: Markup(html.breakable(text))  # noqa: S704 -- it has been escaped
+    environment.filters["breakable"] = lambda text: Markup(html.escape_with_line_breaks(text))  # noqa: S704 -- it has been escaped
     environment.filters |= {"html": Markup, "plain": markdown.escape, "code": markdown.inline_code}
-    environment.filters |= {"table": markdown.render_table, "count": "{:,.0f}".format}
+    environment.filters |= {"table": markdown.render_markdown_table, "count": "{:,.0f}".format}
     environment.filters |= {"number": cells.format_number, "interval": lambda mean: cells.format_interval(*mean)}
     environment.filters["paragraph"] = lambda text: " ".join(text.split())
     environment.tests["figure"] = lambda block: isinstance(block, html.EmbeddedFigure)

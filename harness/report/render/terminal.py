@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness.report.content import ReportTable
-from harness.report.render.cells import format_rows, headings, right_aligned
+from harness.report.render.cells import column_headings, format_table_rows, right_aligned_columns
 from harness.report.render.markdown import align_lines
 
 
-def render_table(table: ReportTable) -> str:
+def render_terminal_table(table: ReportTable) -> str:
     """Render a table as aligned lines of plain text."""
-    return align_lines(headings(table), format_rows(table), right_aligned(table), pipes=False)
+    return align_lines(column_headings(table), format_table_rows(table), right_aligned_columns(table), pipes=False)
 
 
-def render_parts(parts: Iterable[str | ReportTable]) -> str:
+def render_terminal_parts(parts: Iterable[str | ReportTable]) -> str:
     """Render texts, which stay as they are, and tables as paragraphs."""
     paragraphs = []
     for part in parts:
-        paragraphs.append(part if isinstance(part, str) else render_table(part))
+        paragraphs.append(part if isinstance(part, str) else render_terminal_table(part))
     return "\n\n".join(filter(None, paragraphs))

@@ -20,10 +20,10 @@ from harness.evaluation.cross_task import (
 )
 from harness.evaluation.ranking import BASELINE, Ranking
 from harness.evaluation.task_statistics import ROPE, ComparisonPosterior
-from harness.report.content import Collapsed, Evidence, Figure, Part, ReportColumn, ReportTable, Section
+from harness.report.content import CollapsedParts, Evidence, Figure, Part, ReportColumn, ReportTable, Section
 from harness.report.figures import cross_task as figures
-from harness.report.figures.writer import file_name
-from harness.report.render.cells import format_number, p_text
+from harness.report.figures.writer import report_file_name
+from harness.report.render.cells import format_number, format_p_value
 from harness.report.render.markdown import format_count
 from harness.report.sections import cross_task_table
 from harness.report.sections.cross_task_table import (
@@ -143,8 +143,8 @@ def _describe_mean_ranks(overview: CrossTaskOverview, families: Sequence[str]) -
     ranks = tuple(cross_task_table.mean_ranks(common)[: len(names)].tolist())
     draw = partial(figures.mean_rank_figure, names, _number_families(common, families)[:MAX_DRAWN], ranks, spans)
     caption = "Mean ranks of the entries, with lines that join those that are not significantly different"
-    figure = Figure(file_name("", "ranks"), caption, draw)
-    table = Collapsed("p values of all pairs", (_tabulate_p_values(names, p_values),))
+    figure = Figure(report_file_name("", "ranks"), caption, draw)
+    table = CollapsedParts("p values of all pairs", (_tabulate_p_values(names, p_values),))
     return text, RANKS_TEXT, figure, *_note_undrawn_entries(k), table
 
 
@@ -164,7 +164,7 @@ def _describe_friedman_test(means: Array) -> str:
 
 
 def _format_p_with_sign(p: float) -> str:
-    return p_text(p) if p < 0.001 else f"= {p_text(p)}"
+    return format_p_value(p) if p < 0.001 else f"= {format_p_value(p)}"
 
 
 def _tabulate_p_values(names: Sequence[str], p_values: Array) -> ReportTable:
@@ -185,14 +185,14 @@ def _describe_ratings_and_wins(overview: CrossTaskOverview, families: Sequence[s
         ends = tuple(zip(overview.lower[order].tolist(), overview.upper[order].tolist(), strict=True))
     own_numbers = tuple(map(numbers.__getitem__, order))
     draw = partial(figures.rating_figure, names, own_numbers, tuple(ratings[order].tolist()), ends)
-    rating = Figure(file_name("", "strengths"), caption, draw)
+    rating = Figure(report_file_name("", "strengths"), caption, draw)
     wins = _pairwise_wins_with_baseline(overview, order)
     if len(wins) > len(names):
         names = (*names, BASELINE)
     shares = tuple(tuple(map(partial(round, ndigits=4), row)) for row in wins.tolist())
     draw_wins = partial(figures.pairwise_wins_figure, names, shares)
-    figure = Figure(file_name("", "battles"), "How often each entry beats each other", draw_wins)
-    table = Collapsed("The same as a table", (_tabulate_pairwise_wins(names, shares),))
+    figure = Figure(report_file_name("", "battles"), "How often each entry beats each other", draw_wins)
+    table = CollapsedParts("The same as a table", (_tabulate_pairwise_wins(names, shares),))
     return text, rating, *_note_undrawn_entries(len(ratings)), WINS_TEXT, figure, table
 
 
@@ -279,7 +279,7 @@ def _describe_pair_posteriors(common: CommonTasks, names: Sequence[str], kind: s
         "is better"
     )
     draw = partial(figures.practical_equivalence_figure, pairs, probabilities)
-    figure = Figure(file_name("", "practical", kind), caption, draw)
+    figure = Figure(report_file_name("", "practical", kind), caption, draw)
     columns = [ReportColumn("First"), ReportColumn("Second")]
     for heading in ("First is better", "Practically equal", "Second is better"):
         columns.append(ReportColumn(heading, "number", 2))

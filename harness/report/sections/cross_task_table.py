@@ -13,7 +13,7 @@ from harness.evaluation import cross_task, task_statistics
 from harness.evaluation.cross_task import Array, CommonTasks, count_entry_coverage, select_completed_rankings
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import STATUS_MISSING, Entry, Scores
-from harness.report.content import Collapsed, Part, ReportCell, ReportColumn, ReportTable, best_cells
+from harness.report.content import CollapsedParts, Part, ReportCell, ReportColumn, ReportTable, mark_best_cells
 from harness.report.render.cells import format_number
 from harness.report.render.markdown import escape, format_count, join_words, plural
 from harness.seeding import seed_of
@@ -162,7 +162,7 @@ def tabulate_cross_task_entries(overview: CrossTaskOverview) -> ReportTable:
         _count_pairwise_wins(common),
         _normalized_score_cells(common),
     ]
-    cells += [best_cells(improvability, greater=False), overview.ratings.tolist()]
+    cells += [mark_best_cells(improvability, greater=False), overview.ratings.tolist()]
     if overview.has_intervals:
         columns.append(ReportColumn("95 % interval", "number"))
         ends = zip(overview.lower, overview.upper, strict=True)
@@ -185,7 +185,7 @@ def describe_omitted_tasks(rankings: Sequence[Ranking], common: CommonTasks) -> 
     return sentences
 
 
-def describe_coverage(scores: Scores, rankings: Sequence[Ranking]) -> str | Collapsed:
+def describe_coverage(scores: Scores, rankings: Sequence[Ranking]) -> str | CollapsedParts:
     """Say how many of all tasks and planned splits every entry has: a sentence where they have all, else a table."""
     covered_entries, planned = count_entry_coverage(rankings), sum(map(attrgetter("splits"), rankings))
     if all(covered.splits == planned for covered in covered_entries):
@@ -202,7 +202,7 @@ def describe_coverage(scores: Scores, rankings: Sequence[Ranking]) -> str | Coll
     columns = [ENTRY, ReportColumn("Tasks with all splits", "count"), ReportColumn("Splits", "count")]
     columns.append(ReportColumn("What became of the others"))
     table = ReportTable(tuple(columns), tuple(rows), foldable=False)
-    return Collapsed("Coverage: which entries have how much", (table,))
+    return CollapsedParts("Coverage: which entries have how much", (table,))
 
 
 def _missing_statuses(scores: Scores, entry: Entry) -> str | None:
@@ -247,7 +247,7 @@ def _entry_names(common: CommonTasks) -> list[str]:
 
 
 def _mean_rank_cells(common: CommonTasks) -> list[ReportCell]:
-    return best_cells(mean_ranks(common).tolist(), greater=False)
+    return mark_best_cells(mean_ranks(common).tolist(), greater=False)
 
 
 def _count_pairwise_wins(common: CommonTasks) -> list[int]:
@@ -255,4 +255,4 @@ def _count_pairwise_wins(common: CommonTasks) -> list[int]:
 
 
 def _normalized_score_cells(common: CommonTasks) -> list[ReportCell]:
-    return best_cells(cross_task.normalize_and_average_scores(common).tolist(), greater=True)
+    return mark_best_cells(cross_task.normalize_and_average_scores(common).tolist(), greater=True)

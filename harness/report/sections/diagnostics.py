@@ -15,9 +15,9 @@ from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD, 
 from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import Entry, Scores
 from harness.report.content import Evidence, Figure, Part, Section
-from harness.report.figures.curves import gain_figure, ranking_curves_figure, reliability_figure
-from harness.report.figures.thresholds import Counts, ThresholdSweep, confusion_figure, sweep_figure
-from harness.report.figures.writer import file_name
+from harness.report.figures.curves import gain_and_lift_figure, ranking_curves_figure, reliability_figure
+from harness.report.figures.thresholds import Counts, ThresholdSweep, confusion_figure, threshold_sweep_figure
+from harness.report.figures.writer import report_file_name
 from harness.report.render.markdown import escape, format_count
 from harness.report.sections import diagnostics_text as words
 
@@ -55,7 +55,7 @@ class TaskDiagnosis:
 
     def figure_file_name(self, kind: str) -> str:
         """Name the file of a figure."""
-        return file_name(self.ranking.task, kind)
+        return report_file_name(self.ranking.task, kind)
 
 
 def make_diagnostic_sections(evidence: Evidence) -> list[Section]:
@@ -125,7 +125,7 @@ def _describe_ranking_curves(task: TaskDiagnosis) -> Iterator[Part]:
         yield from _describe_each_class(task)
     elif gains and not task.brief:
         caption = f"Gain and lift of {' and '.join(name for name, _ in gains)}"
-        yield Figure(task.figure_file_name("lift"), caption, partial(gain_figure, gains))
+        yield Figure(task.figure_file_name("lift"), caption, partial(gain_and_lift_figure, gains))
 
 
 def _rank_curves_by_name(entries: Iterable[EntryDiagnosis]) -> tuple[tuple[str, RankCurves], ...]:
@@ -177,7 +177,7 @@ def _describe_thresholds(task: TaskDiagnosis) -> Iterator[Part]:
         names = " and ".join(map(attrgetter("name"), sweeps))
         caption = f"Scores by class, and precision, recall and F1 at every threshold, of {names}"
         negative, positive = task.classes
-        draw = partial(sweep_figure, tuple(sweeps), (negative, positive), log_odds=task.log_odds)
+        draw = partial(threshold_sweep_figure, tuple(sweeps), (negative, positive), log_odds=task.log_odds)
         yield Figure(task.figure_file_name("thresholds"), caption, draw)
         yield words.describe_score_axis(task.classes, log_odds=task.log_odds)
 

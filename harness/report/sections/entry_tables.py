@@ -9,8 +9,8 @@ from harness.evaluation.decision import represent_families
 from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, Entry, Scores
 from harness.evaluation.strategy_effects import NO_READING, ONLY_THRESHOLD, strategy_readings
-from harness.report.content import CellValue, ReportCell, ReportColumn, ReportTable, as_interval
-from harness.report.leaderboard import displayed_verdict
+from harness.report.content import CellValue, ReportCell, ReportColumn, ReportTable, estimate_to_interval
+from harness.report.leaderboard import format_verdict
 from harness.report.render.markdown import metric_name
 
 MAX_ENTRIES = 10
@@ -83,7 +83,7 @@ def tabulate_entries(scores: Scores, ranking: Ranking, entries: Sequence[RankedE
     ]
     if not ranking.no_test_reason:
         columns.append(ReportColumn("Against the best", "verdict"))
-        cells.append([displayed_verdict(ranking, ranked) for ranked in entries])
+        cells.append([format_verdict(ranking, ranked) for ranked in entries])
     metric_columns, metric_cells = _make_metric_columns(scores, ranking, entries, SHORT_METRICS)
     return _table_from_columns((*columns, *metric_columns), (*cells, *metric_cells))
 
@@ -135,7 +135,7 @@ def _objective_column(ranking: Ranking) -> ReportColumn:
 
 
 def _objective_cell(ranked: RankedEntry) -> ReportCell:
-    return ReportCell(as_interval(ranked.score))
+    return ReportCell(estimate_to_interval(ranked.score))
 
 
 def _make_metric_columns(

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from harness.evaluation.decision import recommend_entry, represent_families
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
-from harness.report.content import CellValue, ReportCell, ReportColumn, ReportTable, as_interval
-from harness.report.leaderboard import NOT_THE_BEST, displayed_verdict
+from harness.report.content import CellValue, ReportCell, ReportColumn, ReportTable, estimate_to_interval
+from harness.report.leaderboard import NOT_THE_BEST, format_verdict
 from harness.report.render.markdown import metric_name
 
 VERDICTS = ("best", "practically equal", "undecided", NOT_THE_BEST, "worse")
@@ -40,8 +40,8 @@ def tabulate_family_intervals(scores: Scores, ranking: Ranking) -> ReportTable |
         return None
     rows = []
     for ranked in entries:
-        score = ReportCell(as_interval(ranked.score), digits=ranking.digits)
-        rows.append((ranked.name, score, displayed_verdict(ranking, ranked)))
+        score = ReportCell(estimate_to_interval(ranked.score), digits=ranking.digits)
+        rows.append((ranked.name, score, format_verdict(ranking, ranked)))
     columns = (
         ReportColumn("Entry"),
         ReportColumn(metric_name(ranking.metric), "number", ranking.digits),
@@ -70,7 +70,7 @@ def count_family_verdicts(scores: Scores, rankings: Sequence[Ranking]) -> Report
         if ranking.no_test_reason or ranking.best is None:
             continue
         for ranked in represent_families(scores, ranking):
-            verdict = displayed_verdict(ranking, ranked)
+            verdict = format_verdict(ranking, ranked)
             if verdict in VERDICTS:
                 counts.setdefault(ranked.entry.family, dict.fromkeys(VERDICTS, 0))[verdict] += 1
     if not counts:
@@ -98,10 +98,10 @@ def tabulate_tasks(scores: Scores, rankings: Sequence[Ranking]) -> ReportTable:
         name, score, baseline = "none", None, None
         if recommendation.entry is not None:
             name = recommendation.entry.entry.name
-            score = ReportCell(as_interval(recommendation.entry.score), digits=ranking.digits)
+            score = ReportCell(estimate_to_interval(recommendation.entry.score), digits=ranking.digits)
         if ranking.baseline is not None and ranking.baseline.score.n:
             baseline = ranking.baseline.score.mean
-        worse = [rival for rival in ranking.rivals if rival.is_excluded or displayed_verdict(ranking, rival) == "worse"]
+        worse = [rival for rival in ranking.rivals if rival.is_excluded or format_verdict(ranking, rival) == "worse"]
         not_best = None if ranking.no_test_reason else f"{len(worse)} of {len(ranking.rivals)}"
         size = scores.run["tasks"][ranking.task]["rows"]
         rows.append((ranking.task, size, name, metric_name(ranking.metric), score, baseline, not_best))

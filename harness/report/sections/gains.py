@@ -17,14 +17,23 @@ from harness.evaluation.gains import EnsembleMember, RecalibrationEffect, Search
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import ANY_NAME, Entry, Scores
 from harness.metrics.calibration import CALIBRATIONS, N_FOLDS
-from harness.report.content import CellValue, Evidence, Figure, Part, ReportColumn, ReportTable, Section, as_interval
+from harness.report.content import (
+    CellValue,
+    Evidence,
+    Figure,
+    Part,
+    ReportColumn,
+    ReportTable,
+    Section,
+    estimate_to_interval,
+)
 from harness.report.figures.reliability import recalibration_figure
-from harness.report.figures.search import GainInterval, gains_figure
-from harness.report.figures.writer import file_name
+from harness.report.figures.search import GainInterval, search_gains_figure
+from harness.report.figures.writer import report_file_name
 from harness.report.render import markdown
-from harness.report.render.cells import change_text
+from harness.report.render.cells import format_change
 from harness.report.render.markdown import escape, join_names, join_words
-from harness.report.render.templates import render_text
+from harness.report.render.templates import render_text_template
 
 CALIBRATION_TITLE = "Are the probabilities sound?"
 ADJECTIVES = {1: "better", -1: "worse"}  #: by direction
@@ -49,13 +58,13 @@ def _describe_recalibration_effects(scores: Scores, ranking: Ranking) -> Parts:
     table = _tabulate_recalibration_effects(scores, ranking.task, effects)
     if not recalibrated:
         reason = f"Nothing was recalibrated: that takes {N_FOLDS} inner rows of every class, which no entry has."
-        return render_text("recalibration.md"), reason, table
+        return render_text_template("recalibration.md"), reason, table
     reason = ranking.no_test_reason or "the splits of no pair allow one"
     caption = "Change of log loss and of Brier by every recalibration, for the first entries"
     draw = partial(recalibration_figure, _figure_entries_of_recalibration(recalibrated))
-    figure = Figure(file_name(ranking.task, "recalibration"), caption, draw)
+    figure = Figure(report_file_name(ranking.task, "recalibration"), caption, draw)
     return (
-        render_text("recalibration.md"),
+        render_text_template("recalibration.md"),
         _summarize_recalibration_effects(effects) or f"No reading: {reason}.",
         table,
         figure,
@@ -73,7 +82,7 @@ def _tabulate_recalibration_effects(scores: Scores, task: str, effects: Sequence
     rows = []
     for effect in effects:
         row: list[CellValue] = ["/".join(effect.entry[:3]), effect.entry.calibration, effect.effect_reading or None]
-        row += list(map(as_interval, effect.tested_differences)) or [None] * 3
+        row += list(map(estimate_to_interval, effect.tested_differences)) or [None] * 3
         rows.append((*row, *effect.means, effect.splits))
     return ReportTable((*columns, ReportColumn("Splits", "count")), tuple(rows))
 
@@ -161,7 +170,7 @@ def _describe_ensembles(scores: Scores, ranking: Ranking) -> Parts:
     if ranking.task in map(itemgetter(0), scores.ensembles):
         verdict = _describe_ensemble_gain(ranking, measured_gains.ensemble_gains(scores, ranking))
         parts: list[Part] = [
-            render_text("ensembles.md", rounds=ROUNDS, library=LIBRARY, parts=ENSEMBLE_PARTS),
+            render_text_template("ensembles.md", rounds=ROUNDS, library=LIBRARY, parts=ENSEMBLE_PARTS),
             verdict,
             _tabulate_ensemble_scores(scores, ranking),
         ]
@@ -176,7 +185,7 @@ def _describe_ensemble_gain(ranking: Ranking, gains: Mapping[str, Estimate]) -> 
     """Whether an ensemble is significantly better than the entry that inner scores choose."""
     if not gains:
         return "There is no entry chosen by inner scores to compare with."
-    changes = join_words([f"{kind} {change_text(gain)}" for kind, gain in gains.items()])
+    changes = join_words([f"{kind} {format_change(gain)}" for kind, gain in gains.items()])
     against = f"Against the entry that inner scores choose in each split (`{measured_gains.CHOSEN.name}`)"
     against += f", in {escape(ranking.metric.label)}: {changes}."
     p_values = list(map(attrgetter("p"), gains.values()))
@@ -267,8 +276,10 @@ def describe_search_gains(gains: Sequence[SearchGain], ranking: Ranking, label: 
         for gain_part in (gain.inner, gain.outer.mean, gain.outer.ci_half_width):
             numbers.append(float(f"{gain_part:.6g}"))
         bars.append(GainInterval("/".join(gain.entry[:2]), *numbers))
-    draw = partial(gains_figure, tuple(bars), label)
-    figure = Figure(file_name(ranking.task, "gains"), "What the search brought over the default configuration", draw)
+    draw = partial(search_gains_figure, tuple(bars), label)
+    figure = Figure(
+        report_file_name(ranking.task, "gains"), "What the search brought over the default configuration", draw
+    )
     return [
         "### What the search brought",
         summarize_search_gains(gains, ranking),
@@ -314,7 +325,7 @@ def summarize_search_gains(gains: Sequence[SearchGain], ranking: Ranking) -> str
 def _list_entries_with_gains(gains: Sequence[SearchGain]) -> str:
     names = []
     for gain in gains:
-        names.append(f"{escape('/'.join(gain.entry[:2]))} ({change_text(gain.outer)})")
+        names.append(f"{escape('/'.join(gain.entry[:2]))} ({format_change(gain.outer)})")
     return join_names(names, MAX_SEARCH_NAMES)
 
 
@@ -330,6 +341,6 @@ def _tabulate_search_gains(gains: Sequence[SearchGain], label: str) -> ReportTab
     )
     rows = []
     for gain in gains:
-        row = (gain.entry.family, gain.entry.strategy, gain.inner, as_interval(gain.outer), gain.outer.n)
+        row = (gain.entry.family, gain.entry.strategy, gain.inner, estimate_to_interval(gain.outer), gain.outer.n)
         rows.append((*row, gain.reading or None))
     return ReportTable(columns, tuple(rows))

@@ -16,21 +16,21 @@ from harness.evaluation.scores import Scores
 from harness.evaluation.strategy_effects import HELPS, HURTS, MIXED, NO_READING, NOT_SIGNIFICANT, StrategyReading
 from harness.report.content import (
     CellValue,
-    Collapsed,
+    CollapsedParts,
     Evidence,
     Figure,
     Part,
     ReportColumn,
     ReportTable,
     Section,
-    as_interval,
+    estimate_to_interval,
 )
 from harness.report.figures.imbalance import Heatmap, HeatmapCell, heatmap_figure
-from harness.report.figures.writer import file_name
+from harness.report.figures.writer import report_file_name
 from harness.report.render import markdown
 from harness.report.render.cells import MISSING, format_number
-from harness.report.render.markdown import bullets, escape, format_count, join_words, plural
-from harness.report.render.templates import render_text
+from harness.report.render.markdown import bullet_list, escape, format_count, join_words, plural
+from harness.report.render.templates import render_text_template
 
 Effect = TypeVar("Effect")
 
@@ -74,13 +74,13 @@ def _make_strategy_section(
         for family, verdict in describe_strategies_by_family(readings).items()
     ]
     if lines:
-        parts.append(bullets(lines[: markdown.MAX_VISIBLE_ROWS]))
+        parts.append(bullet_list(lines[: markdown.MAX_VISIBLE_ROWS]))
     if len(lines) > markdown.MAX_VISIBLE_ROWS:
         more = format_count(len(lines) - markdown.MAX_VISIBLE_ROWS, "more family", "more families")
-        parts.append(Collapsed(more, (bullets(lines[markdown.MAX_VISIBLE_ROWS :]),)))
+        parts.append(CollapsedParts(more, (bullet_list(lines[markdown.MAX_VISIBLE_ROWS :]),)))
     if with_figure:
-        parts += [render_text("strategy_map.md"), _draw_difference_heatmap(scores, task, readings)]
-    parts += [render_text("strategy_differences.md"), tabulate_strategy_effects(scores, task)]
+        parts += [render_text_template("strategy_map.md"), _draw_difference_heatmap(scores, task, readings)]
+    parts += [render_text_template("strategy_differences.md"), tabulate_strategy_effects(scores, task)]
     return Section(TITLE, tuple(parts), task)
 
 
@@ -92,7 +92,7 @@ def tabulate_strategy_effects(scores: Scores, task: str) -> ReportTable:
     rows = []
     for reading in strategy_effects.strategy_readings(scores, task):
         words = None if reading.reading == NO_READING else reading.reading
-        changes = map(as_interval, reading.difference.estimates)
+        changes = map(estimate_to_interval, reading.difference.estimates)
         rows.append((reading.family, reading.strategy, words, *changes, reading.difference.splits))
     return ReportTable((*columns, ReportColumn("Splits", "count")), tuple(rows))
 
@@ -171,7 +171,7 @@ def _draw_difference_heatmap(scores: Scores, task: str, readings: Sequence[Strat
             )
             panels.append(Heatmap(title, tiles))
     caption = f"Differences of every strategy to none on {escape(task)}, by family, as in the table below"
-    return Figure(file_name(task, KIND), caption, partial(heatmap_figure, strategies, families, tuple(panels)))
+    return Figure(report_file_name(task, KIND), caption, partial(heatmap_figure, strategies, families, tuple(panels)))
 
 
 def _arrange_heatmap_cells(
@@ -204,7 +204,7 @@ def _make_section_over_tasks(scores: Scores, readings: Mapping[str, Sequence[Str
     counts = sorted(strategy_effects.strategy_counts(scores, readings), key=attrgetter("strategy", "family"))
     parts: list[Part] = [
         _summarize_readings_over_tasks(counts),
-        render_text("strategy_counts.md", min_tasks=strategy_effects.MIN_TASKS),
+        render_text_template("strategy_counts.md", min_tasks=strategy_effects.MIN_TASKS),
     ]
     if any(count.readings[HELPS] or count.readings[HURTS] for count in counts):
         strategies, families, tiles = _arrange_heatmap_cells(
@@ -212,7 +212,7 @@ def _make_section_over_tasks(scores: Scores, readings: Mapping[str, Sequence[Str
         )
         draw = partial(heatmap_figure, strategies, families, (Heatmap("Tasks", tiles, span=1.0),), COUNT_LEGEND)
         caption = "How often every strategy was shown to help or hurt, by family"
-        parts.append(Figure(file_name("", KIND), caption, draw))
+        parts.append(Figure(report_file_name("", KIND), caption, draw))
     parts.append(_tabulate_reading_counts(counts))
     return Section(f"{TITLE} Over {format_count(len(readings), 'task')}", tuple(parts))
 

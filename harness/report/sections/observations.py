@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from harness.evaluation.observations import Observation
 from harness.evaluation.scores import Entry
-from harness.report.render.cells import format_number, percent_text
-from harness.report.render.markdown import bullets, escape, join_names
+from harness.report.render.cells import format_number, format_percent
+from harness.report.render.markdown import bullet_list, escape, join_names
 
 HEADING = "**Key observations**"
 MAX_NAMES = 4
@@ -19,7 +19,7 @@ def describe_observations(observations: Sequence[Observation]) -> str:
     if not observations:
         return ""
     return "\n".join(
-        [f"{HEADING}\n", bullets(SENTENCES[observation.code](observation) for observation in observations)]
+        [f"{HEADING}\n", bullet_list(SENTENCES[observation.code](observation) for observation in observations)]
     )
 
 
@@ -34,7 +34,7 @@ def _format_range(observation: Observation, low: str = "lowest", high: str = "hi
 
 
 def _format_percent(observation: Observation, name: str) -> str:
-    return percent_text(observation.numbers[name], 1)
+    return format_percent(observation.numbers[name], 1)
 
 
 def _word_accuracy_range(comment: str) -> Wording:

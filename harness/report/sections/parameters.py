@@ -9,7 +9,7 @@ from typing import Any
 from harness.evaluation.decision import chosen_parameters, recommend_entry, represent_families
 from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import Entry, Scores
-from harness.report.content import Collapsed, Evidence, Part, ReportColumn, ReportTable, Section
+from harness.report.content import CollapsedParts, Evidence, Part, ReportColumn, ReportTable, Section
 from harness.report.render.cells import MISSING, format_quantity
 from harness.report.render.markdown import escape
 
@@ -33,7 +33,7 @@ def make_hyperparameter_sections(evidence: Evidence) -> list[Section]:
         if tables:
             (name, table), *others = tables
             parts: list[Part] = [f"Of {escape(name)}:", table]
-            parts += [Collapsed(escape(other), (other_table,)) for other, other_table in others]
+            parts += [CollapsedParts(escape(other), (other_table,)) for other, other_table in others]
             task_sections.append(Section(TITLE, (TEXT, *parts), ranking.task))
     return task_sections
 

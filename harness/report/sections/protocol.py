@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.evaluation.scores import STATUS_MISSING, Scores
 from harness.findings import OMISSION_CODES, Reason, count_causes
-from harness.report.content import CellValue, Collapsed, Part, ReportColumn, ReportTable, Section
+from harness.report.content import CellValue, CollapsedParts, Part, ReportColumn, ReportTable, Section
 from harness.report.render import markdown
 from harness.report.render.cells import format_quantity
 from harness.report.render.markdown import escape, format_count, join_names, join_words
@@ -189,9 +189,9 @@ def describe_protocol(scores: Scores) -> list[Part]:
     for name, description in run["tasks"].items():
         notes += [f"{escape(name)}: {escape(note)}" for note in description.get("notes", ())]
     if len(notes) > markdown.MAX_VISIBLE_ROWS:
-        parts.append(Collapsed(f"{len(notes)} things noticed in the data", (markdown.bullets(notes),)))
+        parts.append(CollapsedParts(f"{len(notes)} things noticed in the data", (markdown.bullet_list(notes),)))
     elif notes:
-        parts.append(markdown.bullets(notes))
+        parts.append(markdown.bullet_list(notes))
     environment = []
     for part in ("versions", "host"):
         if run.get(part):

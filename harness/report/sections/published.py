@@ -17,7 +17,7 @@ from harness.evaluation.published import (
 from harness.evaluation.scores import Scores
 from harness.report.content import CellValue, Evidence, Part, ReportCell, ReportColumn, ReportTable, Section
 from harness.report.render.cells import MISSING, format_number
-from harness.report.render.markdown import bold, bullets, escape, format_count, join_words, plural
+from harness.report.render.markdown import bold, bullet_list, escape, format_count, join_words, plural
 
 TITLE = "Published results beside this run"
 TEXT = (
@@ -68,7 +68,7 @@ def describe_published_results(scores: Scores, task: str) -> list[Part]:
         parts.append(tabulate_published_and_run(table))
         notes = [*_explain_missing_entries(scores, table), *compare_published_with_run(scores, table)]
         if notes:
-            parts.append("Key observations:\n\n" + bullets(notes))
+            parts.append("Key observations:\n\n" + bullet_list(notes))
     return parts
 
 

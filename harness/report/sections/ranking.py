@@ -14,10 +14,17 @@ from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking, choose_de
 from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, Entry, Scores, entry_statuses
 from harness.metrics.classification import class_report
 from harness.metrics.metric import Metric
-from harness.report.content import CellValue, ReportCell, ReportColumn, ReportTable, as_interval, best_cells
+from harness.report.content import (
+    CellValue,
+    ReportCell,
+    ReportColumn,
+    ReportTable,
+    estimate_to_interval,
+    mark_best_cells,
+)
 from harness.report.leaderboard import METRIC_COLUMNS
 from harness.report.render import markdown
-from harness.report.render.cells import estimate_text, format_number
+from harness.report.render.cells import format_estimate, format_number
 from harness.report.render.markdown import bold, escape, metric_name
 
 QUALITY_METRICS = ("roc_auc", "average_precision", "f1", "precision", "recall", "balanced_accuracy", "mcc")
@@ -113,7 +120,7 @@ def _explain_no_best_entry(ranking: Ranking) -> str:
 
 
 def _format_score(ranking: Ranking, ranked: RankedEntry) -> str:
-    return estimate_text(ranked.score, digits=ranking.digits)
+    return format_estimate(ranked.score, digits=ranking.digits)
 
 
 def _compare_with_baseline(ranking: Ranking) -> str:
@@ -245,7 +252,7 @@ def format_rank(ranked: RankedEntry) -> int | str | None:
 def make_score_cell(ranking: Ranking, ranked: RankedEntry) -> ReportCell:
     """Give the objective with its interval, marked with `≈` where it is not significantly different from the best."""
     mark = "≈" if ranked.tied else ""
-    return ReportCell(as_interval(ranked.score), ranked.rank == 1, mark, digits=ranking.digits)
+    return ReportCell(estimate_to_interval(ranked.score), ranked.rank == 1, mark, digits=ranking.digits)
 
 
 def _make_metric_column(entries: Sequence[RankedEntry], metric: Metric) -> ReportColumn:
@@ -260,7 +267,7 @@ def _choose_metric_digits(entries: Sequence[RankedEntry], metric: Metric) -> int
 
 def _make_metric_cells(entries: Sequence[RankedEntry], metric: Metric) -> list[ReportCell]:
     """The means of a metric, the best one among complete entries marked, the baseline aside."""
-    return best_cells(
+    return mark_best_cells(
         [ranked.rows.mean(metric.name) for ranked in entries],
         greater=metric.greater_is_better,
         digits=_choose_metric_digits(entries, metric),
@@ -281,7 +288,7 @@ def tabulate_models(scores: Scores, task: str) -> ReportTable:
             accuracies.append(_accuracy_of_confusion(scores.pooled_confusion(task, entry, DEFAULT_THRESHOLD)))
             aucs.append(scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD).mean("roc_auc"))
     columns = (ReportColumn("Model"), ReportColumn("Accuracy", "number"), ReportColumn("ROC AUC", "number"))
-    cells = zip(labels, best_cells(accuracies, greater=True), best_cells(aucs, greater=True), strict=True)
+    cells = zip(labels, mark_best_cells(accuracies, greater=True), mark_best_cells(aucs, greater=True), strict=True)
     return ReportTable(columns, tuple(cells))
 
 

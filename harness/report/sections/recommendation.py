@@ -13,9 +13,9 @@ from harness.evaluation.remedy import Remedy
 from harness.evaluation.scores import Scores
 from harness.evaluation.strategy_effects import NO_READING, StrategyReading, strategy_comparisons
 from harness.report.content import ReportColumn, ReportTable
-from harness.report.leaderboard import displayed_verdict
-from harness.report.render.cells import format_number, percent_text, signed_text
-from harness.report.render.markdown import bold, bullets, escape, format_count, join_words, plural
+from harness.report.leaderboard import format_verdict
+from harness.report.render.cells import format_number, format_percent, format_signed
+from harness.report.render.markdown import bold, bullet_list, escape, format_count, join_words, plural
 from harness.report.sections.protocol import WARNING_CODES
 from harness.report.sections.ranking import describe_first_entry, metric_phrase
 
@@ -176,7 +176,7 @@ def _describe_undecided_comparisons(ranking: Ranking, recommendation: Recommenda
         parts.append(f"{possible} of {len(rivals)} other entries may be the best (first {undecided[0].name})")
     pair = next((pair for pair in recommendation.families if pair.comparison.verdict == "undecided"), None)
     if pair is not None:
-        difference = signed_text(pair.comparison.difference, ranking.digits)
+        difference = format_signed(pair.comparison.difference, ranking.digits)
         interval = _format_interval(ranking, pair.comparison.low, pair.comparison.high)
         families = f"families {pair.first} and {pair.second}, each by the entries that inner scores choose"
         parts.append(f"{families}, differ by {difference} {interval}")
@@ -216,7 +216,7 @@ def _describe_reading(scores: Scores, ranking: Ranking, reading: StrategyReading
     changes = []
     for column, estimate, direction in zip(columns, reading.difference.estimates, reading.directions, strict=True):
         if direction and column.metric.name in ("recall", "precision"):
-            changes.append(f"{column.metric.label.lower()} at 0.5 {signed_text(estimate.mean, 2)}")
+            changes.append(f"{column.metric.label.lower()} at 0.5 {format_signed(estimate.mean, 2)}")
     return reading.reading + (f" ({', '.join(changes)})" if changes else "")
 
 
@@ -227,7 +227,7 @@ def _describe_tuning_gain(ranking: Ranking, recommendation: Recommendation) -> s
     name = f"{gain.entry.family}/{gain.entry.strategy}"
     if gain.reading == "kept the default":
         return f"the search of {name} kept the default parameters in every split"
-    change = signed_text(gain.outer.mean, ranking.digits)
+    change = format_signed(gain.outer.mean, ranking.digits)
     return f"{name} tuned against default {change} {_format_interval(ranking, gain.outer.low, gain.outer.high)}: {gain.reading}"
 
 
@@ -236,11 +236,11 @@ def _describe_decisions(scores: Scores, recommendation: Recommendation) -> str:
     if decisions is None or math.isnan(decisions.recall) or recommendation.entry is None:
         return ""
     if math.isnan(decisions.threshold):
-        return f"{percent_text(decisions.accuracy)} of the rows are decided correctly"
+        return f"{format_percent(decisions.accuracy)} of the rows are decided correctly"
     positive = scores.classes(recommendation.task)[1]
     return (
-        f"at a threshold of about {decisions.threshold:.2g}, chosen on inner rows, it finds {percent_text(decisions.recall)} of "
-        f"the “{positive}” rows, and {percent_text(decisions.precision)} of those it predicts are right"
+        f"at a threshold of about {decisions.threshold:.2g}, chosen on inner rows, it finds {format_percent(decisions.recall)} of "
+        f"the “{positive}” rows, and {format_percent(decisions.precision)} of those it predicts are right"
     )
 
 
@@ -272,14 +272,14 @@ def _list_checks(scores: Scores, recommendation: Recommendation) -> list[str]:
 def recommendation_markdown(scores: Scores, ranking: Ranking) -> str:
     """A recommendation as a list in Markdown."""
     advice = recommendation_advice(scores, ranking, recommend_entry(scores, ranking))
-    return bullets(f"{bold(line.label)}: {escape(line.text)}" for line in advice)
+    return bullet_list(f"{bold(line.label)}: {escape(line.text)}" for line in advice)
 
 
 def tabulate_families(ranking: Ranking, entries: Sequence[RankedEntry]) -> ReportTable:
     """An entry of every family with its interval, its verdict against the best entry and its time to fit."""
     rows = []
     for ranked in entries:
-        verdict = "not tested" if ranking.no_test_reason else displayed_verdict(ranking, ranked)
+        verdict = "not tested" if ranking.no_test_reason else format_verdict(ranking, ranked)
         interval = _format_interval(ranking, ranked.score.low, ranked.score.high)
         rows.append(
             (ranked.entry.family, ranked.name, ranked.score.mean, interval, verdict, ranked.rows.mean("fit_seconds"))

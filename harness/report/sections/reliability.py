@@ -25,14 +25,14 @@ from harness.report.content import (
     ReportColumn,
     ReportTable,
     Section,
-    as_interval,
+    estimate_to_interval,
 )
 from harness.report.figures.reliability import OptimismPoint, optimism_figure
-from harness.report.figures.writer import file_name
+from harness.report.figures.writer import report_file_name
 from harness.report.render import markdown
-from harness.report.render.cells import change_text, estimate_text, format_quantity
+from harness.report.render.cells import format_change, format_estimate, format_quantity
 from harness.report.render.markdown import escape, format_count
-from harness.report.render.templates import render_text
+from harness.report.render.templates import render_text_template
 from harness.report.sections import protocol
 from harness.report.sections.imbalance import MAX_FIGURE_TASKS
 
@@ -86,13 +86,16 @@ def _describe_reliability(scores: Scores, ranking: Ranking, *, with_figure: bool
     sentences = [_describe_selection_optimism(ranking, reliability.measure_selection_optimism(scores, ranking))]
     if ranking.no_test_reason:
         sentences.append(f"Whether any entry is better than another is not known: {ranking.no_test_reason}.")
-    parts: list[Part] = [markdown.bullets(sentences)]
+    parts: list[Part] = [markdown.bullet_list(sentences)]
     if with_figure and optimism:
         parts.append(_optimism_figure(ranking, optimism))
     if optimism:
-        parts += [render_text("optimism.md"), _tabulate_optimism(ranking, optimism)]
+        parts += [render_text_template("optimism.md"), _tabulate_optimism(ranking, optimism)]
     if compared:
-        parts += [render_text("certainty.md", power=round(100 * POWER)), _tabulate_detectable_differences(compared)]
+        parts += [
+            render_text_template("certainty.md", power=round(100 * POWER)),
+            _tabulate_detectable_differences(compared),
+        ]
     return tuple(parts)
 
 
@@ -107,13 +110,13 @@ def _describe_selection_optimism(ranking: Ranking, chosen: reliability.Selection
     return (
         f"Over {format_count(chosen.pairs, 'pair')} of family and strategy, searches of {trials} trials promised "
         f"{_format_optimism_gap(chosen.tuned)} of {metric} than held on test rows; default configurations, "
-        f"which nothing chose, {_format_optimism_gap(chosen.default)}. Choosing added {change_text(added)}{note}."
+        f"which nothing chose, {_format_optimism_gap(chosen.default)}. Choosing added {format_change(added)}{note}."
     )
 
 
 def _format_optimism_gap(gap: Estimate) -> str:
     """`0.003 ± 0.010 more`: by how much an inner score was above the one on test rows."""
-    return f"{estimate_text(replace(gap, mean=abs(gap.mean)))} {'more' if gap.mean >= 0 else 'less'}"
+    return f"{format_estimate(replace(gap, mean=abs(gap.mean)))} {'more' if gap.mean >= 0 else 'less'}"
 
 
 def _tabulate_optimism(ranking: Ranking, optimism: Sequence[reliability.EntryOptimism]) -> ReportTable:
@@ -127,7 +130,7 @@ def _tabulate_optimism(ranking: Ranking, optimism: Sequence[reliability.EntryOpt
     )
     rows = []
     for entry in optimism:
-        rows.append((entry.name, entry.trials, entry.inner, entry.outer, as_interval(entry.gap)))
+        rows.append((entry.name, entry.trials, entry.inner, entry.outer, estimate_to_interval(entry.gap)))
     return ReportTable(columns, tuple(rows))
 
 
@@ -160,7 +163,7 @@ def tabulate_detectable_by_task(scores: Scores, rankings: Sequence[Ranking]) -> 
         if ranking.best:
             cells[:2] = ranking.best.entry.name, ranking.best.best_probability
         if chosen:
-            cells[2] = as_interval(chosen.tuned)
+            cells[2] = estimate_to_interval(chosen.tuned)
         comparisons = [ranked.comparison for ranked in compared if ranked.comparison is not None]
         if comparisons:
             cells[3] = float(np.median(list(map(detectable_difference, comparisons))))
@@ -184,4 +187,4 @@ def _optimism_figure(ranking: Ranking, optimism: Sequence[reliability.EntryOptim
         points.append(OptimismPoint(entry.entry.stage, entry.trials, entry.inner, entry.outer, entry.gap.mean))
     caption = f"Inner against test scores on {escape(ranking.task)}"
     draw = partial(optimism_figure, markdown.metric_name(ranking.metric), tuple(points))
-    return Figure(file_name(ranking.task, KIND), caption, draw)
+    return Figure(report_file_name(ranking.task, KIND), caption, draw)

@@ -13,7 +13,7 @@ from harness.evaluation import paired_comparison
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
 from harness.evaluation.paired_comparison import ComparedEntry, EntryPair, MetricDifference
 from harness.evaluation.scores import STAGES, Entry, Scores, entry_statuses
-from harness.report.content import CellValue, ReportColumn, ReportTable, as_interval
+from harness.report.content import CellValue, ReportColumn, ReportTable, estimate_to_interval
 from harness.report.render import markdown, terminal
 from harness.report.render.cells import format_quantity
 from harness.report.render.markdown import format_count, join_words
@@ -58,7 +58,7 @@ def describe_run_comparison(a: StoredScores, b: StoredScores, task: str | None =
     )
     for name in tasks:
         read = [(pair, [next(adjusted) for _ in differences]) for pair, differences in pairs[name]]
-        body = terminal.render_parts(_describe_task_comparison(a[1], b[1], name, read))
+        body = terminal.render_terminal_parts(_describe_task_comparison(a[1], b[1], name, read))
         parts.append(f"{name}\n{'=' * len(name)}\n\n{body}")
     return "\n\n".join(parts)
 
@@ -197,7 +197,7 @@ def _tabulate_entry_pairs(metrics: Sequence[tuple[str, str]], pairs: Sequence[Co
         if differences:
             cells: list[CellValue] = [pair.a.entry.name, _describe_split_count(pair)]
             for difference in differences:
-                cells += [difference.a, difference.b, as_interval(difference.difference)]
+                cells += [difference.a, difference.b, estimate_to_interval(difference.difference)]
             rows.append((*cells, _describe_better_run(pair, differences)))
     if not rows:
         return "No entry has scores of the same splits in both."

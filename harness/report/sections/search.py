@@ -15,15 +15,15 @@ from harness.evaluation.gains import list_searched_entries, search_gains
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.search_history import MIN_TRIALS, CellSearch, SearchParameter, SearchTrial
 from harness.findings import Reason, count_causes
-from harness.report.content import Collapsed, Evidence, Figure, Part, ReportColumn, ReportTable, Section
+from harness.report.content import CollapsedParts, Evidence, Figure, Part, ReportColumn, ReportTable, Section
 from harness.report.figures import search as figures
 from harness.report.figures import search_space
 from harness.report.figures.search import AxisLabels
 from harness.report.figures.search_space import MAX_PANELS, STRATEGY, TrialPath
-from harness.report.figures.writer import file_name
+from harness.report.figures.writer import report_file_name
 from harness.report.render import markdown
 from harness.report.render.markdown import escape, format_count, join_words
-from harness.report.render.templates import render_text
+from harness.report.render.templates import render_text_template
 from harness.report.sections.gains import describe_search_gains
 
 TITLE = "How the search went"
@@ -105,18 +105,18 @@ def _describe_score_over_time(
     for entry, searches in by_entry.items():
         curve = search_history.anytime_curve(searches, clock, greater=labels.greater)
         if curve:
-            curves[entry] = figures.SearchCurve(*entry, curve)
+            curves[entry] = figures.SearchProgressCurve(*entry, curve)
     points = {entry: curve.curve for entry, curve in curves.items()}
     best = search_history.best_strategy_by_family(points, greater=labels.greater)
     drawn = [entry for entry in curves if entry[1] in ("none", best.get(entry[0]))]
     drawn.sort(key=lambda entry: (families.index(entry[0]), entry[1] != "none"))
-    text = render_text("search_effort.md", wall_clock=clock.attribute == "seconds")
+    text = render_text_template("search_effort.md", wall_clock=clock.attribute == "seconds")
     draw = partial(figures.anytime_figure, tuple(map(curves.__getitem__, drawn)), families, labels)
     caption = f"Best inner score against {clock.label}"
-    parts: Parts = [text, Figure(file_name(task, "anytime"), f"{caption}, by family", draw)]
+    parts: Parts = [text, Figure(report_file_name(task, "anytime"), f"{caption}, by family", draw)]
     if len(curves) > len(drawn):
-        draw = partial(figures.strategies_figure, tuple(curves.values()), labels)
-        parts.append(Figure(file_name(task, "anytime-strategies"), f"{caption}, by strategy", draw))
+        draw = partial(figures.strategy_curves_figure, tuple(curves.values()), labels)
+        parts.append(Figure(report_file_name(task, "anytime-strategies"), f"{caption}, by strategy", draw))
     return parts
 
 
@@ -137,8 +137,8 @@ def _describe_trial_histories(by_entry: SearchesByEntry, ranking: Ranking, label
         f"### Trial by trial\n\nThe trials of {entries}, in the order in which they were made; within a split each was chosen "
         "from what those before it showed."
     )
-    draw = partial(figures.history_figure, histories, labels)
-    return [text, Figure(file_name(ranking.task, "history"), "Inner score of every trial, by number", draw)]
+    draw = partial(figures.trial_history_figure, histories, labels)
+    return [text, Figure(report_file_name(ranking.task, "history"), "Inner score of every trial, by number", draw)]
 
 
 def _make_trial_history(title: str, searches: Sequence[CellSearch], *, greater: bool) -> figures.TrialHistory:
@@ -176,13 +176,13 @@ def _list_studies(searches: search_history.RunSearches, greater: Mapping[str, bo
         seconds = sum(map(attrgetter("seconds"), search.trials))
         cpu_seconds = sum(map(attrgetter("cpu_seconds"), search.trials))
         rows.append((search.name, complete, failed, score, seconds, cpu_seconds))
-    parts: Parts = [render_text("dashboard.md")]
+    parts: Parts = [render_text_template("dashboard.md")]
     if rows:
         parts.append(ReportTable(INDEX_COLUMNS, tuple(rows)))
     if searches.unreadable:
-        reasons = markdown.bullets(map(escape, searches.unreadable))
+        reasons = markdown.bullet_list(map(escape, searches.unreadable))
         journals = format_count(len(searches.unreadable), "journal")
-        parts.append(Collapsed(f"{journals} could not be read", (reasons,)))
+        parts.append(CollapsedParts(f"{journals} could not be read", (reasons,)))
     return [Section("Studies in Optuna's dashboard", tuple(parts))]
 
 
@@ -247,9 +247,9 @@ def _describe_parameter_importances(searches: Mapping[str, list[CellSearch]], ta
     importances = tuple(
         search_space.ParameterImportances(family, tuple(shares.items())) for family, shares in known.items()
     )
-    draw = partial(search_space.importance_figure, importances[:MAX_PANELS], AXIS_LABELS[method])
+    draw = partial(search_space.parameter_importance_figure, importances[:MAX_PANELS], AXIS_LABELS[method])
     caption = f"Importances of parameters by {method}, by family"
-    return [" ".join(sentences), Figure(file_name(task, f"importances-{method}"), caption, draw)]
+    return [" ".join(sentences), Figure(report_file_name(task, f"importances-{method}"), caption, draw)]
 
 
 def _explain_missing_importances(searches: Mapping[str, list[CellSearch]]) -> str:
@@ -310,7 +310,7 @@ def _describe_best_trials(
         text += f" Only the best {MAX_LINES} of {len(trials):,} trials are drawn."
     draw = _draw_parallel_coordinates(trials, drawn_axes, labels)
     caption = f"Trials of {name} in parallel coordinates"
-    return [text, Figure(file_name(ranking.task, "parallel", *searched[0]), caption, draw)]
+    return [text, Figure(report_file_name(ranking.task, "parallel", *searched[0]), caption, draw)]
 
 
 def _draw_parallel_coordinates(
@@ -322,7 +322,9 @@ def _draw_parallel_coordinates(
         axes.append(search_space.ParameterAxis(**vars(parameter)))
     for trial in sorted(trials, key=lambda trial: trial.value, reverse=labels.greater)[:MAX_LINES]:
         paths.append(_make_trial_path(trial, parameters))
-    return partial(search_space.parallel_figure, tuple(axes), tuple(paths), labels.score, greater=labels.greater)
+    return partial(
+        search_space.parallel_coordinates_figure, tuple(axes), tuple(paths), labels.score, greater=labels.greater
+    )
 
 
 def _select_most_important_axes(

@@ -16,11 +16,20 @@ from harness.evaluation.cross_task import find_common_tasks, select_completed_ra
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.task_statistics import task_ranks
-from harness.report.content import CellValue, Evidence, Part, ReportCell, ReportColumn, ReportTable, Section, best_cells
+from harness.report.content import (
+    CellValue,
+    Evidence,
+    Part,
+    ReportCell,
+    ReportColumn,
+    ReportTable,
+    Section,
+    mark_best_cells,
+)
 from harness.report.render import markdown
 from harness.report.render.cells import format_number
 from harness.report.render.markdown import escape, metric_name
-from harness.report.render.templates import render_text
+from harness.report.render.templates import render_text_template
 
 SIZES = ((1_000, "up to 1,000 rows"), (10_000, "up to 10,000 rows"), (float("inf"), "more than 10,000 rows"))
 SHARES = ((0.05, "rarest class up to 5 %"), (0.2, "rarest class up to 20 %"), (1.0, "rarest class above 20 %"))
@@ -35,7 +44,7 @@ def make_suitability_sections(evidence: Evidence) -> list[Section]:
     parts = compare_families_over_tasks(evidence.scores, evidence.rankings)
     groups = tabulate_ranks_by_group(evidence)
     if parts and groups:
-        parts += [render_text("task_groups.md"), groups]
+        parts += [render_text_template("task_groups.md"), groups]
     elif parts:
         parts = describe_suitability(evidence.scores, evidence.rankings)
     return [Section("Which family suits which data", tuple(parts))] if parts else []
@@ -65,7 +74,7 @@ def compare_families_over_tasks(scores: Scores, rankings: Sequence[Ranking]) -> 
     rows: list[tuple[str | ReportCell, ...]] = []
     for name, of_row in zip(row_names, cells, strict=True):
         rows.append((name, *of_row))
-    return [render_text("families.md"), ReportTable(tuple(columns), tuple(rows))]
+    return [render_text_template("families.md"), ReportTable(tuple(columns), tuple(rows))]
 
 
 def _score_cells_of_families(scores: Scores, ranking: Ranking, families: Sequence[str]) -> list[ReportCell]:
@@ -75,7 +84,7 @@ def _score_cells_of_families(scores: Scores, ranking: Ranking, families: Sequenc
         ranked = _complete_entry(ranking, family)
         means.append(math.nan if ranked is None else ranked.score.mean)
     compared, digits = [family != BASELINE for family in families], ranking.digits
-    marked = best_cells(means, greater=ranking.metric.greater_is_better, digits=digits, compared=compared)
+    marked = mark_best_cells(means, greater=ranking.metric.greater_is_better, digits=digits, compared=compared)
     cells = []
     for family, cell in zip(families, marked, strict=True):
         ranked = _complete_entry(ranking, family)
@@ -156,7 +165,7 @@ def tabulate_ranks_by_group(evidence: Evidence) -> ReportTable | None:
             inside = np.array(names) == group
             if not inside.all():
                 means = ranks[:, inside].mean(axis=1).tolist()
-                rows.append((group, int(inside.sum()), *best_cells(means, greater=False)))
+                rows.append((group, int(inside.sum()), *mark_best_cells(means, greater=False)))
     if not rows:
         return None
     columns = [ReportColumn("Tasks"), ReportColumn("Number", "count")]

@@ -12,7 +12,7 @@ from harness.evaluation.threshold_goals import GoalOutcome, GoalResult, evaluate
 from harness.metrics.threshold import ThresholdGoal
 from harness.report.content import CellValue, Evidence, Part, ReportColumn, ReportTable, Section
 from harness.report.render.cells import format_number
-from harness.report.render.markdown import bullets, escape, format_count
+from harness.report.render.markdown import bullet_list, escape, format_count
 
 TITLE = "Where to cut: threshold goals"
 MAX_ENTRIES = 4  #: the first entry, and the best ones of other families
@@ -60,7 +60,7 @@ def describe_threshold_goals(evidence: Evidence, ranking: Ranking) -> list[Part]
     results = evaluate_goals(evidence.store, scores, task, entries, evidence.goals)
     lines = [describe_goal_outcome(result, scores.classes(task)) for result in results if result.entry == entries[0]]
     lines += [f"{format_goal(goal)} makes no sense here: {escape(reason)}." for goal, reason in impossible.items()]
-    parts: list[Part] = [bullets(lines)]
+    parts: list[Part] = [bullet_list(lines)]
     if results:
         parts += [GOAL_TEXT, tabulate_goals(results)]
     return parts

@@ -17,7 +17,7 @@ from harness.evaluation.training import ChosenArchitectures, EntryTraining, Netw
 from harness.findings import Reason
 from harness.report.content import (
     CellValue,
-    Collapsed,
+    CollapsedParts,
     Evidence,
     Figure,
     Part,
@@ -26,7 +26,7 @@ from harness.report.content import (
     Section,
 )
 from harness.report.figures import training as figures
-from harness.report.figures.writer import file_name
+from harness.report.figures.writer import report_file_name
 from harness.report.render import markdown
 from harness.report.render.markdown import escape, join_words
 
@@ -95,7 +95,7 @@ def make_task_training_sections(scores: Scores, ranking: Ranking, training: RunT
         by_family.setdefault(chosen.entry.family, []).append(chosen)
     for family, architectures in by_family.items():
         layers = partial(figures.architecture_figure, architectures)
-        parts.append(Figure(file_name(task, LAYERS, family), f"Layers of {family}", layers))
+        parts.append(Figure(report_file_name(task, LAYERS, family), f"Layers of {family}", layers))
         parts.append(_collapse_layer_tables(architectures))
     if parts:
         written.append(Section("Training of networks", tuple(parts), task))
@@ -139,17 +139,17 @@ def _note_pretrained_network(scores: Scores, ranking: Ranking) -> list[str]:
 
 def _make_loss_figures(ranking: Ranking, training: RunTraining) -> Iterator[Figure]:
     """The losses of the tuned networks, a figure per family, best entries first."""
-    by_family: dict[str, list[tuple[str, tuple[figures.Losses, ...]]]] = {}
+    by_family: dict[str, list[tuple[str, tuple[figures.LossCurves, ...]]]] = {}
     for ranked in ranking.entries:
         trained = training.entries.get((ranking.task, ranked.entry))
         if trained and ranked.entry.stage == "tuned":
             by_family.setdefault(ranked.entry.family, []).extend(_make_loss_panels(ranked.entry.strategy, trained))
     for family, panels in by_family.items():
-        draw = partial(figures.convergence_figure, tuple(panels))
-        yield Figure(file_name(ranking.task, TRAINING, family), f"Loss of {family} by epoch", draw)
+        draw = partial(figures.loss_curves_figure, tuple(panels))
+        yield Figure(report_file_name(ranking.task, TRAINING, family), f"Loss of {family} by epoch", draw)
 
 
-def _make_loss_panels(strategy: str, trained: EntryTraining) -> Iterator[tuple[str, tuple[figures.Losses, ...]]]:
+def _make_loss_panels(strategy: str, trained: EntryTraining) -> Iterator[tuple[str, tuple[figures.LossCurves, ...]]]:
     """The losses of an entry, a panel per loss function: different ones have different scales."""
     for loss, fits in trained.refits_by_loss.items():
         title = loss
@@ -158,11 +158,13 @@ def _make_loss_panels(strategy: str, trained: EntryTraining) -> Iterator[tuple[s
         yield "\n".join(filter(None, (strategy, title))), round_loss_curves(fits)
 
 
-def round_loss_curves(fits: Iterable[NetworkFit]) -> tuple[figures.Losses, ...]:
+def round_loss_curves(fits: Iterable[NetworkFit]) -> tuple[figures.LossCurves, ...]:
     """Round the losses of fits to five digits, as plain numbers."""
     rounded = []
     for fit in fits:
-        rounded.append(figures.Losses(_round_losses(fit, "train"), _round_losses(fit, "validation"), fit.best_epoch))
+        rounded.append(
+            figures.LossCurves(_round_losses(fit, "train"), _round_losses(fit, "validation"), fit.best_epoch)
+        )
     return tuple(rounded)
 
 
@@ -291,20 +293,22 @@ def _group_reasons_as_bullets(title: str, noun: str, reasons: Sequence[tuple[str
     return ["\n".join([f"{title}:", "", *lines])] if lines else []
 
 
-def _collapse_layer_tables(chosen: Iterable[ChosenArchitectures]) -> Collapsed:
+def _collapse_layer_tables(chosen: Iterable[ChosenArchitectures]) -> CollapsedParts:
     """Every chosen architecture, layer by layer."""
     blocks = []
     for entry in chosen:
         for architecture in entry.architectures:
             splits = f"{architecture.splits} of {entry.splits} splits"
-            title = f"{escape(entry.entry.name)}, {splits}, {figures.size_text(architecture)}:"
+            title = f"{escape(entry.entry.name)}, {splits}, {figures.describe_network_size(architecture)}:"
             blocks.append(f"{title}\n\n```\n{_format_layer_table(architecture.layers)}\n```")
-    return Collapsed("Architectures, layer by layer", tuple(blocks))
+    return CollapsedParts("Architectures, layer by layer", tuple(blocks))
 
 
 def _format_layer_table(layers: network_fits.Layers) -> str:
     rows = [("Layer", "Kind", "Output", "Parameters")]
-    rows += [(name, kind, figures.shape_text(shape), f"{parameters:,}") for name, kind, shape, parameters in layers]
+    rows += [
+        (name, kind, figures.format_output_shape(shape), f"{parameters:,}") for name, kind, shape, parameters in layers
+    ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for name, kind, shape, n in rows:
