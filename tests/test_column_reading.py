@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.data.column_types import parse_types
+from harness.data.columns import infer_column
 from harness.data.dates import learn_dates
 from harness.data.durations import parse_duration
 from harness.data.numbers import learn_numbers
@@ -98,7 +99,8 @@ def test_a_number_comes_back_in_any_format_and_strangers_are_missing(
         (["1.234 kg", "2.500 kg", "5000 kg"], [1.234, 2.5, 5000]),
         (["$(4.00)", "-$5.00"], [-4, -5]),
         (["1e5 kg", "2E-3 kg"], [1e5, 0.002]),
-        (["'12.5", '="3"'], [12.5, 3]),
+        (["'12.5", '="3"', '"4"'], [12.5, 3, 4]),
+        (["12.\u2013", "5.--", "CHF 7.-"], [12, 5, 7]),
         (["\u0661\u0662", "\u096a"], [12, 4]),
     ],
 )
@@ -251,6 +253,26 @@ def test_dates_for_no_end_are_missing_and_said(kind: str) -> None:
 def test_a_first_day_near_the_others_is_no_sentinel() -> None:
     frame = raw(born=[f"{1900 + row}-01-01" for row in range(N)])
     assert make_table(task_of(frame), frame).X["born"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("text", "moment", "zone"),
+    [
+        ("2019-03-07 10:00 Europe/Berlin", "2019-03-07 09:00", "Europe/Berlin"),
+        ("2019-07-07T10:00:30[europe/berlin]", "2019-07-07 08:00:30", "Europe/Berlin"),
+        ("07/03/2019 10:15 PM America/New_York", "2019-03-08 03:15", "America/New_York"),
+        ("2019-03-07T10:00:00+01:00[Europe/Berlin]", "2019-03-07 09:00", "Europe/Berlin"),
+        ("7. M\u00e4rz 2019 10:00 CET", "2019-03-07 09:00", "CET"),
+        ("2019-03-07 10:00 IST", "2019-03-07 04:30", "IST"),
+    ],
+)
+def test_times_in_named_zones_are_counted_in_utc_and_said(text: str, moment: str, zone: str) -> None:
+    learned = learn_dates({text: 3})
+    expected = (pd.Timestamp(moment) - pd.Timestamp(0)) / pd.Timedelta(days=1)
+    assert learned.days[text] == pytest.approx(expected, abs=1e-9)
+    assert learned.zones == (zone,)
+    column = infer_column(pd.Series([text] * 3, name="at"))
+    assert f"times in {zone}, counted in UTC" in column.findings[0].message
 
 
 @pytest.mark.parametrize(

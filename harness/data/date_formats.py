@@ -10,6 +10,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
+from harness.data.time_zones import ABBREVIATION, ABBREVIATIONS, add_difference, split_region
 from harness.readings import FIRST_YEAR
 
 DateOrder: TypeAlias = Literal["year first", "day first", "month first", "unclear"]
@@ -66,13 +67,6 @@ NUMBERS = re.compile(
     rf"{WEEKDAY}(?P<first>\d{{1,2}})(?P<separator>[-/. ])(?P<second>\d{{1,2}})(?P=separator)(?P<year>\d{{4}}|\d{{2}}){CLOCK}"
 )
 VERSION = re.compile(r"\d{1,2}\.\d\.\d{2}|\d\.\d{1,2}\.\d{2}")
-#: Names of zones → difference from UTC.
-ZONES = {
-    "z": "+00:00", "utc": "+00:00", "gmt": "+00:00", "wet": "+00:00", "cet": "+01:00", "mez": "+01:00", "cest": "+02:00",
-    "mesz": "+02:00", "eet": "+02:00", "eest": "+03:00", "est": "-05:00", "edt": "-04:00", "cst": "-06:00", "cdt": "-05:00",
-    "mst": "-07:00", "mdt": "-06:00", "pst": "-08:00", "pdt": "-07:00", "jst": "+09:00",
-}  # fmt: skip
-ZONE_NAME = re.compile(r"\s*\(?\b(" + "|".join(ZONES) + r")\b\)?$")
 DIFFERENCE = re.compile(r"\s*(?:utc|gmt)\s?([+-])(\d{1,2})(?::?(\d{2}))?$")  #: of a zone, such as UTC+2
 #: Characters that follow numbers in Chinese, Japanese and Korean dates → what is written there elsewhere.
 UNITS_OF_TIME = (
@@ -107,7 +101,13 @@ def iso_date(text: str, order: DateOrder, first_year: int = FIRST_YEAR) -> str |
     str or None
         The date, which need not exist: 2021-02-30 stays so. None for texts without the format of a date.
     """
-    normalized = normalized_date(text)
+    normalized, region = split_region(normalized_date(text))
+    written = _written_date(normalized, order, first_year)
+    return add_difference(written, region) if written and region else written
+
+
+def _written_date(normalized: str, order: DateOrder, first_year: int) -> str | None:
+    """Write a normalised date as year, month, day and time."""
     if (match := ISO.fullmatch(normalized)) is not None:
         return f"{match['year']}-{match['number']}-{match['day']}{_clock(match['clock'])}"
     for pattern in NAMED_MONTH:
@@ -240,9 +240,9 @@ def _clock(clock: str | None) -> str:
     clock = re.sub(r"\[[^\]]*\]$", "", clock)  # the name of a zone after its difference
     clock = re.sub(r"^(\d{1,2})\.(\d{2})\.(\d{2})", r"\1:\2:\3", clock)  # as Oracle writes it
     clock = DIFFERENCE.sub(_difference, clock)
-    zone = ZONE_NAME.search(clock)
+    zone = ABBREVIATION.search(clock)
     if zone is not None:
-        difference = ZONES[zone[1]]
+        difference = ABBREVIATIONS[zone[1].lower()]
         clock = clock[: zone.start()]
         if re.search(r"[+-]\d{2}:?\d{2}$", clock.strip()) is None:
             clock += difference

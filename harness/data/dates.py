@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.data.date_formats import NUMBERS, DateOrder, iso_date, learn_first_year, normalized_date
 from harness.data.numbers import is_placeholder
+from harness.data.time_zones import split_region, zone_names
 from harness.readings import FIRST_YEAR
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class LearnedDates:
         Whether that was assumed.
     days : dict of str to float
         Days since 1970 of each text that is a date.
+    zones : tuple of str
+        Named time zones, where times are written with such.
     impossible, strangers : dict of str to int
         Texts with the format of a date that are none, such as 2021-02-30, and all other texts, with their counts.
     """
@@ -61,6 +64,7 @@ class LearnedDates:
     first_year: int
     assumed_century: bool
     days: dict[str, float]
+    zones: tuple[str, ...]
     impossible: dict[str, int]
     strangers: dict[str, int]
 
@@ -138,7 +142,7 @@ def learn_dates(counts: Mapping[str, int]) -> LearnedDates | None:
     total = sum(counts.values())
     if not days or other > MAX_OTHER_SHARE * total or sum(impossible.values()) > MAX_IMPOSSIBLE_SHARE * total:
         return None
-    return LearnedDates(order, ambiguous, first_year, assumed_century, days, impossible, strangers)
+    return LearnedDates(order, ambiguous, first_year, assumed_century, days, zone_names(days), impossible, strangers)
 
 
 def _sample_has_dates(texts: list[str]) -> bool:
@@ -195,7 +199,7 @@ def _learn_order(counts: Mapping[str, int]) -> tuple[DateOrder | None, bool]:
     """Find whether the day or the month comes first where both are numbers, and whether that is assumed only."""
     evidence = _OrderEvidence()
     for text, count in counts.items():
-        match = NUMBERS.fullmatch(normalized_date(text))
+        match = NUMBERS.fullmatch(split_region(normalized_date(text))[0])
         if match is not None:
             evidence.add(match, count)
     if not evidence.firsts:

@@ -33,7 +33,10 @@ EQUIVALENTS = str.maketrans({
     "\u00a0": " ", "\u2007": " ", "\u2008": " ", "\u2009": " ", "\u200a": " ", "\u202f": " ", "\u066b": ".", "\u066c": ",",
 })  # fmt: skip
 OTHER_DIGIT = re.compile(r"[^\D0-9]")  #: Arabic and Indian digits
-SPREADSHEET_TEXT = re.compile(r"^'([^']+)$|^=\"([^\"]*)\"$")  #: an apostrophe or a formula that makes a cell a text
+SPREADSHEET_TEXT = re.compile(
+    r"^'([^']+)'?$|^=?\"([^\"]*)\"$"
+)  #: an apostrophe, quotes or a formula that makes a cell a text
+NO_CENTS = re.compile(r"(?<=\d)[.,]--?(?=\D*$)")  #: of prices without a fraction, such as 12.- and 12,-- €
 MIN_UNIT_SHARE = 0.95  #: of the numbers with a unit, for another unit to be taken for a mistake
 #: Where other texts occur among numbers, at least so many different numbers make a column of numbers.
 MIN_DISTINCT = 5
@@ -98,9 +101,9 @@ def normalize_number(text: str) -> str:
         text = unicodedata.normalize("NFKC", text.translate(EQUIVALENTS)).translate(EQUIVALENTS)
         text = OTHER_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
     text = text.strip()
-    if text.startswith(("'", "=")):
+    if text.startswith(("'", "=", '"')):
         text = SPREADSHEET_TEXT.sub(r"\1\2", text)
-    return text
+    return NO_CENTS.sub("", text) if "-" in text[1:] else text
 
 
 def is_placeholder(text: str) -> bool:

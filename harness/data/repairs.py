@@ -128,13 +128,15 @@ def duration_finding(column: str) -> Finding:
 
 
 def date_findings(learned: LearnedDates, column: str) -> list[Finding]:
-    """How dates are read: the order of day and month, and the years of two digits."""
+    """How dates are read: the order of day and month, the years of two digits, and named time zones."""
     words: list[str] = []
     if learned.order != "year first":
         words.append(learned.order)
     if learned.first_year != FIRST_YEAR:
         first, last = (shown_date(day)[:4] for day in (min(learned.days.values()), max(learned.days.values())))
         words.append(f"years {first}" if first == last else f"years {first} to {last}")
+    if learned.zones:
+        words.append(f"times in {', '.join(learned.zones)}, counted in UTC")
     message = f"dates ({', '.join(words)}) as days since 1970" if words else "dates as days since 1970"
     findings = [Finding("read_as_date", "note", message, column)]
     example = next(iter(learned.days))
