@@ -207,11 +207,6 @@ def _assign_lanes(spans: Sequence[tuple[int, int]]) -> list[int]:
 
 def _measure_widest_label(names: Sequence[str]) -> float:
     """The width of the longest label in inches."""
-    from matplotlib.textpath import TextPath
+    from harness.report.figures.layout import measure_text
 
-    widths = [
-        TextPath((0, 0), name, size=style.LABEL_SIZE).get_extents().width
-        for name in map(style.shorten_name, names)
-        if name.strip()
-    ]
-    return float(max(widths, default=0.0)) / 72
+    return max((measure_text(style.shorten_name(name), style.LABEL_SIZE)[0] for name in names), default=0.0) / 72

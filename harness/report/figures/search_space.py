@@ -109,7 +109,8 @@ def parallel_coordinates_figure(
     worst, best = order[len(order) // 10].score, order[-1].score
     norm = Normalize(min(worst, best), max(worst, best))
     colours = _score_colour_map(greater=greater)
-    figure, axes = style.create_axes(2.2 + 1.15 * len(parameters), 4.4)
+    figure = style.create_figure(2.2 + 1.15 * len(parameters), 4.4)
+    axes, bar_axes = figure.subplots(1, 2, width_ratios=[1.15 * len(parameters), 0.2])
     paths = [list(enumerate(map(_height_on_axis, parameters, trial.values))) for trial in order]
     axes.add_collection(LineCollection(paths, colors=colours(norm([trial.score for trial in order])), linewidths=1.1))
     default = [path for path, trial in zip(paths, order, strict=True) if trial.default][:1]
@@ -123,7 +124,7 @@ def parallel_coordinates_figure(
     axes.set(xlim=(-0.1, len(parameters) - right_margin), ylim=(bottom, 1.05))
     axes.axis("off")
     worse_end = "min" if greater else "max"
-    bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, label=f"inner {label}", extend=worse_end)
+    bar = figure.colorbar(ScalarMappable(norm, colours), cax=bar_axes, label=f"inner {label}", extend=worse_end)
     bar.outline.set_visible(False)
     figure.legend(loc="outside lower left")
     return figure

@@ -33,6 +33,7 @@ MAX_NAME_LENGTH = 50  #: characters
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
+    "axes.titley": 1.0,  # no ticks at the top: the position need not be searched for, which measures all ticks twice
     "legend.frameon": False,
     "text.parse_math": False,  # a dollar sign in a name starts no formula
     "svg.hashsalt": "evenhand",  # the same figure gives the same bytes
@@ -76,7 +77,9 @@ def create_figure(width: float, height: float) -> Figure:
     """Create an empty figure, of a size in inches, whose layout leaves room for its labels."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained")
+    from harness.report.figures.layout import PanelLayout
+
+    return Figure(figsize=(width, height), dpi=DPI, layout=PanelLayout())
 
 
 def create_axes(width: float, height: float) -> tuple[Figure, Axes]:
@@ -156,16 +159,20 @@ def encode_figure(figure: Figure) -> bytes:
         The file; the same figure gives the same bytes.
     """
     replace_missing_characters(figure)
-    # The layout is made first and then left alone: with a layout engine, even one that does nothing, `savefig` draws all a
-    # second time, unseen.
-    figure.set_dpi(DPI)
-    layout_engine = figure.get_layout_engine()
-    if layout_engine is not None:
-        layout_engine.execute(figure)
-    figure.set_layout_engine(None)
+    fix_layout(figure)
     file = io.BytesIO()
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     return compact_svg(file.getvalue().decode()).encode()
+
+
+def fix_layout(figure: Figure) -> None:
+    """Make the layout of a figure, if that has not been done, and leave it at that."""
+    layout_engine = figure.get_layout_engine()
+    if layout_engine is not None:
+        layout_engine.execute(figure)
+    figure.set_layout_engine(
+        None
+    )  # with any engine, even one that does nothing, `savefig` draws all a second time, unseen
 
 
 def cell_colour(depth: float) -> tuple[str, float]:
@@ -205,11 +212,11 @@ def collect_legend_handles(panels: Sequence[Axes]) -> dict[str, Any]:
 
 def set_plain_log_ticks(axis: Axis) -> None:
     """Label a logarithmic axis at 1, 2, 5, 10 and so on, without powers of ten."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
     axis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:,.0f}" if tick >= 1000 else f"{tick:g}"))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())
 
 
 def position_labels(

@@ -173,8 +173,7 @@ def pareto_figure(entries: list[EntryCosts], families: Sequence[str], label: str
     panels[0].set_ylabel(style.shorten_name(label))
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", title="filled: no strategy")
     replace_missing_characters(figure)
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # the positions of labels hold for a layout that no longer changes
+    style.fix_layout(figure)  # the positions of labels hold for a layout that no longer changes
     for axes, cost in zip(panels, costs, strict=True):
         _label_pareto_front(axes, entries, cost)
     return figure

@@ -17,7 +17,7 @@ from harness.report.content import Figure
 from harness.store.files import remove_file, write_atomic
 from harness.store.store import Store
 
-VERSION = 11  #: of the drawings; figures of another version are drawn again
+VERSION = 12  #: of the drawings; figures of another version are drawn again
 MIN_PARALLEL_FIGURES = 24  #: from which on a second process, which takes a second or two to start, saves time
 ALL_TASKS = "all-tasks"  #: replaces the task in the names of files that are about no single task
 UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9._-]+")
