@@ -18,7 +18,8 @@ class BalancedEnsemble:
     """The mean of classifiers, each fitted on as many rows of every class as the rarest class has.
 
     Subsets are drawn without replacement, so every member is fitted on all rows of the rarest class and on a random share of
-    the others (as in EasyEnsemble, Liu et al. 2009). Validation rows for early stopping are passed on unchanged.
+    the others. This is UnderBagging (Barandela et al. 2003) without replacement, and EasyEnsemble (Liu et al. 2009) with
+    members of any family in place of AdaBoost. Validation rows for early stopping are passed on unchanged.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ from harness.checks.small_tables import make_small_table
 from harness.deploy.bundle_files import hash_file_contents
 from harness.deploy.keras_runtime import read_network, trace_prediction_function
 from harness.deploy.model import Model, load_model, save_model
-from harness.deploy.pack import LightGBMTrees, XGBoostTrees
+from harness.deploy.pack import LightGBMTrees, XGBoostTrees, stores_training_rows
 from harness.deploy.serialize import object_to_skops, read_skops_description
 from harness.deploy.tree_checks import check_lightgbm_trees, check_xgboost_trees
 from harness.errors import BundleError, EvenhandError
@@ -142,6 +142,7 @@ def holds(family, modality, classes, folder, **params):
 
 
 ROWED = [(name, "tabular", "none") for name, family in REGISTRY.families.items() if "tabular" in family.encodings]
+ROWED.remove(("nearest_neighbors", "tabular", "none"))  # it consists of its rows, as the next test says
 ROWED += [("logistic_regression", "tabular", "smote"), ("xgb", "tabular", "balanced_ensemble")]
 ROWED += [(name, "text", "none") for name in ("logistic_regression", "gradient_boosting", "recurrent_network")]
 ROWED += [(name, "image", "none") for name in ("pretrained_network", "small_convolutional_network")]
@@ -159,6 +160,45 @@ def test_no_training_row_is_in_a_file(family, modality, strategy, tmp_path):
             assert not {LEARNED, LEARNED - LEARNED // 5, LEARNED // 5} & set(shape), (
                 f"an array as long as the rows: {shape}"
             )
+
+
+@pytest.mark.parametrize(
+    ("modality", "strategy"), [("tabular", "none"), ("tabular", "balanced_ensemble"), ("text", "none")]
+)
+def test_a_model_that_consists_of_its_rows_is_known_as_such(modality, strategy):
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import SVC
+
+    rows = make_small_table("tabular", 2)
+    assert stores_training_rows(fitted("nearest_neighbors", modality, strategy=strategy).classifier)
+    assert stores_training_rows(make_pipeline(SVC()).fit(rows.X[["noise"]], rows.y))
+    for family in ("random_forest", "linear_svm", "naive_bayes", "gradient_boosting"):
+        assert not stores_training_rows(fitted(family, strategy=strategy).classifier)
+
+
+@pytest.mark.parametrize("harm", ["label", "columns", "neighbors", "sparse"])
+def test_stored_rows_that_compiled_code_would_read_beyond_are_refused(harm, tmp_path):
+    pipeline = copy.deepcopy(fitted("nearest_neighbors", "text" if harm == "sparse" else "tabular"))
+    classifier = pipeline.classifier.model_
+    if harm == "label":
+        classifier._y[0] = 2
+    elif harm == "columns":
+        classifier._fit_X = classifier._fit_X[:, 1:].copy()
+    elif harm == "neighbors":
+        classifier.n_neighbors = LEARNED + 1
+    else:
+        classifier._fit_X.indices[0] = classifier.n_features_in_
+    with pytest.raises(BundleError):
+        save_and_load(pipeline, tmp_path)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("family", ["catboost", "naive_bayes"])
+def test_the_members_of_a_boosted_ensemble_keep_their_weights(family, classes, tmp_path):
+    pipeline, rows = fitted(family, classes=classes, strategy="rusboost"), make_small_table("tabular", classes)
+    model = save_and_load(pipeline, tmp_path)
+    assert np.abs(model.predict_proba(rows.X) - pipeline.predict_proba(rows.X)).max() <= 1e-6
+    assert model.pipeline.classifier.weights.tolist() == pipeline.classifier.member_weights_.tolist()
 
 
 def traces(rows, pipeline):
@@ -180,7 +220,7 @@ def members(folder, names):
             yield from (file.read(one) for one in file.namelist())
 
 
-REPEATED = [(name, "tabular") for name in ("xgb", "random_forest", "classic_gradient_boosting", "catboost")]
+REPEATED = [(name, "tabular") for name in ("xgb", "random_forest", "classic_gradient_boosting", "catboost", "ebm")]
 REPEATED += [("dense_network", "tabular"), ("logistic_regression", "text"), ("recurrent_network", "text")]
 REPEATED = [(name, modality) for name, modality in REPEATED if not missing_packages(REGISTRY.families[name])]
 REPEAT = """

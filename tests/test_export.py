@@ -17,7 +17,13 @@ from harness.data.table import row_keys
 from harness.data.user_data import UserData
 from harness.deploy.bundle import read_bundle
 from harness.deploy.error_analysis import ErrorAnalysis, SubgroupProportion, analyze_errors, class_recalls
-from harness.deploy.export import ExportRequest, key_probabilities_by_row_hash, make_bundle, summarize_bundle
+from harness.deploy.export import (
+    STORES_ROWS,
+    ExportRequest,
+    key_probabilities_by_row_hash,
+    make_bundle,
+    summarize_bundle,
+)
 from harness.deploy.model_card import ModelCardInputs, write_model_card
 from harness.deploy.run_entry import (
     HeldOutPredictions,
@@ -405,6 +411,8 @@ def test_a_card_says_what_is_known_and_takes_text_of_others_as_text():
     assert "mean probability of `Yes` was 0.300; 0.200 of them were" in text
     assert "nan" not in text
     assert "class shares" not in text
+    assert "consists of its training rows" not in text
+    assert "consists of its training rows" in write_model_card(MANIFEST | {STORES_ROWS: True}, card_inputs())
     encoded = write_model_card(MANIFEST, card_inputs(target_encoded={"shop": 1000}))
     assert "read as the class shares of their levels" in encoded
     assert "`shop` (1,000 levels)" in encoded

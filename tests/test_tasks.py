@@ -179,4 +179,4 @@ def test_suites_have_their_protocol(name, folds, repeats, inner, trials):
 
 def test_the_default_strategies_begin_with_doing_nothing():
     assert DEFAULT_STRATEGIES[0] == "none"
-    assert SUITES["full"].strategies == DEFAULT_STRATEGIES
+    assert set(SUITES["quick"].strategies) == set(SUITES["documents"].strategies)

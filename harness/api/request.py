@@ -12,6 +12,7 @@ from harness.data.files import read_table
 from harness.data.user_data import FOLDER, UserData
 from harness.errors import EvenhandError
 from harness.execution.plan import RunRequest
+from harness.registry.family import missing_packages
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import Registry, lookup_declaration, suggest_similar_name
 from harness.registry.task import Modality
@@ -21,7 +22,17 @@ if TYPE_CHECKING:
     pass
 
 #: The families of a run that names neither a suite nor families, and those added for texts and images.
-DEFAULT_FAMILIES = ("logistic_regression", "random_forest", "gradient_boosting", "xgb", "dense_network")
+DEFAULT_FAMILIES = (
+    "logistic_regression",
+    "random_forest",
+    "gradient_boosting",
+    "xgb",
+    "lightgbm",
+    "catboost",
+    "dense_network",
+)
+#: Default families of an extra of their own: left out where it is not installed, while others are reported as skipped.
+OPTIONAL_FAMILIES = ("lightgbm", "catboost")
 ADDED_FAMILIES: dict[Modality, tuple[str, ...]] = {
     "tabular": (),
     "text": ("recurrent_network",),
@@ -138,7 +149,10 @@ def _default_families(tasks: tuple[str, ...], user_data: UserData | None, regist
             task = user_data.task()
         if task is not None:
             modalities.add(task.modality)
-    families: tuple[str, ...] = DEFAULT_FAMILIES
+    families: tuple[str, ...] = ()
+    for name in DEFAULT_FAMILIES:
+        if name not in OPTIONAL_FAMILIES or not missing_packages(registry.family(name)):
+            families += (name,)
     for modality, added in ADDED_FAMILIES.items():
         if modality in modalities:
             families += added

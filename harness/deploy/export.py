@@ -21,6 +21,7 @@ from harness.deploy.error_analysis import analyze_errors, class_recalls
 from harness.deploy.insights.importance import measure_importances
 from harness.deploy.model import Model
 from harness.deploy.model_card import ModelCardInputs, write_model_card
+from harness.deploy.pack import stores_training_rows
 from harness.deploy.run_entry import HeldOutPredictions, RunEntry, compute_card_metrics, read_run_entry
 from harness.deploy.schema import Schema, describe_task_rows
 from harness.deploy.threshold_goal import goal_manifest_fields, measure_entry_goal, summarize_goal_result
@@ -46,6 +47,8 @@ from harness.store.store import Store
 
 #: Metrics that the command prints, where the entry has them.
 CLI_METRICS = ("roc_auc", "average_precision", "f1", "precision", "recall", "mcc", "expected_cost", "log_loss", "ece")
+#: Field of the manifest of a model that consists of training rows.
+STORES_ROWS = "stores_rows"
 #: Fields of the manifest that are copied from `run.json`.
 TASK_FIELDS = ("title", "modality", "positive", "costs", "fingerprint", "rows", "counts")
 
@@ -139,6 +142,8 @@ def make_bundle(request: ExportRequest, on_progress: ProgressCallback) -> Bundle
     held_out = run_entries.average_held_out_predictions(run_entry, goal_result)
     manifest = _make_manifest(run_entry, loaded, final_model) | goal_manifest_fields(run_entry, goal_result)
     pipeline = final_model.fitted
+    if stores_training_rows(pipeline.classifier):
+        manifest[STORES_ROWS] = True
     card_inputs = ModelCardInputs(
         target=loaded.task.target,
         counts_before=tuple(pipeline.counts_before),
@@ -183,6 +188,13 @@ def key_probabilities_by_row_hash(loaded: LoadedTask, held_out: HeldOutPredictio
     return HeldOutProba(keys, proba)
 
 
+def _stored_rows_note(manifest: Mapping[str, Any]) -> str:
+    """Say that the model consists of its training rows; empty for models that do not."""
+    if not manifest.get(STORES_ROWS):
+        return ""
+    return f"note: a model of {manifest['family']} consists of its training rows, encoded: whoever has the bundle can read them\n\n"
+
+
 def summarize_bundle(bundle: Bundle) -> str:
     """Describe a bundle that was written, with the nested scores of its procedure."""
     manifest, measured = bundle.manifest, bundle.manifest["measured"]
@@ -201,7 +213,7 @@ def summarize_bundle(bundle: Bundle) -> str:
         f"{bundle.folder}: {manifest['entry']}{calibration}, fitted to all {manifest['rows']:,} rows, decides {decides}, "
         f"id {bundle.id}\n\n"
         f"nested scores of the procedure, not of this very model{threshold_note}:\n"
-        f"{render_terminal_table(scores)}\n\n{summarize_goal_result(manifest)}{bundle.folder / CARD_FILE}"
+        f"{render_terminal_table(scores)}\n\n{summarize_goal_result(manifest)}{_stored_rows_note(manifest)}{bundle.folder / CARD_FILE}"
     )
 
 

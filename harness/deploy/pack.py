@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import issparse
+from scipy.special import softmax
 
 from harness.deploy import keras_runtime
 from harness.deploy.tree_checks import END, check_lightgbm_trees, check_sklearn_trees, check_xgboost_trees
@@ -30,14 +32,34 @@ ReadFile: TypeAlias = Callable[[str], bytes]
 
 @dataclass(frozen=True)
 class MeanClassifier:
-    """The mean of several classifiers."""
+    """The mean of several classifiers, weighted where they have weights."""
 
     members: tuple[Any, ...]
+    weights: npt.NDArray[np.float64] | None = None  #: not stored by versions without boosted ensembles
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """Predict the mean of the members' probabilities, shape (n, k)."""
         proba = [member.predict_proba(X) for member in self.members]
-        return np.asarray(np.mean(proba, axis=0), dtype=np.float64)
+        return np.asarray(np.average(proba, axis=0, weights=self.weights), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class NaiveBayesProduct:
+    """Naive Bayes of numbers and of categories, one of which may be missing; both have the same class frequencies."""
+
+    gaussian: Any
+    categorical: Any
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """Predict probabilities, shape (n, k), for numbers and level codes, or for an array of numbers."""
+        joint = 0.0
+        if self.gaussian is not None:
+            joint = self.gaussian.predict_joint_log_proba(getattr(X, "numbers", X))
+        if self.categorical is not None:
+            joint = joint + self.categorical.predict_joint_log_proba(X.codes)
+            if self.gaussian is not None:
+                joint = joint - self.categorical.class_log_prior_
+        return np.asarray(softmax(joint, axis=1))
 
 
 @dataclass(frozen=True)
@@ -240,15 +262,23 @@ def _pack_classifier(classifier: Any, save_network: SaveNetwork) -> Any:
         return keras_runtime.SavedNetwork(file, classifier.inputs, classifier.loss)
     members = getattr(classifier, "fitted_", None)
     if isinstance(members, list):  # LightGBM has a boolean under this name
-        return MeanClassifier(tuple(_pack_classifier(member, save_network) for member in members))
-    if hasattr(classifier, "model_"):
-        return SingleThreadCatBoost(_remove_catboost_fit_identity(classifier.model_))
-    name = type(classifier).__name__
+        packed = tuple(_pack_classifier(member, save_network) for member in members)
+        return MeanClassifier(packed, getattr(classifier, "member_weights_", None))
+    if hasattr(classifier, "gaussian_"):
+        return NaiveBayesProduct(classifier.gaussian_, classifier.categorical_)
+    return _pack_library_model(getattr(classifier, "model_", classifier))
+
+
+def _pack_library_model(model: Any) -> Any:
+    """Convert a model of a library; others than those named here are saved as they are."""
+    name = type(model).__name__
+    if name == "CatBoostClassifier":
+        return SingleThreadCatBoost(_remove_catboost_fit_identity(model))
     if name == "XGBClassifier":
-        return XGBoostTrees(bytes(classifier.get_booster().save_raw("json")))
+        return XGBoostTrees(bytes(model.get_booster().save_raw("json")))
     if name not in STRIP_FUNCTIONS:
-        return classifier
-    stripped = copy.copy(classifier)
+        return model
+    stripped = copy.copy(model)
     STRIP_FUNCTIONS[name](stripped)
     return stripped
 
@@ -258,17 +288,55 @@ def _unpack_classifier(classifier: Any, read_file: ReadFile) -> Any:
         network = keras_runtime.read_network(read_file(classifier.file), classifier.file)
         return keras_runtime.TracedClassifier(classifier, keras_runtime.trace_prediction_function(network))
     if isinstance(classifier, MeanClassifier):
-        return MeanClassifier(tuple(_unpack_classifier(member, read_file) for member in classifier.members))
+        unpacked = tuple(_unpack_classifier(member, read_file) for member in classifier.members)
+        return replace(classifier, members=unpacked)
     if isinstance(classifier, XGBoostTrees):
         return classifier.to_classifier()
     if type(classifier).__name__ == "LGBMClassifier":
         lightgbm = copy.copy(classifier)
         lightgbm._Booster = classifier._Booster.to_booster(classifier._n_classes)
         return lightgbm
+    if type(classifier).__name__ == "KNeighborsClassifier":
+        check_stored_neighbors(classifier)
     check_sklearn_trees(classifier)
     if type(classifier).__name__ == "HistGradientBoostingClassifier":
         return SingleThreadHistGradientBoosting(classifier)
     return classifier
+
+
+def stores_training_rows(classifier: Any) -> bool:
+    """Whether a fitted classifier, or a part of it, stores training rows: nearest neighbours, machines of support vectors."""
+    pending = [classifier]
+    while pending:
+        part = pending.pop()
+        if hasattr(part, "_fit_X") or hasattr(part, "support_vectors_"):
+            return True
+        for name in ("fitted_", "model_", "estimator", "estimators_", "calibrated_classifiers_", "steps"):
+            contained = getattr(part, name, None)
+            if name == "steps" and contained:
+                contained = [step for _, step in contained]
+            if isinstance(contained, list):
+                pending += contained
+            elif hasattr(contained, "predict_proba"):
+                pending.append(contained)
+    return False
+
+
+def check_stored_neighbors(classifier: Any) -> None:
+    """Check the rows and labels that a classifier of nearest neighbours stores: compiled code reads them without checks.
+
+    Raises
+    ------
+    ValueError
+        If labels or columns do not exist, or rows and labels differ in number.
+    """
+    rows, labels = classifier._fit_X, np.asarray(classifier._y)
+    if issparse(rows):
+        rows.check_format(full_check=True)
+    shape = (len(labels), classifier.n_features_in_)
+    is_known = labels.ndim == 1 and bool(((labels >= 0) & (labels < len(classifier.classes_))).all())
+    if rows.shape != shape or not is_known or not 1 <= classifier.n_neighbors <= len(labels):
+        raise ValueError("these are no rows with their labels")
 
 
 def _remove_catboost_fit_identity(model: Any) -> Any:
@@ -299,8 +367,22 @@ def _remove_column_random_generator(classifier: Any) -> None:
     classifier._feature_subsample_rng = None
 
 
+def _remove_ebm_training_state(classifier: Any) -> None:
+    """Remove what an explainable boosting machine stores of its bags and of the histograms of columns for plots."""
+    for name in (
+        "bagged_scores_",
+        "bagged_intercept_",
+        "standard_deviations_",
+        "histogram_edges_",
+        "histogram_weights_",
+    ):
+        classifier.__dict__.pop(name, None)
+    classifier.unique_val_counts_ = None
+
+
 #: Name of a class → function that removes training state from a shallow copy of its instances.
 STRIP_FUNCTIONS: dict[str, Callable[[Any], None]] = {
+    "ExplainableBoostingClassifier": _remove_ebm_training_state,
     "LGBMClassifier": _replace_booster_by_trees,
     "GradientBoostingClassifier": _remove_tree_random_states,
     "HistGradientBoostingClassifier": _remove_column_random_generator,

@@ -100,6 +100,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     )
     | NUMBER_TYPES,
     "NdArrayNode": frozenset({"numpy.bool", "numpy.ndarray", "numpy.uint64"}) | NUMBER_TYPES,
+    "SparseMatrixNode": frozenset({"scipy.sparse._csr.csr_matrix"}),  # texts that nearest neighbours are searched among
     "TreeNode": frozenset({"sklearn.tree._tree.Tree"}),
     "LossNode": frozenset({"sklearn._loss._loss.CyHalfBinomialLoss", "sklearn._loss._loss.CyHalfMultinomialLoss"}),
     # HistGradientBoosting prepares columns with partial(check_array, ...), which looks at rows and changes nothing.
@@ -108,10 +109,12 @@ ALLOWED: dict[str, frozenset[str]] = {
     "ObjectNode": frozenset(
         {
             *TYPE_ALIASES.values(),  # ours, and below it those that no earlier version wrote
+            "harness.deploy.pack.NaiveBayesProduct",
             "harness.preprocessing.tabular_encoders.FrameEncoder",
             "harness.preprocessing.target_encoding.TargetEncoding",
             "harness.registry.user_declarations.EstimatorClassifier",
             "catboost.core.CatBoostClassifier",
+            "interpret.glassbox._ebm._ebm.ExplainableBoostingClassifier",
             "lightgbm.sklearn.LGBMClassifier",
             "sklearn._loss.link.Interval",
             "sklearn._loss.link.LogitLink",

@@ -38,7 +38,7 @@ from harness.store.record import Status
 BASELINE = "majority"
 PACKAGES = (
     "evenhand", "numpy", "pandas", "scipy", "scikit-learn", "imbalanced-learn", "optuna", "xgboost-cpu", "xgboost", "lightgbm",
-    "catboost", "tensorflow-cpu", "tensorflow", "keras",
+    "catboost", "interpret-core", "tensorflow-cpu", "tensorflow", "keras",
 )  # fmt: skip
 MISSING_PACKAGE = MissingPackageError.code
 #: The fields of a task that the description of a run repeats.

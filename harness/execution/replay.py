@@ -32,7 +32,7 @@ MACHINE_TOLERANCE, VERSION_TOLERANCE, NETWORK_TOLERANCE = 0.001, 0.01, 0.05
 #: Packages that decide which configurations are tried, but not what a given configuration predicts.
 SEARCH_PACKAGES = ("optuna",)
 #: Packages that only some families need: a family with none of these in its `needs` does not depend on them.
-OPTIONAL_PACKAGES = ("xgboost", "lightgbm", "catboost", "tensorflow", "keras")
+OPTIONAL_PACKAGES = ("xgboost", "lightgbm", "catboost", "interpret", "tensorflow", "keras")
 
 
 @dataclass(frozen=True, kw_only=True)

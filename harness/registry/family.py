@@ -20,6 +20,7 @@ from harness.arguments import (
 )
 from harness.errors import DeclarationError
 from harness.registry.space import SPACE, Space, check_space
+from harness.registry.strategy import Strategy
 
 #: Names that have another meaning in a space of parameters, as a dot has.
 RESERVED_NAMES = ("strategy", "seed")
@@ -71,6 +72,15 @@ class Family:
         check_space(self.space)
         if reserved := [name for name in self.space if name in RESERVED_NAMES or "." in name]:
             raise DeclarationError(f"family {self.name!r}: parameters {reserved} have names that mean something else")
+
+
+def strategy_limit(family: Family, strategy: Strategy) -> str:
+    """Say why a family cannot be combined with a strategy of its kind; empty where it can."""
+    if strategy.kind in family.limits:
+        return family.limits[strategy.kind]
+    if strategy.weighs_rows:
+        return family.limits.get("weight", "")
+    return ""
 
 
 def limit_leaf_sizes(params: Mapping[str, Any], rows: int) -> dict[str, Any]:

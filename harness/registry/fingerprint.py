@@ -19,7 +19,7 @@ from harness.registry.family import Family
 from harness.registry.strategy import Strategy
 
 #: Fields that can change without any number changing.
-DESCRIPTIVE_FIELDS = ("description", "needs", "extra")
+DESCRIPTIVE_FIELDS = ("description", "needs", "extra", "weighs_rows")
 #: Fields of syntax nodes that say nothing about what the code does.
 LAYOUT_FIELDS = ("kind", "type_comment", "type_ignores")
 #: Metadata of a dataclass field; False where another field identifies what it holds.
@@ -40,8 +40,8 @@ def digest(*parts: Any) -> str:
 def declaration_fingerprint(declaration: Family | Strategy) -> str:
     """Compute the fingerprint of a declaration.
 
-    It changes with every field of the declaration but its description, the packages it needs and the extra that installs them;
-    of the builder it covers all that `canonical_text` covers.
+    It changes with every field of the declaration but its description, the packages it needs, the extra that installs them and
+    whether it weighs rows, which its code does; of the builder it covers all that `canonical_text` covers.
 
     Parameters
     ----------

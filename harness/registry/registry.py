@@ -28,7 +28,7 @@ DECLARATION_PACKAGES = (
     "harness.metrics.classification",
     "harness.metrics.selection",
 )
-MAX_LISTED_NAMES = 12  #: in a message
+MAX_LISTED_NAMES = 16  #: in a message
 #: What families and strategies are called elsewhere → their name, for suggestions only.
 ALIASES = {
     "lr": "logistic_regression",
@@ -52,10 +52,19 @@ ALIASES = {
     "rnn": "recurrent_network",
     "lstm": "recurrent_network",
     "cnn": "small_convolutional_network",
+    "knn": "nearest_neighbors",
+    "kneighbors": "nearest_neighbors",
+    "svm": "linear_svm",
+    "svc": "linear_svm",
+    "et": "extra_trees",
+    "nb": "naive_bayes",
     "dummy": "majority",
     "baseline": "majority",
     "ros": "random_oversampling",
     "rus": "random_undersampling",
+    "underbagging": "balanced_ensemble",
+    "easy_ensemble": "balanced_ensemble",
+    "spe": "self_paced_ensemble",
 }
 ENTRY_POINTS = "evenhand.plugins"
 PLURALS: dict[type[Any], str] = {Task: "tasks", Family: "families", Strategy: "strategies", Metric: "metrics"}

@@ -29,6 +29,7 @@ class Strategy:
     space: Space = field(default_factory=dict)
     description: str = ""
     selects_existing_rows: bool = False  #: of kind `resample`: only selects rows, whatever their features
+    weighs_rows: bool = False  #: of kind `ensemble`: fits its members with `sample_weight`
     uses_costs: bool = False  #: where the task has a cost matrix it is used, and nothing is searched
 
     def __post_init__(self) -> None:
@@ -39,6 +40,7 @@ class Strategy:
             space=SPACE,
             description=TEXT,
             selects_existing_rows=FLAG,
+            weighs_rows=FLAG,
             uses_costs=FLAG,
         )
         check_space(self.space)

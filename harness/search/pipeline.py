@@ -20,7 +20,7 @@ from harness.preprocessing.cache import FoldCache
 from harness.preprocessing.encodings import CATEGORIES, ENCODINGS, FREQUENT, Encoder, Encoding
 from harness.preprocessing.resampling import resample, resample_points
 from harness.preprocessing.tabular import TabularPreprocessor
-from harness.registry.family import Family, limit_leaf_sizes
+from harness.registry.family import Family, limit_leaf_sizes, strategy_limit
 from harness.registry.space import Choice, Space, add_prefix, strip_prefix
 from harness.registry.strategy import Strategy
 from harness.registry.task import Features, fill_empty_columns, take
@@ -393,8 +393,8 @@ def inapplicable_reason(family: Family, modality: str, strategy: Strategy | None
         return f"{family.name} does not take {modality} data"
     if strategy is None:
         return ""
-    if strategy.kind in family.limits:
-        return family.limits[strategy.kind]
+    if reason := strategy_limit(family, strategy):
+        return reason
     if needs_interpolation(strategy, modality) and ENCODINGS[name].interpolation_space is None:
         return f"{strategy.name} makes rows between neighbours: {ENCODINGS[name].reason}"
     return ""
