@@ -11,7 +11,8 @@ from fixtures_run import tumours, write_run
 from markdown_it import MarkdownIt
 from optuna_dashboard import get_note
 
-from harness.api.dashboard import MergedStudies, describe_study, read_test_scores
+from harness.api.dashboard import MergedStudies, has_enough_trials, hide_chance_importances
+from harness.api.study_notes import SplitTrials, describe_study, read_test_scores
 from harness.evaluation.ranking import rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.metrics.classification import METRICS
@@ -22,7 +23,7 @@ from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS}
 SPACE = {"C": log_float(1e-3, 10, default=1.0), "encode.select": choice("all", "ha|lf", default="all")}
-NAME = "tumours/logistic_regression/none/r0f1"
+NAME = "tumours/logistic_regression/none"
 HOSTILE = '<img src=x onerror="alert(1)"> | **bold** $x$ [a](javascript:b)'
 
 
@@ -32,14 +33,23 @@ def evaluate(params, number):
     return TrialResult(0.5 - abs(params["C"] - 3) / 100, np.full((4, 2), 0.5, dtype=np.float32))
 
 
-def search_one(store: Store, trials: int, evaluate=evaluate) -> None:
+def search_one(
+    store: Store, trials: int, evaluate=evaluate, fold: int = 1, family: str = "logistic_regression"
+) -> None:
     """Bring the study of one cell to so many trials."""
     record = next(
-        one
-        for one in store.read_every_record()
-        if one.strategy == "none" and one.fold == 1 and one.family == "logistic_regression"
+        one for one in store.read_every_record() if (one.strategy, one.fold, one.family) == ("none", fold, family)
     )
-    plan = StudyPlan(NAME, SPACE, trials, None, 1, "average_precision", True, store.journal_path(record.id))
+    plan = StudyPlan(
+        f"tumours/{family}/none/r0f{fold}",
+        SPACE,
+        trials,
+        None,
+        1,
+        "average_precision",
+        True,
+        store.journal_path(record.id),
+    )
     run_study(plan, evaluate, SearchCache(lambda _: None, dict))
 
 
@@ -131,7 +141,8 @@ def test_a_search_without_a_score_says_so(store, tmp_path):
     assert "No trial has a score yet. 2 trials failed: ValueError: no." in note_of(merged)
 
 
-def test_hostile_names_are_text(store):
+@pytest.mark.parametrize(("n_splits", "cells"), [(1, 2 * 7 + 2 * 3), (2, 2 * 7 + 2 * 5)])
+def test_hostile_names_are_text(store, n_splits, cells):
     run = store.read_run()
     about = run["tasks"]["tumours"] | {
         "title": HOSTILE,
@@ -140,19 +151,17 @@ def test_hostile_names_are_text(store):
         "features": HOSTILE,
     }
     cell = {"task": HOSTILE, "family": HOSTILE, "strategy": HOSTILE, "repeat": 0, "fold": 0}
-    study = optuna.create_study()
-    study.add_trial(
-        optuna.trial.create_trial(
-            value=0.5,
-            params={HOSTILE: HOSTILE},
-            distributions={HOSTILE: optuna.distributions.CategoricalDistribution([HOSTILE])},
-        )
+    trial = optuna.trial.create_trial(
+        value=0.5,
+        params={HOSTILE: HOSTILE},
+        distributions={HOSTILE: optuna.distributions.CategoricalDistribution([HOSTILE])},
     )
-    said = describe_study(study, cell, about, {}, "")
+    splits = [SplitTrials("r0f0", (trial,)), SplitTrials("r0f1", (trial,))]
+    said = describe_study(splits[:n_splits], cell, about, {}, "")
     html = MarkdownIt("commonmark", {"html": True}).enable("table").render(said)
     for mark in ("<img", "<strong>bold", "<a ", 'href="'):
         assert mark not in html
-    assert html.count("<td>") == 2 * 6 + 2 * 3, "no name begins a cell"
+    assert html.count("<td") == cells, "no name begins a cell"
     assert not re.search(r"(?<!\\)\$", said), "no name begins a formula, which the dashboard would render"
 
 
@@ -201,3 +210,72 @@ def test_a_journal_that_cannot_be_read_does_not_end_the_dashboard(store):
     merged = MergedStudies(store)
     merged.read_new_trials()
     assert merged.storage.get_all_studies() == []
+
+
+def test_the_trials_of_all_splits_are_one_study_and_the_baseline_has_none(store):
+    search_one(store, 3, fold=0)
+    search_one(store, 2, family="majority")
+    merged = MergedStudies(store)
+    assert merged.read_new_trials() == 1
+    study = optuna.load_study(study_name=NAME, storage=merged.storage)
+    assert [trial.user_attrs["split"] for trial in study.trials] == ["r0f0"] * 3 + ["r0f1"] * 4
+    assert [trial.user_attrs["trial of the split"] for trial in study.trials] == [0, 1, 2, 0, 1, 2, 3]
+    assert study.metric_names == ["average_precision"]
+    best = {}
+    for trial in study.trials:
+        if trial.value is not None:
+            best[trial.user_attrs["split"]] = max(trial.value, best.get(trial.user_attrs["split"], 0))
+    mean = f"{sum(best.values()) / 2:.4f}, the mean of the best of 2 splits"
+    assert study.user_attrs["best inner score"].startswith(mean)
+    note, splits = note_of(merged), store.read_run()["tasks"]["tumours"]["splits"]
+    for part in (
+        mean,
+        f"2 of {splits}, with 7 trials",
+        "| r0f0  |      3 |",
+        f"{best['r0f1']:.4f} | C = ",
+        "2 trials failed",
+    ):
+        assert part in note
+    search_one(store, 6, fold=0)
+    merged.read_new_trials()
+    splits = [trial.user_attrs["split"] for trial in optuna.load_study(study_name=NAME, storage=merged.storage).trials]
+    assert splits == ["r0f0"] * 3 + ["r0f1"] * 4 + ["r0f0"] * 3
+
+
+def test_a_search_that_began_anew_replaces_its_trials_and_no_others(store):
+    search_one(store, 3, fold=0)
+    merged = MergedStudies(store)
+    merged.read_new_trials()
+    for journal in store.folder.rglob("study.journal"):
+        if b"r0f1" in journal.read_bytes():
+            journal.unlink()
+    search_one(store, 2, fold=1)
+    merged.read_new_trials()
+    splits = [trial.user_attrs["split"] for trial in optuna.load_study(study_name=NAME, storage=merged.storage).trials]
+    assert splits == ["r0f0"] * 3 + ["r0f1"] * 2
+
+
+def test_every_split_is_a_study_on_demand(store):
+    search_one(store, 3, fold=0)
+    merged = MergedStudies(store, by_cell=True)
+    assert merged.read_new_trials() == 2
+    assert {study.study_name for study in merged.storage.get_all_studies()} == {f"{NAME}/r0f0", f"{NAME}/r0f1"}
+    assert "repeat 0, fold 1" in note_of(merged, f"{NAME}/r0f1")
+
+
+def test_importances_need_enough_trials(store):
+    merged = MergedStudies(store)
+    merged.read_new_trials()
+    [study] = merged.storage.get_all_studies()
+    answers = []
+    app = hide_chance_importances(lambda environ, start: [b"of the dashboard"], merged.storage)
+    for path in (
+        f"/api/studies/{study._study_id}/param_importances",
+        "/api/studies",
+        "/api/studies/99/param_importances",
+    ):
+        answers.append(b"".join(app({"PATH_INFO": path}, lambda *_: None)))
+    assert answers == [b'{"param_importances": [[]]}', b"of the dashboard", b"of the dashboard"]
+    search_one(store, 33)  # one fails, and two parameters need 20
+    merged.read_new_trials()
+    assert has_enough_trials(merged.storage, study._study_id)

@@ -1,24 +1,26 @@
-"""The Optuna dashboard over all studies of a run, also while it goes on.
+"""The Optuna dashboard over a run, also while it goes on: one study per task, family and strategy, with a note.
 
-The dashboard draws history, importances, slices and parallel coordinates itself; a note on every study adds what Optuna
-does not know. Everything is kept in memory: nothing on disk changes.
+The dashboard draws history, importances, slices and parallel coordinates itself; the note on a study (`study_notes`) adds what
+Optuna does not know. Everything is in memory: nothing on disk changes.
 """
 
 from __future__ import annotations
 
-import csv
+import copy
+import itertools
+import json
+import re
 import sys
 import threading
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from harness.api.study_notes import EntryKey, SplitTrials, describe_study, mean_best_score, read_test_scores
 from harness.errors import EvenhandError, StoreError
-from harness.findings import count_causes, trial_reason
-from harness.report.content import CellValue, Part, ReportColumn, ReportTable
-from harness.report.render.cells import format_number
-from harness.report.render.markdown import escape, format_count, render_markdown_part
+from harness.execution.plan import BASELINE
 from harness.store.files import read_journal
 from harness.store.store import Store
 
@@ -31,23 +33,50 @@ if TYPE_CHECKING:
 #: Seconds between two looks for new trials.
 REFRESH_SECONDS = 5.0
 LEADERBOARD = "leaderboard.csv"
-#: Columns that the leaderboard must have for its scores to be displayed.
-COLUMNS = {"task", "family", "strategy", "stage", "calibration", "objective", "score"}
 REPORT_FILES = ("report.html", "leaderboard.md")  #: the first that exists is named in notes
 FileState: TypeAlias = tuple[int, int] | None  #: size and time of a file; None where it does not exist
-EntryKey: TypeAlias = tuple[str, str, str, str]  #: task, family, strategy, stage
+WsgiApp: TypeAlias = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+#: Trials with a score that a study needs for importances, in all and for each parameter: with fewer they are chance.
+MIN_IMPORTANCE_TRIALS, MIN_TRIALS_PER_PARAMETER = 30, 10
+IMPORTANCES = re.compile(r"/api/studies/(\d+)/param_importances")
+
+
+@dataclass
+class CellTrials:
+    """What was read of the journal of a cell: its state then, its finished trials, and what they are scored by."""
+
+    cell: Mapping[str, Any]
+    state: FileState = None
+    trials: list[optuna.trial.FrozenTrial] = field(default_factory=list)
+    minimizes: bool = False
+    metric_names: list[str] | None = None
+
+    @property
+    def split(self) -> str:
+        """Name of the outer split."""
+        return f"r{self.cell['repeat']}f{self.cell['fold']}"
 
 
 class MergedStudies:
-    """A storage in memory that holds every cell's study, each with a note; only journals that changed are read again."""
+    """A storage in memory with one study per task, family and strategy, whose trials are those of all outer splits.
 
-    def __init__(self, store: Store) -> None:
+    Only journals that changed are read again, and only finished trials are copied. The baseline has nothing to search and is
+    left out.
+
+    Parameters
+    ----------
+    store : Store
+        The run.
+    by_cell : bool, default False
+        Make a study of every cell instead, that is, of every outer split.
+    """
+
+    def __init__(self, store: Store, *, by_cell: bool = False) -> None:
         from optuna.storages import InMemoryStorage
 
-        self.store = store
+        self.store, self.by_cell = store, by_cell
         self.storage: BaseStorage = InMemoryStorage()
-        self.journal_states: dict[Path, FileState] = {}
-        self.study_names: dict[Path, list[str]] = {}  #: the studies of a journal: one, or none yet
+        self.groups: dict[str, dict[str, CellTrials]] = {}  #: name of a study → id of a cell → what was read of it
         self.report_states: tuple[FileState, ...] = ()
 
     def read_new_trials(self) -> int:
@@ -58,172 +87,93 @@ class MergedStudies:
         run = self.store.read_run()
         report_states = tuple(_file_size_and_time(self.store.folder / name) for name in (LEADERBOARD, *REPORT_FILES))
         test_scores = read_test_scores(self.store.folder / LEADERBOARD)
+        changed: dict[str, None] = {}
         for cell in run["cells"]:
-            path = self.store.journal_path(cell["id"])
-            state = _file_size_and_time(path)
-            if state is None:
-                continue
-            changed = self.journal_states.get(path) != state
-            if changed:
-                self.study_names[path] = self._copy_new_trials(path)
-                self.journal_states[path] = state
-            if changed or self.report_states != report_states:
-                self._write_study_notes(path, cell, run, test_scores)
+            if cell["family"] != BASELINE and self._read_cell(cell):
+                changed[self._study_name(cell)] = None
+        if report_states != self.report_states:
+            changed = dict.fromkeys(self.groups)
+        for name in changed:
+            self._write_study_note(name, run, test_scores)
         self.report_states = report_states
-        return len(self.journal_states)
+        return len(self.groups)
 
-    def _write_study_notes(
-        self, path: Path, cell: Mapping[str, Any], run: Mapping[str, Any], test_scores: Mapping[EntryKey, str]
-    ) -> None:
+    def _study_name(self, cell: Mapping[str, Any]) -> str:
+        name = f"{cell['task']}/{cell['family']}/{cell['strategy']}"
+        return f"{name}/r{cell['repeat']}f{cell['fold']}" if self.by_cell else name
+
+    def _read_cell(self, cell: Mapping[str, Any]) -> bool:
+        """Copy the new trials of a cell into its study; returns whether its journal has changed."""
+        import optuna
+
+        path = self.store.journal_path(cell["id"])
+        state = _file_size_and_time(path)
+        name = self._study_name(cell)
+        known = self.groups.get(name, {}).get(cell["id"])
+        if state is None or (known is not None and known.state == state):
+            return False
+        read = _read_journal_of_cell(path, cell, state)
+        if read is None:
+            return False
+        n_copied = len(known.trials) if known else 0
+        group = self.groups.setdefault(name, {})
+        group[cell["id"]] = read
+        if len(read.trials) >= n_copied:
+            self._add_trials(name, read, n_copied)
+        else:  # the journal was begun anew
+            optuna.delete_study(study_name=name, storage=self.storage)
+            for other in group.values():
+                self._add_trials(name, other, 0)
+        return True
+
+    def _add_trials(self, name: str, read: CellTrials, first: int) -> None:
+        """Add the trials of a cell to its study, from one on; each says from which split it is."""
+        import optuna
+        from optuna.study import StudyDirection
+
+        directions = {True: StudyDirection.MINIMIZE, False: StudyDirection.MAXIMIZE}
+        study = optuna.create_study(
+            direction=directions[read.minimizes], study_name=name, storage=self.storage, load_if_exists=True
+        )
+        if read.metric_names and study.metric_names is None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
+                study.set_metric_names(read.metric_names)
+        for trial in read.trials[first:]:
+            copied = copy.copy(trial)
+            copied.user_attrs = {"split": read.split, "trial of the split": trial.number} | trial.user_attrs
+            study.add_trial(copied)
+
+    def _write_study_note(self, name: str, run: Mapping[str, Any], test_scores: Mapping[EntryKey, str]) -> None:
         import optuna
         from optuna_dashboard import save_note
 
-        report = next((name for name in REPORT_FILES if (self.store.folder / name).exists()), "")
-        for name in self.study_names[path]:
-            study = optuna.load_study(study_name=name, storage=self.storage)
-            save_note(study, describe_study(study, cell, run["tasks"][cell["task"]], test_scores, report))
-
-    def _copy_new_trials(self, path: Path) -> list[str]:
-        """Copy the new trials of a journal, or all of them where the journal was begun anew; returns its studies."""
-        import optuna
-
-        try:
-            journal = read_journal(path)
-        except StoreError:  # the other cells can be displayed; the report names this one
-            return []
-        merged = {study.study_name for study in self.storage.get_all_studies()}
-        names = optuna.get_all_study_names(journal)
-        for name in names:
-            study = optuna.load_study(study_name=name, storage=journal)
-            if name in merged:
-                copy = optuna.load_study(study_name=name, storage=self.storage)
-                if len(copy.trials) <= len(study.trials):
-                    copy.add_trials(study.trials[len(copy.trials) :])
-                    continue
-                optuna.delete_study(study_name=name, storage=self.storage)
-            optuna.copy_study(from_study_name=name, from_storage=journal, to_storage=self.storage)
-        return names
+        report = next((file for file in REPORT_FILES if (self.store.folder / file).exists()), "")
+        cells = sorted(self.groups[name].values(), key=lambda read: (read.cell["repeat"], read.cell["fold"]))
+        splits = [SplitTrials(read.split, tuple(read.trials), read.minimizes) for read in cells]
+        study = optuna.load_study(study_name=name, storage=self.storage)
+        task = run["tasks"][cells[0].cell["task"]]
+        save_note(study, describe_study(splits, cells[0].cell, task, test_scores, report))
+        best = mean_best_score(splits)
+        if best:
+            study.set_user_attr("best inner score", best)
 
 
-def describe_study(
-    study: optuna.Study,
-    cell: Mapping[str, Any],
-    task: Mapping[str, Any],
-    test_scores: Mapping[EntryKey, str],
-    report: str,
-) -> str:
-    """Describe a study as Markdown: its cell, its data, its configurations, the name of the report.
+def _read_journal_of_cell(path: Path, cell: Mapping[str, Any], state: FileState) -> CellTrials | None:
+    """The trials of a cell up to the first that has not ended; None where its journal cannot be read or has no study."""
+    import optuna
+    from optuna.study import StudyDirection
 
-    Parameters
-    ----------
-    study : optuna.Study
-        The study of a cell.
-    cell, task : mapping
-        The cell and its task as described in `run.json`.
-    test_scores : mapping
-        Scores on test rows, from `read_test_scores`.
-    report : str
-        Name of the report's file in the folder of the run; empty where there is none.
-
-    Returns
-    -------
-    str
-        Markdown.
-    """
-    counts = zip(task["classes"], task["counts"], strict=True)
-    classes = ", ".join(f"{count:,} {name}" for name, count in counts)
-    features = task.get("features") or format_count(task["columns"], "column")
-    facts = [
-        ("Task", f"{cell['task']}: {task['title']}"),
-        ("Data", f"{task['rows']:,} rows of {features}: {classes}"),
-        ("Family", cell["family"]),
-        ("Strategy", cell["strategy"]),
-        ("Split", f"repeat {cell['repeat']}, fold {cell['fold']}, counted from 0"),
-        ("Score here", f"{task['objective']}, the mean of the inner folds: no test row took part"),
-    ]
-    for stage in ("default", "tuned"):
-        score = test_scores.get((cell["task"], cell["family"], cell["strategy"], stage))
-        if score:
-            facts.append((f"Test rows, {stage}", score))
-    fact_table = ReportTable((ReportColumn("Study"), ReportColumn("")), tuple(facts))
-    parts: list[Part] = [fact_table, "### Configurations", *_describe_configurations(study)]
-    if report:
-        parts.append(f"The report on the whole run is `{report}` in its folder.")
-    return "\n\n".join(map(render_markdown_part, parts))
-
-
-def _describe_configurations(study: optuna.Study) -> list[Part]:
-    """Show the best and the default configuration side by side, and how many trials failed."""
-    trials = study.get_trials(deepcopy=False)
-    failed = _describe_failed_trials([trial for trial in trials if trial.value is None])
-    if all(trial.value is None for trial in trials):
-        return [f"No trial has a score yet. {failed}".rstrip()]
-    described = {"Best": study.best_trial}
-    if trials[0].value is not None:
-        described["Default"] = trials[0]
-    columns, scores = [ReportColumn("")], []
-    names: dict[str, None] = {}
-    for title, trial in described.items():
-        columns.append(ReportColumn(f"{title} (trial {trial.number})", digits=4))
-        scores.append(trial.value)
-        names |= dict.fromkeys(trial.params)
-    rows: list[tuple[CellValue, ...]] = [("inner score", *scores)]
-    for name in names:
-        rows.append((name, *(_format_parameter_setting(trial.params.get(name)) for trial in described.values())))
-    parts: list[Part] = [ReportTable(tuple(columns), tuple(rows), foldable=False)]
-    if failed:
-        parts.append(failed)
-    return parts
-
-
-def _describe_failed_trials(failed: Sequence[optuna.trial.FrozenTrial]) -> str:
-    """State how many trials failed, and the most frequent reason."""
-    if not failed:
-        return ""
-    reasons = count_causes(Counter(trial_reason(trial.user_attrs) for trial in failed))
-    reason, count = reasons.most_common(1)[0]
-    share = f", {count} of them" if len(reasons) > 1 else ""
-    return f"{format_count(len(failed), 'trial')} failed{share}: {escape(reason.message) or 'no reason noted'}."
-
-
-def _format_parameter_setting(setting: Any) -> str | None:
-    if setting is None:
+    try:
+        journal = read_journal(path)
+    except StoreError:  # the other cells can be displayed; the report names this one
         return None
-    return f"{setting:.4g}" if isinstance(setting, float) else str(setting)
-
-
-def read_test_scores(path: Path) -> dict[EntryKey, str]:
-    """Read the scores of entries on test rows, over all splits, from `leaderboard.csv`.
-
-    Decision metrics are those at 0.5, as in the inner scores beside them; recalibrated entries are left out.
-
-    Parameters
-    ----------
-    path : Path
-        The file; it need not exist.
-
-    Returns
-    -------
-    dict
-        Entry → the score of the objective as text; empty where the file has another form.
-    """
-    scores: dict[EntryKey, str] = {}
-    if not path.exists():
-        return scores
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
-        if not COLUMNS.issubset(rows.fieldnames or ()):
-            return scores
-        for row in rows:
-            if row["calibration"] != "none" or not row["score"]:
-                continue
-            score = f"{row['objective']} {format_number(float(row['score']))}"
-            deviation = row.get("score_sd")
-            if deviation:
-                score += f" ± {format_number(float(deviation))}"
-            key = row["task"], row["family"], row["strategy"], row["stage"]
-            scores[key] = f"{score} (mean ± standard deviation, all splits)"
-    return scores
+    names = optuna.get_all_study_names(journal)
+    if not names:
+        return None
+    study = optuna.load_study(study_name=names[0], storage=journal)
+    trials = list(itertools.takewhile(lambda trial: trial.state.is_finished(), study.trials))
+    return CellTrials(cell, state, trials, study.direction == StudyDirection.MINIMIZE, study.metric_names)
 
 
 def _file_size_and_time(path: Path) -> FileState:
@@ -280,7 +230,48 @@ class RunningDashboard:
             self._merged.read_new_trials()
 
 
-def start_dashboard(store: Store, port: int) -> RunningDashboard:
+def hide_chance_importances(app: WsgiApp, storage: BaseStorage) -> WsgiApp:
+    """Make the dashboard show no importances of studies that have too few trials for them.
+
+    Parameters
+    ----------
+    app : WSGI application
+        The dashboard.
+    storage : BaseStorage
+        Its studies.
+
+    Returns
+    -------
+    WSGI application
+        The dashboard, which answers such requests with an empty list.
+    """
+    no_importances = json.dumps({"param_importances": [[]]}).encode()
+
+    def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        match = IMPORTANCES.fullmatch(environ.get("PATH_INFO", ""))
+        if match is None or has_enough_trials(storage, int(match[1])):
+            return app(environ, start_response)
+        start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(no_importances)))])
+        return [no_importances]
+
+    return serve
+
+
+def has_enough_trials(storage: BaseStorage, study_id: int) -> bool:
+    """Whether a study has enough trials with a score for importances; True for one that does not exist."""
+    from optuna.trial import TrialState
+
+    try:
+        trials = storage.get_all_trials(study_id, deepcopy=False, states=(TrialState.COMPLETE,))
+    except KeyError:
+        return True  # the dashboard has its own answer
+    parameters: set[str] = set()
+    for trial in trials:
+        parameters |= trial.params.keys()
+    return len(trials) >= max(MIN_IMPORTANCE_TRIALS, MIN_TRIALS_PER_PARAMETER * len(parameters))
+
+
+def start_dashboard(store: Store, port: int, *, by_cell: bool = False) -> RunningDashboard:
     """Serve the dashboard of a run on 127.0.0.1 in the background.
 
     Parameters
@@ -289,6 +280,8 @@ def start_dashboard(store: Store, port: int) -> RunningDashboard:
         The run, which may still be going on.
     port : int
         The port; 0 takes a free one.
+    by_cell : bool, default False
+        Show a study for every outer split instead of one for each family and strategy.
 
     Returns
     -------
@@ -311,20 +304,21 @@ def start_dashboard(store: Store, port: int) -> RunningDashboard:
             """Write nothing."""
 
     store.read_run()
-    merged = MergedStudies(store)
+    merged = MergedStudies(store, by_cell=by_cell)
     studies = merged.read_new_trials()
     if not studies:
         raise EvenhandError(f"{store.folder} has no studies yet: start its run first")
+    app = hide_chance_importances(wsgi(merged.storage), merged.storage)
     try:
-        server = make_server("127.0.0.1", port, wsgi(merged.storage), handler_class=SilentHandler)
+        server = make_server("127.0.0.1", port, app, handler_class=SilentHandler)
     except OSError as error:
         raise EvenhandError(f"cannot listen on 127.0.0.1:{port}: {error.strerror}: choose another port") from error
     return RunningDashboard(server, merged, studies)
 
 
-def serve_dashboard(store: Store, port: int) -> None:
+def serve_dashboard(store: Store, port: int, *, by_cell: bool = False) -> None:
     """Serve the dashboard until interrupted; parameters and errors of `start_dashboard`."""
-    dashboard = start_dashboard(store, port)
+    dashboard = start_dashboard(store, port, by_cell=by_cell)
     sys.stdout.write(f"{dashboard.studies} studies of {store.folder}: {dashboard.url} (Ctrl-C ends it)\n")
     sys.stdout.flush()
     dashboard.wait()

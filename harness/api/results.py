@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.api.run_tables import add_legend, collect_findings_frame, leaderboard_html
-from harness.arguments import NAME, NAMES, NUMBER, PATH, check_arguments, option_kind, whole_number_kind
+from harness.arguments import FLAG, NAME, NAMES, NUMBER, PATH, check_arguments, option_kind, whole_number_kind
 from harness.errors import EvenhandError
 from harness.registry.registry import Registry, suggest_similar_name
 
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 class Run:
     """A stored run.
 
-    It is what `evenhand.benchmark` and `evenhand.open_run` return. What a run has stored is read once: open it again to see
-    what has been added since.
+    `evenhand.benchmark` and `evenhand.open_run` return it. It is read once: open it again to see what has been added since.
 
     Attributes
     ----------
@@ -289,8 +288,7 @@ class Run:
         rope : float, optional
             Differences of the objective up to this size are practically none; it is stored with the run, as is `prefer`.
         prefer : {"simple", "score"}, optional
-            Whether the simplest of the entries close to the best one is recommended, or always the best one. Open the run
-            again to see what follows from either.
+            Whether the simplest of the entries close to the best one is recommended, or always the best one; seen in a new `Run`.
 
         Returns
         -------
@@ -304,14 +302,16 @@ class Run:
         store_preferences(self._store, rope, prefer)
         return write_report(self._store, self.registry.metrics, parse_goals(threshold)).page
 
-    @check_arguments(port=whole_number_kind(0, 65535))
-    def dashboard(self, port: int = 0) -> RunningDashboard:
-        """Serve the Optuna dashboard over the studies of the run in the background.
+    @check_arguments(port=whole_number_kind(0, 65535), cells=FLAG)
+    def dashboard(self, port: int = 0, *, cells: bool = False) -> RunningDashboard:
+        """Serve the Optuna dashboard in the background: a study for every task, family and strategy.
 
         Parameters
         ----------
         port : int, default 0
             Port on 127.0.0.1; 0 takes a free one.
+        cells : bool, default False
+            Make a study for every outer split.
 
         Returns
         -------
@@ -320,7 +320,7 @@ class Run:
         """
         from harness.api.dashboard import start_dashboard
 
-        return start_dashboard(self._store, port)
+        return start_dashboard(self._store, port, by_cell=cells)
 
     @check_arguments(out=PATH, entry=NAME, task=NAME, calibration=NAME, threshold=NAME, file=PATH)
     def export(
@@ -396,5 +396,5 @@ class Run:
     def _resolve_entry(self, name: str, task: str | None) -> tuple[str, Entry]:
         from harness.evaluation.scores import find_entry_by_name
 
-        task = self._resolve_task(task)
-        return find_entry_by_name(self._scores, f"{task}/{name.removeprefix(f'{task}/')}")
+        resolved = self._resolve_task(task)
+        return find_entry_by_name(self._scores, f"{resolved}/{name.removeprefix(f'{resolved}/')}")

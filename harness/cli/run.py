@@ -298,16 +298,18 @@ def replay(
 def dashboard(
     run: RunFolder,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.", min=0, max=65535)] = 8080,
+    cells: Annotated[bool, typer.Option("--cells", help="A study for every outer split.")] = False,
 ) -> None:
-    """Serve the Optuna dashboard over all studies of a run, also while it goes on.
+    """Serve the Optuna dashboard over a run, also while it goes on: a study for every task, family and strategy.
 
     \b
     evenhand dashboard results/quick
+    evenhand dashboard results/quick --cells
     """
     from harness.api.dashboard import serve_dashboard
     from harness.store.store import Store
 
-    serve_dashboard(Store(run), port)
+    serve_dashboard(Store(run), port, by_cell=cells)
 
 
 @app.command()
