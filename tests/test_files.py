@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import evenhand
 from harness.api.data_frames import convert_to_pandas
 from harness.data.arrow_table import without_arrow_types
 from harness.data.csv_format import NO_NAME
@@ -114,6 +115,12 @@ def test_a_packed_csv_is_read(tmp_path, packing):
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_that_is_packed_twice_is_refused(tmp_path):
+    path = written(tmp_path / "rows.csv.gz", gzip.compress(zipped(**{"rows.csv": TEXT})))
+    with pytest.raises(DataError, match=r"rows\.csv\.gz is packed twice"):
+        read_table(path)
+
+
 def test_a_zip_of_several_tables_is_refused_by_their_names(tmp_path):
     path = written(tmp_path / "rows.zip", zipped(**{"a.csv": TEXT, "b.csv": TEXT}))
     with pytest.raises(DataError, match=r"holds 2 files \(a\.csv, b\.csv\)"):
@@ -121,7 +128,7 @@ def test_a_zip_of_several_tables_is_refused_by_their_names(tmp_path):
 
 
 def test_what_unpacks_to_far_more_than_a_table_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.data.csv_format.MAX_UNPACKED", 1_000_000)
+    monkeypatch.setattr("harness.data.packed_files.MAX_UNPACKED", 1_000_000)
     path = written(tmp_path / "bomb.csv.gz", gzip.compress(b"a,y\n" + b"1,2\n" * 2_000_000))
     with pytest.raises(DataError, match="unpacks to more than"):
         read_table(path)
@@ -153,6 +160,30 @@ def test_the_message_about_one_column_shows_the_first_line(tmp_path):
     path = written(tmp_path / "rows.csv", "Report of March\nx,y\n1,a\n")
     with pytest.raises(DataError, match="has one column only, 'Report of March'"):
         read_table(path)
+
+
+@pytest.mark.parametrize(
+    "titles",
+    ["Report of March\n", "# exported by a tool\n# on 2024-01-31\n\n", '"Report, 2024",,\n', "Report;2024;;\n"],
+    ids=["line", "comments", "padded", "two fields"],
+)
+def test_titles_above_the_names_are_left_out_and_said(tmp_path, titles):
+    path = written(tmp_path / "rows.csv", titles + TEXT)
+    frame = read_table(path)
+    pd.testing.assert_frame_equal(frame, ROWS)
+    assert "above the names of the columns" in messages(frame)
+    assert rejoined(path)["n"].tolist() == list(map(str, range(30)))
+    assert "title_lines" in set(evenhand.inspect(path, target="y").findings().code)
+
+
+@pytest.mark.parametrize("content", ["city,,\nr,s,t\n1,2,3\n", "a,b\n1\n2,3\n"])
+def test_no_row_of_data_is_taken_for_a_title(tmp_path, content):
+    path = written(tmp_path / "rows.csv", content)
+    try:
+        frame = read_table(path)
+    except DataError:
+        return
+    assert not [note for note in frame.attrs[NOTES] if note.code == "title_lines"]
 
 
 def test_the_message_about_columns_that_are_left_out_is_short(tmp_path):
@@ -203,6 +234,13 @@ def test_the_first_sheet_of_an_excel_file_is_read(tmp_path):
     frame = read_table(path)
     pd.testing.assert_frame_equal(frame, ROWS, check_dtype=False)
     assert "'customers'" in messages(frame)
+    with pd.ExcelWriter(tmp_path / "titled.xlsx") as writer:
+        ROWS.to_excel(writer, index=False, startrow=2)
+        writer.sheets["Sheet1"]["A1"] = "Customers, March"
+        writer.sheets["Sheet1"].merge_cells("A1:C1")
+    titled = read_table(tmp_path / "titled.xlsx")
+    pd.testing.assert_frame_equal(titled, ROWS, check_dtype=False)
+    assert "'Customers, March'" in messages(titled)
     assert len(rejoined(path)) == 30
     with pytest.raises(DataError, match="not an Excel file"):
         read_table(written(tmp_path / "bad.xlsx", b"PK\3\4 and so on"))
@@ -320,3 +358,10 @@ def test_frames_of_pandas_and_polars_keep_exact_integers():
         assert converted["a"].dropna().tolist() == [2**53 + 1, 5]
         assert converted["c"].isna().tolist() == [False, False, True]
         assert not any(isinstance(dtype, pd.ArrowDtype) for dtype in converted.dtypes)
+
+
+def test_a_polars_type_that_arrow_does_not_have_is_refused_in_one_line():
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"x": polars.Series([2**70, 1], dtype=polars.Int128), "y": ["a", "b"]})
+    with pytest.raises(DataError, match="Int128"):
+        convert_to_pandas(frame)

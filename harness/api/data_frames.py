@@ -14,6 +14,7 @@ from harness.store.files import write_atomic
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow
 
 #: Types of cells that cannot be read as a number, text or date.
 CONTAINERS = (set, frozenset, list, tuple, dict, bytearray)
@@ -36,7 +37,7 @@ def convert_to_pandas(data: Any) -> pd.DataFrame:
     """
     frame: pd.DataFrame = data
     if type(data).__module__.startswith("polars"):
-        frame = arrow_to_pandas(data.to_arrow())
+        frame = arrow_to_pandas(_polars_to_arrow(data))
     if frame.columns.nlevels > 1:
         raise DataError("the columns of the data frame have several levels: flatten them to one name each")
     index_names = [str(name) for name in frame.index.names if name is not None]
@@ -47,6 +48,20 @@ def convert_to_pandas(data: Any) -> pd.DataFrame:
     if index_names:
         return without_arrow_types(frame.reset_index().set_axis(names, axis=1))
     return without_arrow_types(frame.set_axis(names, axis=1))
+
+
+def _polars_to_arrow(data: Any) -> pyarrow.Table:
+    """Convert a data frame of polars; raises `DataError` where it has a type that Arrow does not have, such as Int128."""
+    from pyarrow import ArrowException
+
+    try:
+        table: pyarrow.Table = data.to_arrow()
+    except ArrowException as error:
+        types = ", ".join(sorted(set(map(str, data.dtypes))))
+        raise DataError(
+            f"the data frame of polars cannot be converted (its types: {types}): cast the unusual ones"
+        ) from error
+    return table
 
 
 def refuse_object_cells(frame: pd.DataFrame, ignored: Collection[str]) -> pd.DataFrame:

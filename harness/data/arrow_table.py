@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.data.csv_format import MAX_COLUMNS, NO_NAME, check_names, name_column, number_columns, open_unpacked
+from harness.data.csv_format import MAX_COLUMNS, NO_NAME, check_names, name_column, number_columns
+from harness.data.packed_files import open_unpacked
 from harness.data.reader import cell_text
+from harness.data.title_lines import count_titles, title_findings
 from harness.errors import DataError, MissingPackageError
 from harness.findings import Finding
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 NOTES = "evenhand_notes"  #: the attribute of a raw data frame that holds what was noticed while its file was read
 #: Names of the column in which pandas writes the index of a data frame.
 UNNAMED = re.compile(rf"{re.escape(NO_NAME)}|Unnamed: ?\d+(\.\d+)?")
+MAX_HEAD_ROWS = 50  #: of a sheet, among which titles are looked for
 MAX_JSON_LINE = 16_000_000  #: bytes
 EXACT_DIGITS = 15  #: digits that every float has
 TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -342,7 +345,18 @@ def read_excel(path: Path, *, has_header: bool = True) -> tuple[pd.DataFrame, tu
     if len(book.sheetnames) > 1:
         message = f"only the first of {len(book.sheetnames)} sheets was read, {book.sheetnames[0]!r}"
         notes = (Finding("first_sheet", "note", message),)
-    return _sheet_to_frame([row for row in rows if any(cell is not None for cell in row)], path, has_header), notes
+    filled = [row for row in rows if any(cell is not None for cell in row)]
+    titles = _sheet_titles(filled[:MAX_HEAD_ROWS]) if has_header else []
+    return _sheet_to_frame(filled[len(titles) :], path, has_header), (*notes, *title_findings(titles))
+
+
+def _sheet_titles(rows: list[list[Any]]) -> list[str]:
+    """The titles above the names of the columns, in the first rows of a sheet; columns at its end that no row uses are left out."""
+    width = 1
+    for row in rows:
+        width = max(width, 1 + max(position for position, cell in enumerate(row) if cell is not None))
+    n_titles = count_titles([(row + [None] * width)[:width] for row in rows])
+    return [str(row[0]) for row in rows[:n_titles]]
 
 
 def _sheet_to_frame(rows: list[list[Any]], path: Path, has_header: bool) -> pd.DataFrame:

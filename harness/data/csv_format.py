@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import io
 import re
-import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, cast
 
-from harness.data.sources import MAX_UNPACKED
+from harness.data.packed_files import open_unpacked
+from harness.data.title_lines import count_titles, title_findings
 from harness.errors import DataError
 from harness.findings import Finding
 
@@ -25,7 +23,6 @@ SAMPLE_ROWS = 50
 MAX_COLUMNS = 100_000  #: each takes about a millisecond to read
 MAX_ZEROS = 0.01  #: share of zero bytes in a sample of a text in UTF-8; in UTF-16 it is a half where letters are Latin
 BLOCK = 1_000_000  #: bytes that are read at once
-MAX_RATIO = 200  #: of unpacked to packed bytes, above `MAX_UNPACKED`; tables reach 50
 SEPARATORS = ",;\t|"
 MAX_SHOWN = 60  #: characters of a line in a message
 NO_NAME = "(no name)"  #: the name of a column that has none
@@ -78,89 +75,6 @@ def number_columns(count: int) -> tuple[str, ...]:
     return tuple(f"column_{number}" for number in range(1, count + 1))
 
 
-@contextmanager
-def open_unpacked(path: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
-    """Open a file, or the one file that is packed in it with gzip, zstandard or zip.
-
-    Parameters
-    ----------
-    path : Path
-        The file; what it is packed with is found from its first bytes.
-
-    Yields
-    ------
-    content : binary file
-        The unpacked content.
-    packed : binary file
-        The file itself; its position says how much was read.
-
-    Raises
-    ------
-    DataError
-        If it is damaged, holds several files, or unpacks to far more than a table would.
-    """
-    import pyarrow
-
-    with path.open("rb") as packed:
-        magic = packed.read(4)
-        packed.seek(0)
-        try:
-            if magic[:2] == b"\x1f\x8b":
-                content: BinaryIO = cast("BinaryIO", gzip.GzipFile(fileobj=packed))
-            elif magic == b"\x28\xb5\x2f\xfd":
-                content = cast("BinaryIO", pyarrow.CompressedInputStream(packed, "zstd"))
-            elif magic == b"PK\x03\x04":
-                content = _open_member(packed, path)
-            else:
-                yield packed, packed
-                return
-            yield cast("BinaryIO", io.BufferedReader(_BoundedReader(content, path))), packed
-        except (EOFError, zipfile.BadZipFile, gzip.zlib.error, gzip.BadGzipFile, pyarrow.ArrowException) as error:  # type: ignore[attr-defined]
-            raise DataError(
-                f"{path} cannot be unpacked ({' '.join(str(error).split())[:160]}): get it again"
-            ) from error
-
-
-def _open_member(packed: BinaryIO, path: Path) -> BinaryIO:
-    """Open the one file in a zip."""
-    archive = zipfile.ZipFile(packed)
-    members = []
-    for member in archive.infolist():
-        parts = Path(member.filename).parts
-        if not member.is_dir() and not any(part.startswith((".", "__MACOSX")) for part in parts):
-            members.append(member)
-    if len(members) != 1:
-        names = ", ".join(member.filename for member in members[:5])
-        raise DataError(f"{path} holds {len(members)} files ({names}): expected one table; unpack it and name the file")
-    try:
-        return cast("BinaryIO", archive.open(members[0]))
-    except (RuntimeError, NotImplementedError) as error:
-        raise DataError(f"{path} cannot be unpacked ({error}): unpack it and name the file") from error
-
-
-class _BoundedReader(io.RawIOBase):
-    """Reads unpacked content, up to a size that no table reaches from so few bytes."""
-
-    def __init__(self, content: BinaryIO, path: Path) -> None:
-        self._content = content
-        self._path = path
-        self._limit = max(MAX_UNPACKED, MAX_RATIO * path.stat().st_size)
-        self._size = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        chunk = self._content.read(len(buffer))
-        buffer[: len(chunk)] = chunk
-        self._size += len(chunk)
-        if self._size > self._limit:
-            raise DataError(
-                f"{self._path} unpacks to more than {self._limit / 1e9:.1f} GB: unpack it and name the file"
-            )
-        return len(chunk)
-
-
 def find_format(path: Path, min_columns: int = 2, has_header: bool = True) -> CsvFormat:
     """Find how a CSV file is written.
 
@@ -192,6 +106,9 @@ def find_format(path: Path, min_columns: int = 2, has_header: bool = True) -> Cs
     stated = SEPARATOR_LINE.fullmatch(first_line.strip(" "))
     if stated and rest:
         skipped_lines, text = skipped_lines + 1, rest
+    titles = _find_titles(text[:SAMPLE]) if has_header else []
+    skipped_lines, text = skipped_lines + len(titles), text.split("\n", len(titles))[-1]
+    notes = (*notes, *title_findings(titles))
     separator = stated[1] if stated else _find_separator(text[:SAMPLE], is_all=len(text) <= SAMPLE)
     records = list(_parse(text[:SAMPLE], separator))
     header = records[0] if records else []
@@ -200,16 +117,23 @@ def find_format(path: Path, min_columns: int = 2, has_header: bool = True) -> Cs
         raise DataError(
             f"{path} has one column only, {shown}: a target and at least one feature are needed (separators: , ; tab |)"
         )
-    if not has_header:
-        return CsvFormat(encoding, separator, number_columns(len(header)), has_header, skipped_lines, notes)
-    looks_like_data = _looks_like_data(header, records[1:])
-    check_names(header, str(path), ": is its first line a row of data? (--no-header)" if looks_like_data else "")
-    if looks_like_data:
-        message = (
-            f"its first line looks like a row of data ({', '.join(header[:3])}, …) and was taken for names: --no-header"
-        )
-        notes = (*notes, Finding("header_like_data", "warning", message))
-    return CsvFormat(encoding, separator, tuple(map(name_column, header)), has_header, skipped_lines, notes)
+    names = number_columns(len(header))
+    if has_header:
+        names = tuple(map(name_column, header))
+        notes = (*notes, *_check_header(header, records[1:], path))
+    return CsvFormat(encoding, separator, names, has_header, skipped_lines, notes)
+
+
+def _check_header(header: list[str], rows: list[list[str]], path: Path) -> list[Finding]:
+    """Check the names of the columns; a warning where they look like a row of data."""
+    if not _looks_like_data(header, rows):
+        check_names(header, str(path))
+        return []
+    check_names(header, str(path), ": is its first line a row of data? (--no-header)")
+    message = (
+        f"its first line looks like a row of data ({', '.join(header[:3])}, …) and was taken for names: --no-header"
+    )
+    return [Finding("header_like_data", "warning", message)]
 
 
 def name_column(name: str) -> str:
@@ -350,6 +274,23 @@ def _skip_blank_lines(text: str) -> tuple[int, str]:
         n_lines, text = n_lines + 1, rest
         first_line, _, rest = text.partition("\n")
     return n_lines, text
+
+
+def _find_titles(text: str) -> list[str]:
+    """Find the lines above that with the names of the columns; empty where the first line may have them."""
+    for separator in SEPARATORS:
+        records, ends = [], []
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        try:
+            for record in islice(reader, SAMPLE_ROWS):
+                if record:
+                    records.append(record)
+                    ends.append(reader.line_num)
+        except csv.Error:
+            continue
+        if len(records) > 1 and (n_titles := count_titles(records[:-1])):  # the last one may be cut
+            return text.split("\n")[: ends[n_titles] - 1]
+    return []
 
 
 def _parse(text: str, separator: str, *, strict: bool = False) -> Iterator[list[str]]:

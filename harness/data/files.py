@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.data.arrow_table import NOTES, arrow_to_pandas, json_batches, read_excel
-from harness.data.csv_format import CsvFormat, find_format, open_unpacked
+from harness.data.csv_format import CsvFormat, find_format
 from harness.data.file_kinds import FileKind, file_kind
+from harness.data.packed_files import open_unpacked
 from harness.data.written_columns import rounded_columns
 from harness.errors import DataError
 from harness.findings import Finding

@@ -54,6 +54,13 @@ def _kind(rows: InspectedRows, name: str) -> str:
     return "category" if rows.table.X[name].dtype == "category" else "number"
 
 
+def check_reading(rows: InspectedRows) -> Iterator[Finding]:
+    """List what the reader says of the file, and its warnings of columns; its other notes are in the table of columns."""
+    for finding in rows.table.notes:
+        if finding.severity != "note" or (not finding.column and finding.code not in OMISSION_CODES):
+            yield finding
+
+
 def check_omissions(rows: InspectedRows) -> Iterator[Finding]:
     """List the columns that were left out, by reason."""
     omitted: dict[str, list[str]] = {}

@@ -13,7 +13,7 @@ from harness.data.table import make_table
 from harness.data.target import labelled_rows
 from harness.errors import DataError
 from harness.findings import Finding
-from harness.inspection.columns import check_levels, check_omissions, describe_columns
+from harness.inspection.columns import check_levels, check_omissions, check_reading, describe_columns
 from harness.inspection.duplicates import check_equal_rows, check_large_blocks, check_near_duplicates
 from harness.inspection.labels import check_class_overlap, check_label_noise
 from harness.inspection.leakage import check_leaky_columns, check_target_copies, score_columns
@@ -61,7 +61,7 @@ def inspect_rows(task: Task, raw: Raw, protocol: EvaluationProtocol) -> Inspecti
         frame = _labelled_frame(task, raw)
     rows = InspectedRows(task, table, frame, protocol, splitter, folds)
     scores = None
-    findings = list(split_findings)
+    findings = [*split_findings, *check_reading(rows)]
     if hasattr(table.X, "columns"):
         copies = {finding.column: finding for finding in check_target_copies(rows)}
         scores = score_columns(rows)
