@@ -29,4 +29,9 @@ FAMILY = Family(
     description="a dense network in NumPy alone, backpropagation included (evenhand explain backprop)",
     stops_early=True,
     network=True,
+    # On 3,000 rows of telco churn, probabilities differed by .059 from those with repeated rows, which the weights changed by
+    # .072 and another seed by .022: repeated rows are more steps in an epoch.
+    limits={
+        "row_weights": "network_from_scratch counts steps per epoch by rows, so that a weight is not a number of equal rows"
+    },
 )

@@ -16,7 +16,7 @@ from harness.searchspaces.adaptive_ensembles import (
 from harness.preprocessing.encodings import ENCODINGS
 from harness.registry.registry import load_registry
 from harness.registry.space import defaults
-from harness.search.pipeline import inapplicable_reason
+from harness.search.applicability import inapplicable_reason
 
 REGISTRY = load_registry()
 STRATEGIES = [REGISTRY.strategy(name) for name in ("rusboost", "self_paced_ensemble")]

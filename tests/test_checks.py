@@ -95,7 +95,7 @@ def test_a_family_that_ignores_weights_is_told_so():
             return super().fit(X, y)
 
     family = Family(name="deaf", build=lambda seed: Deaf(), space={}, encodings={"tabular": "one_hot_scaled"})
-    assert list(complaints(checks.check_family(family))) == ["takes weights"]
+    assert list(complaints(checks.check_family(family))) == ["takes weights", "counts weights as rows"]
 
 
 def test_a_bad_strategy_is_told_what_is_wrong():

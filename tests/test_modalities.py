@@ -24,7 +24,8 @@ from harness.registry.protocol import EvaluationProtocol
 from harness.registry.space import defaults
 from harness.registry.strategy import Strategy
 from harness.registry.task import Task
-from harness.search.pipeline import PipelineSpec, TrainingSet, fit_pipeline, inapplicable_reason
+from harness.search.applicability import inapplicable_reason
+from harness.search.pipeline import PipelineSpec, TrainingSet, fit_pipeline
 from harness.store.store import Store
 
 MESSAGES = pd.DataFrame(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import DeclarationError
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 #: Rows of the data on which a user's classifier is tried before the run.
 CHECKED_ROWS = 300
+#: Reason to refuse a family where rows of a task have weights, and only there.
+WEIGHT_CHECK = "counts weights as rows"
 #: Checks that are no reason to refuse a declaration of a call: it may have no description, and rows that are easy to separate
 #: may be predicted alike with and without weights.
-TOLERATED_CHECKS = ("describes itself", "takes weights")
+TOLERATED_CHECKS = ("describes itself", "takes weights", WEIGHT_CHECK)
 
 
 def check_call_declarations(declarations: Sequence[Any], request: RunRequest, registry: Registry) -> None:
@@ -36,8 +38,16 @@ def check_call_declarations(declarations: Sequence[Any], request: RunRequest, re
     checks += _check_families_on_task_rows(
         [declaration for declaration in declarations if isinstance(declaration, Family)], request, registry
     )
+    tolerated = set(TOLERATED_CHECKS)
+    if any(request.task(registry, name).weights for name in request.tasks):
+        tolerated.remove(WEIGHT_CHECK)
+    refuse_failed_checks(checks, tolerated)
+
+
+def refuse_failed_checks(checks: Iterable[CheckResult], tolerated: Collection[str]) -> None:
+    """Raise `DeclarationError` for the first check that failed and is not tolerated."""
     for check in checks:
-        if check.complaint and check.check not in TOLERATED_CHECKS:
+        if check.complaint and check.check not in tolerated:
             raise DeclarationError(
                 f"{check.kind} {check.name!r} does not keep its contract ({check.check}): {check.complaint}"
             )

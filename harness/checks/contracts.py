@@ -16,6 +16,7 @@ import numpy.typing as npt
 from harness.checks.fitted_checks import (
     OTHER_PROBABILITIES,
     Check,
+    compare_weights_with_repeated_rows,
     complaint_unless,
     prediction_checks,
     search_space_check,
@@ -24,7 +25,7 @@ from harness.checks.fitted_checks import (
 from harness.checks.small_tables import count_training_rows, fit_family_to_small_table, make_small_table
 from harness.errors import Unavailable, failure
 from harness.metrics.metric import Metric, Predictions
-from harness.registry.family import Family, missing_packages
+from harness.registry.family import ROW_WEIGHTS, Family, missing_packages
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.space import defaults
 from harness.registry.strategy import Strategy
@@ -202,7 +203,14 @@ def _fitted_family_checks(
             (unweighted != weighted).any(), "nine times the weight on class 1 changed no prediction"
         )
 
+    def counts_weights_as_rows() -> str:
+        """A row of weight k is what k equal rows are, for tables whose rows have weights."""
+        if modality != "tabular" or {"weight", ROW_WEIGHTS} & family.limits.keys():
+            return ""
+        return compare_weights_with_repeated_rows(family)
+
     checks = [shared_state_check(fit, family, table), gives_probabilities, repeats_itself, takes_weights]
+    checks.append(counts_weights_as_rows)
     checks += prediction_checks(fit, table)
     return [*checks, search_space_check(fit, family, table)] if searched else checks
 

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from harness.checks.small_tables import fit_family_to_weighted_rows, make_weighted_rows
 from harness.registry.estimator_state import digest_shared_state, is_installed
 from harness.registry.family import Family
 from harness.registry.space import Choice, Float, Integer, Space, When, fill
@@ -28,6 +29,8 @@ MAX_CONFIGURATIONS = 16
 RANDOM_DRAWS = 4
 #: No further configuration is tried after these seconds.
 SEARCH_SECONDS = 10.0
+#: Largest difference between rows with weights and repeated rows, as a share of what repeating changes and of what a seed changes.
+MAX_SHARE_OF_EFFECT, MAX_SHARE_OF_CHANCE = 0.5, 1.5
 
 
 def complaint_unless(condition: bool, message: str) -> str:
@@ -203,3 +206,33 @@ def _draw_parameter_setting(parameter: Float | Integer | Choice, rng: np.random.
     else:
         number = float(rng.uniform(parameter.low, parameter.high))
     return round(number) if isinstance(parameter, Integer) else number
+
+
+def compare_weights_with_repeated_rows(family: Family) -> str:
+    """Say how far a fit to rows with weights is from one to rows that are repeated as often; empty where it is near enough.
+
+    It is exact for logistic regression and XGBoost. Families that draw rows, bound leaves by rows or train in batches of rows
+    differ by these bounds, which is less than the weights change, or by as much as another seed changes.
+    """
+    table, weights = make_weighted_rows()
+    fitted, tested = table.take(np.arange(0, len(weights), 2)), table.take(np.arange(1, len(weights), 2)).X
+    fitted_weights = weights[::2]
+    repeated = fitted.take(np.repeat(np.arange(len(fitted_weights)), fitted_weights.astype(np.int64)))
+    probabilities = []
+    for rows, row_weights, seed in (
+        (fitted, None, 1),
+        (fitted, fitted_weights, 1),
+        (repeated, None, 1),
+        (repeated, None, 2),
+    ):
+        pipeline = fit_family_to_weighted_rows(family, rows, row_weights, seed)
+        probabilities.append(pipeline.predict_proba(tested).astype(float))
+    plain, weighted, copied, other_seed = probabilities
+    difference, effect = float(np.abs(weighted - copied).mean()), float(np.abs(plain - copied).mean())
+    chance = float(np.abs(other_seed - copied).mean())
+    if difference <= max(MAX_SHARE_OF_EFFECT * effect, MAX_SHARE_OF_CHANCE * chance):
+        return ""
+    return (
+        f"a row of weight k is not what k equal rows are: probabilities differ by {difference:.3g} on average, where repeating the "
+        f"rows changes them by {effect:.3g} and another seed by {chance:.3g}"
+    )

@@ -358,7 +358,7 @@ def fit_split_calibrator(run_entry: RunEntry, record: Record, entry_result: Entr
     """Fit the calibrator of the entry in one split on the inner rows of that split; None without calibration."""
     stored = run_entry.store.read_predictions(record)
     inner_proba = stored.inner[entry_result.stage]
-    counts = (entry_result.counts_before, entry_result.counts_after)
+    counts = (entry_result.counts_before, entry_result.counts_after, stored.train_weights)
     return make_calibrator(run_entry.entry.calibration, inner_proba, stored.train_y, *counts)
 
 

@@ -39,7 +39,9 @@ class FittedEnsemble:
         return softmax(np.tensordot(self.weights[used], log_proba(members[used], MIN_MEMBER_PROBA), 1) + self.shifts)
 
 
-def fit_ensemble(kind: str, members: Proba, y: Labels, score: Score) -> FittedEnsemble:
+def fit_ensemble(
+    kind: str, members: Proba, y: Labels, score: Score, row_weights: Floats | None = None
+) -> FittedEnsemble:
     """Fit the weights of an ensemble.
 
     Parameters
@@ -53,6 +55,8 @@ def fit_ensemble(kind: str, members: Proba, y: Labels, score: Score) -> FittedEn
         Labels.
     score : callable
         Scores labels and probabilities; greater is better, NaN is worst.
+    row_weights : ndarray of shape (n,), optional
+        Weights of the rows, for ``stacking``; `score` knows its own.
 
     Returns
     -------
@@ -71,7 +75,7 @@ def fit_ensemble(kind: str, members: Proba, y: Labels, score: Score) -> FittedEn
     if kind == GREEDY:
         weights[library] = _select_greedily(members[library], y, single_scores[library], score)
     else:
-        weights[library], shifts = _fit_stacking_weights(members[library], y)
+        weights[library], shifts = _fit_stacking_weights(members[library], y, row_weights)
     return FittedEnsemble(kind, weights, shifts)
 
 
@@ -92,7 +96,7 @@ def _select_greedily(members: Proba, y: Labels, single_scores: Floats, score: Sc
     return np.bincount(selected[:length], minlength=len(members)) / length
 
 
-def _fit_stacking_weights(members: Proba, y: Labels) -> tuple[Floats, Floats]:
+def _fit_stacking_weights(members: Proba, y: Labels, row_weights: Floats | None) -> tuple[Floats, Floats]:
     """Weights (M,) and shifts (k,), the first 0, of a regularised logistic regression on the members' log-probabilities.
 
     There is one weight for each member and a shift for each class; for two classes it is on their log-odds. Log-probabilities
@@ -100,14 +104,15 @@ def _fit_stacking_weights(members: Proba, y: Labels) -> tuple[Floats, Floats]:
     """
     logs, k = log_proba(members, MIN_MEMBER_PROBA), members.shape[2]
     centred = logs - logs.mean(axis=2, keepdims=True)
-    scale = np.sqrt((centred**2).sum(axis=2).mean(axis=1) / (k - 1) + MIN_MEMBER_PROBA)
+    spreads = np.average((centred**2).sum(axis=2), axis=1, weights=row_weights)
+    scale = np.sqrt(spreads / (k - 1) + MIN_MEMBER_PROBA)
     indicators = np.broadcast_to(np.eye(k)[1:, None, :], (k - 1, len(y), k))
     features = np.concatenate([centred / scale[:, None, None], indicators])
     ridge = np.concatenate([np.full(len(members), RIDGE), np.zeros(k - 1)])
     if k == 2:
-        coefficients = logistic(features[..., 1] - features[..., 0], y.astype(float), ridge)
+        coefficients = logistic(features[..., 1] - features[..., 0], y.astype(float), ridge, row_weights)
     else:
-        coefficients = conditional_logit(features, y, ridge)
+        coefficients = conditional_logit(features, y, ridge, row_weights)
     return coefficients[: len(members)] / scale, np.append(0.0, coefficients[len(members) :])
 
 

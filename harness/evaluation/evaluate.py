@@ -14,6 +14,7 @@ from functools import cache, partial
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from harness.errors import StoreError
 from harness.evaluation import metric_cache
@@ -242,34 +243,39 @@ class _Recalibration:
         priors = f"/{outcome.counts_before}/{outcome.counts_after}" if self.name == calibration.PRIOR_CORRECTION else ""
         return f"{self.record.predictions_sha256}/{outcome.stage}/{self.name}@{FIT_VERSION}{priors}"
 
-    def fit_calibrator(self, proba: Proba, y: Labels) -> calibration.Calibrator:
-        """Fit the calibrator on probabilities and labels."""
+    def fit_calibrator(self, proba: Proba, y: Labels, weights: calibration.Weights = None) -> calibration.Calibrator:
+        """Fit the calibrator on probabilities, labels and, where rows have them, weights."""
         counts = self.outcome.counts_before, self.outcome.counts_after
-        calibrator = calibration.make_calibrator(self.name, proba, y, *counts)
+        calibrator = calibration.make_calibrator(self.name, proba, y, *counts, weights)
         assert calibrator is not None  # noqa: S101 -- the name is never "none"
         return calibrator
 
     def compute_fit_row(self) -> dict[str, Any]:
         """Whether there are enough rows, and the threshold chosen on rows that the calibrator was not fitted on."""
-        proba, y = self._inner_rows()
+        proba, y, weights = self._inner_rows()
         enough, threshold = calibration.has_enough_rows(y, self.split.classes, calibration.N_FOLDS), None
         if enough and self.split.classes == 2:
             seed = self.split.derive_seed("recalibrate")
-            threshold = calibration.choose_calibrated_threshold(self.fit_calibrator, proba, y, seed, self.split.costs)
+            threshold = calibration.choose_calibrated_threshold(
+                self.fit_calibrator, proba, y, seed, self.split.costs, weights
+            )
         return {"enough": enough, "threshold": threshold}
 
     def recalibrate_test_rows(self) -> LabelsAndProba:
-        """The labels and recalibrated probabilities of the test rows."""
+        """The labels and recalibrated probabilities of the test rows, and their weights."""
         stored = self.read(self.record)
-        return stored.test_y, self.fit_calibrator(*self._inner_rows())(stored.test[self.outcome.stage]).astype(
-            np.float32
-        )
+        recalibrated = self.fit_calibrator(*self._inner_rows())(stored.test[self.outcome.stage])
+        return stored.test_y, recalibrated.astype(np.float32), stored.test_weights
 
-    def _inner_rows(self) -> tuple[Proba, Labels]:
+    def _inner_rows(self) -> tuple[Proba, Labels, calibration.Weights]:
         stored = self.read(self.record)
         proba = stored.inner[self.outcome.stage]
         known = ~np.isnan(proba).any(axis=1)
-        return proba[known], stored.train_y[known]
+        return proba[known], stored.train_y[known], _take_weights(stored.train_weights, known)
+
+
+def _take_weights(weights: calibration.Weights, rows: Any) -> calibration.Weights:
+    return None if weights is None else weights[rows]
 
 
 def _compute_split_ensembles(
@@ -294,7 +300,7 @@ def _compute_split_ensembles(
         fitted = FittedEnsemble(kind, np.array([*row["weights"].values()]), np.array(row["shifts"]))
 
         def load_ensemble_predictions(fitted: FittedEnsemble = fitted) -> LabelsAndProba:
-            return pool().test_y, fitted(pool().test).astype(np.float32)
+            return pool().test_y, fitted(pool().test).astype(np.float32), pool().test_weights
 
         inner = math.nan if row["inner"] is None else row["inner"]
         thresholds = metric_cache.thresholds_by_kind(split.classes, row["threshold"])
@@ -311,13 +317,15 @@ def _is_ensemble_member(record: Record) -> bool:
 
 
 class _PooledMembers(NamedTuple):
-    """The members of a split that were scored on the same rows: cell ids, their probabilities (M, n, k) and the labels."""
+    """The members of a split that were scored on the same rows: cell ids, probabilities (M, n, k), labels and weights."""
 
     ids: tuple[str, ...]
     inner: Proba
     y: Labels
     test: Proba
     test_y: Labels
+    weights: calibration.Weights
+    test_weights: calibration.Weights
 
 
 def _pool_members(records: Sequence[Record], read: PredictionReader) -> _PooledMembers:
@@ -337,6 +345,8 @@ def _pool_members(records: Sequence[Record], read: PredictionReader) -> _PooledM
         first.train_y[known],
         np.stack([stored.test["tuned"] for _, stored in members]),
         first.test_y,
+        _take_weights(first.train_weights, known),
+        first.test_weights,
     )
 
 
@@ -348,23 +358,31 @@ def _fit_ensemble_row(members: _PooledMembers, split: OuterSplit, kind: str) -> 
     if len(members.ids) < 2 or not calibration.has_enough_rows(members.y, split.classes, ENSEMBLE_PARTS):
         return {"weights": {}, "shifts": [], "inner": None, "threshold": None}
 
-    def objective_value(y: Labels, proba: Proba) -> float:
-        predictions = Predictions(y, proba.astype(np.float32), DEFAULT_CUT, split.costs)
+    def objective_value(rows: npt.NDArray[Any], proba: Proba) -> float:
+        weights = _take_weights(members.weights, rows)
+        predictions = Predictions(members.y[rows], proba.astype(np.float32), DEFAULT_CUT, split.costs, weights)
         return metric_cache.compute_metric(split.objective, predictions, f"{split.name}/{kind}")
 
-    def score(y: Labels, proba: Proba) -> float:
-        return split.objective.sign * objective_value(y, proba)
+    def fit_to_rows(rows: npt.NDArray[Any]) -> FittedEnsemble:
+        def score(_y: Labels, proba: Proba) -> float:
+            return split.objective.sign * objective_value(rows, proba)
+
+        weights = _take_weights(members.weights, rows)
+        return fit_ensemble(kind, members.inner[:, rows], members.y[rows], score, weights)
 
     parts = calibration.assign_folds(members.y, ENSEMBLE_PARTS, split.derive_seed("ensemble"))
     held_out = np.empty(members.inner.shape[1:], dtype=np.float32)
     for part in range(ENSEMBLE_PARTS):
         test = parts == part
-        held_out[test] = fit_ensemble(kind, members.inner[:, ~test], members.y[~test], score)(members.inner[:, test])
-    fitted = fit_ensemble(kind, members.inner, members.y, score)
-    inner = [objective_value(members.y[parts == part], held_out[parts == part]) for part in range(ENSEMBLE_PARTS)]
+        held_out[test] = fit_to_rows(~test)(members.inner[:, test])
+    fitted = fit_to_rows(np.ones(len(members.y), dtype=bool))
+    inner = [objective_value(parts == part, held_out[parts == part]) for part in range(ENSEMBLE_PARTS)]
+    threshold = None
+    if split.classes == 2:
+        threshold = best_threshold(members.y, held_out, split.costs, weights=members.weights)
     return {
         "weights": dict(zip(members.ids, fitted.weights.tolist(), strict=True)),
         "shifts": fitted.shifts.tolist(),
         "inner": float(np.mean(inner)) if np.isfinite(inner).all() else None,
-        "threshold": best_threshold(members.y, held_out, split.costs) if split.classes == 2 else None,
+        "threshold": threshold,
     }

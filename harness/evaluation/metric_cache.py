@@ -28,7 +28,7 @@ from harness.store.store import Store
 
 MetricCache: TypeAlias = dict[str, dict[str, Any]]
 PredictionReader: TypeAlias = Callable[[Record], StoredPredictions]
-LabelsAndProba: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
+LabelsAndProba: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float64] | None]
 
 CONFUSION = "confusion"
 DEFAULT_THRESHOLD, TUNED_THRESHOLD = "half", "tuned"  #: the kinds of threshold, as they are written to tables
@@ -47,7 +47,7 @@ class MetricValues:
 
     threshold: float | None
     values: Mapping[str, float]
-    confusion: npt.NDArray[np.int64]
+    confusion: npt.NDArray[Any]
     metric_failures: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -119,7 +119,7 @@ def score_cell_entries(
 
         def load_predictions(stage: str = outcome.stage) -> LabelsAndProba:
             stored = read(record)
-            return stored.test_y, stored.test[stage]
+            return stored.test_y, stored.test[stage], stored.test_weights
 
         key = f"{record.predictions_sha256}/{outcome.stage}"
         thresholds = thresholds_by_kind(classes, outcome.threshold)
@@ -153,7 +153,8 @@ def score_predictions(
     load = cache(scored.load)
 
     def predictions_at_threshold(threshold: float | None) -> Predictions:
-        return Predictions(*load(), threshold, scored.costs)
+        y, proba, weights = load()
+        return Predictions(y, proba, threshold, scored.costs, weights)
 
     key = f"{scored.key}/{scored.costs}" if scored.costs else scored.key
     metrics = request.probability_metrics
@@ -170,7 +171,7 @@ def score_predictions(
         )
         used[key] = row
         decision_values = {metric.name: row.get(column, math.nan) for column, metric in metrics.items()}
-        confusion = np.asarray(row[CONFUSION], dtype=np.int64)
+        confusion = _restore_counts(row[CONFUSION])
         values = probability_values | decision_values
         by_kind[threshold_kind] = MetricValues(threshold, values, confusion, undefined | failures)
     return by_kind, used
@@ -207,6 +208,15 @@ def write_cache(store: Store, cached: MetricCache, name: str = "metrics") -> Non
     """Write a cache, below a line with its checksum."""
     body = json.dumps(cached, separators=(",", ":")).encode()
     write_atomic(_cache_file(store, name), _cache_body_digest(body) + b"\n" + body)
+
+
+def _restore_counts(confusion: Any) -> npt.NDArray[Any]:
+    """A confusion matrix: whole numbers, unless rows have weights that are none."""
+    counts: npt.NDArray[Any] = np.asarray(confusion)
+    whole: npt.NDArray[Any] = np.rint(counts)
+    if (whole == counts).all():
+        return whole.astype(np.int64)
+    return counts
 
 
 def _compute_absent_values(

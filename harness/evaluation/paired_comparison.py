@@ -56,6 +56,7 @@ class EntryPredictions:
     y: Integers
     proba: npt.NDArray[np.float32]
     threshold: float | None  #: the tuned one, None with several classes
+    weights: npt.NDArray[np.float64] | None = None
 
     @property
     def labels(self) -> Sequence[int]:
@@ -183,7 +184,7 @@ def _read_predictions(side: ComparedEntry, split: SplitKey) -> EntryPredictions 
         return None
     stored = side.store.read_predictions(record)
     threshold = float(rows["threshold"][position]) if threshold_kind == TUNED_THRESHOLD else None
-    return EntryPredictions(stored.test_rows, stored.test_y, stored.test[stage], threshold)
+    return EntryPredictions(stored.test_rows, stored.test_y, stored.test[stage], threshold, stored.test_weights)
 
 
 def compare_metrics(pair: EntryPair) -> list[MetricDifference]:
@@ -246,9 +247,10 @@ def _best_threshold_and_loss(pair: EntryPair, metric: Metric) -> list[MetricDiff
     for position, split in enumerate(pair.splits):
         for side, predictions in enumerate(pair.predictions[split]):
             y, proba = predictions.y, predictions.proba
-            threshold = best_threshold(y, proba, pair.costs)
-            best[side, position] = metric.compute(Predictions(y, proba, threshold, pair.costs))
-            tuned[side, position] = metric.compute(Predictions(y, proba, predictions.threshold, pair.costs))
+            weights = predictions.weights
+            threshold = best_threshold(y, proba, pair.costs, weights=weights)
+            best[side, position] = metric.compute(Predictions(y, proba, threshold, pair.costs, weights))
+            tuned[side, position] = metric.compute(Predictions(y, proba, predictions.threshold, pair.costs, weights))
     label, loss_kind = metric.label or metric.name, ("decision", TUNED_THRESHOLD)
     of_best = _score_column_difference(pair, f"{label} at the best of all thresholds", ("ranking", ""), best, metric)
     return [

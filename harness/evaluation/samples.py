@@ -140,7 +140,9 @@ class SampleReader:
             record = records[key[0]]
             stored = self._read_cell_predictions(record)
             threshold = scores.metric_values[key].threshold
-            predictions = Predictions(stored.test_y, stored.test[key[1]], threshold, scores.costs(record.task))
+            predictions = Predictions(
+                stored.test_y, stored.test[key[1]], threshold, scores.costs(record.task), stored.test_weights
+            )
             by_row = _centre_influence(_influence_of_rows(metric, predictions, seed), stored.test_y)
             blocks = stored.test_rows if stored.test_blocks is None else stored.test_blocks
             block_names, numbers = np.unique(blocks, return_inverse=True)

@@ -156,7 +156,7 @@ class Scores:
         """Get the scores of one entry at one kind of threshold; empty where it has none."""
         return self.by_entry.get((task, entry, threshold_kind), ScoreRows())
 
-    def pooled_confusion(self, task: str, entry: Entry, threshold_kind: str) -> npt.NDArray[np.int64]:
+    def pooled_confusion(self, task: str, entry: Entry, threshold_kind: str) -> npt.NDArray[Any]:
         """Sum the confusion matrices (k, k), truth × prediction, of an entry over all its splits."""
         k = len(self.classes(task))
         keys = self.score_rows_of_entry(task, entry, threshold_kind).score_keys

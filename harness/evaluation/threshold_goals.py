@@ -26,7 +26,7 @@ from harness.evaluation.decision_measures import (
 )
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
 from harness.evaluation.scores import Entry, Scores, SplitKey
-from harness.metrics.calibration import NO_CALIBRATION, Calibrator, cross_calibrate, make_calibrator
+from harness.metrics.calibration import NO_CALIBRATION, Calibrator, Weights, cross_calibrate, make_calibrator
 from harness.metrics.logits import Labels, Proba
 from harness.metrics.metric import CostMatrix, Predictions
 from harness.metrics.threshold import ThresholdGoal, choose_threshold, goal_obstacle, least_cost_labels, parse_goals
@@ -57,6 +57,8 @@ class GoalPredictions(NamedTuple):
     inner_proba: Proba
     sealed_y: Labels
     sealed_proba: Proba
+    inner_weights: Weights = None
+    sealed_weights: Weights = None
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,8 @@ def evaluate_goals(
     if not possible:
         return []
     decisions: dict[tuple[Entry, ThresholdGoal], list[SplitDecision]] = {}
-    costs, table_rows = scores.costs(task), int(scores.run["tasks"][task]["rows"])
+    description = scores.run["tasks"][task]
+    costs, table_rows = scores.costs(task), description.get("total_weight", description["rows"])
     for record, uses in _entries_by_cell(scores, task, entries):
         stored = store.read_predictions(record)
         for entry, split, stage in uses:
@@ -254,23 +257,26 @@ def select_goal_predictions(stored: StoredPredictions, record: Record, stage: st
     inner = stored.inner[stage]
     known = ~np.isnan(inner).any(axis=1)
     inner, y = inner[known], stored.train_y[known]
+    weights = None if stored.train_weights is None else stored.train_weights[known]
     sealed = stored.test[stage]
     if not calibration or calibration == NO_CALIBRATION:
-        return GoalPredictions(y, inner, stored.test_y, sealed)
+        return GoalPredictions(y, inner, stored.test_y, sealed, weights, stored.test_weights)
     outcome = next(outcome for outcome in record.outcomes if outcome.stage == stage)
 
-    def fit(proba: Proba, labels: Labels) -> Calibrator:
-        calibrator = make_calibrator(calibration, proba, labels, outcome.counts_before, outcome.counts_after)
+    def fit(proba: Proba, labels: Labels, row_weights: Weights = None) -> Calibrator:
+        counts = outcome.counts_before, outcome.counts_after
+        calibrator = make_calibrator(calibration, proba, labels, *counts, row_weights)
         assert calibrator is not None  # noqa: S101 -- the name is never "none"
         return calibrator
 
     seed = seed_of(record.task, record.repeat, record.fold, "recalibrate")
-    calibrated = cross_calibrate(fit, inner, y, seed)
-    return GoalPredictions(y, calibrated, stored.test_y, fit(inner, y)(sealed).astype(np.float32))
+    calibrated = cross_calibrate(fit, inner, y, seed, weights)
+    sealed = fit(inner, y, weights)(sealed).astype(np.float32)
+    return GoalPredictions(y, calibrated, stored.test_y, sealed, weights, stored.test_weights)
 
 
 def choose_threshold_and_count(
-    goal: ThresholdGoal, predictions: GoalPredictions, split: SplitKey, costs: CostMatrix, table_rows: int
+    goal: ThresholdGoal, predictions: GoalPredictions, split: SplitKey, costs: CostMatrix, table_rows: float
 ) -> SplitDecision:
     """Choose on the inner rows of one split, then count what that decides on both parts.
 
@@ -284,25 +290,27 @@ def choose_threshold_and_count(
         Repeat and fold.
     costs : tuple of tuple of float or None
         The costs of the task.
-    table_rows : int
-        Rows of the whole table.
+    table_rows : float
+        Rows of the whole table, or the sum of their weights.
 
     Returns
     -------
     SplitDecision
         With several classes every row is decided by its least expected cost, and there is no threshold.
     """
-    inner_y, inner_proba, sealed_y, sealed_proba = predictions
+    inner_y, inner_proba, sealed_y, sealed_proba, inner_weights, sealed_weights = predictions
     if inner_proba.shape[1] > 2:
         counts = []
-        for y, proba in ((inner_y, inner_proba), (sealed_y, sealed_proba)):
-            matrix = np.zeros((proba.shape[1],) * 2, dtype=np.int64)
-            np.add.at(matrix, (y, least_cost_labels(proba, costs)), 1)
-            counts.append(matrix)
+        for y, proba, weights in (
+            (inner_y, inner_proba, inner_weights),
+            (sealed_y, sealed_proba, sealed_weights),
+        ):
+            outcomes, k = y * proba.shape[1] + least_cost_labels(proba, costs), proba.shape[1]
+            counts.append(np.bincount(outcomes, weights=weights, minlength=k * k).reshape(k, k))
         return SplitDecision(split, math.nan, bool(len(inner_y)), *counts)
-    chosen = choose_threshold(goal, inner_y, inner_proba, costs=costs, table_rows=table_rows)
-    inner = Predictions(inner_y, inner_proba, chosen.threshold).confusion
-    sealed = Predictions(sealed_y, sealed_proba, chosen.threshold).confusion
+    chosen = choose_threshold(goal, inner_y, inner_proba, costs=costs, table_rows=table_rows, weights=inner_weights)
+    inner = Predictions(inner_y, inner_proba, chosen.threshold, weights=inner_weights).confusion
+    sealed = Predictions(sealed_y, sealed_proba, chosen.threshold, weights=sealed_weights).confusion
     return SplitDecision(split, chosen.threshold, chosen.reached, inner, sealed)
 
 
@@ -312,7 +320,7 @@ def _pool_goal_splits(
     goal: ThresholdGoal,
     decisions: Sequence[SplitDecision],
     costs: CostMatrix,
-    table_rows: int,
+    table_rows: float,
 ) -> GoalResult:
     """Pool the splits of a goal, and compare what was attained with what was promised."""
     measures = list_reported_goal_measures(goal, len(decisions[0].sealed), costs)
@@ -336,7 +344,7 @@ def list_reported_goal_measures(goal: ThresholdGoal, classes: int, costs: CostMa
     return decision_measures(classes, costs, goal.level if goal.kind == "f-beta" else 1.0)
 
 
-def required_goal_level(goal: ThresholdGoal, promised: float, table_rows: int) -> float:
+def required_goal_level(goal: ThresholdGoal, promised: float, table_rows: float) -> float:
     """What the measure of a goal should be: its level, the share of rows, or what the inner rows promise."""
     if goal.kind in ("recall", "precision"):
         return goal.level

@@ -152,6 +152,8 @@ def _search_and_test_cell(
         test={stage: scored.proba for stage, scored in tested.predictions.items()},
         inner=tested.inner,
         test_blocks=first.blocks,
+        test_weights=first.weights,
+        train_weights=training.table.weights,
     )
     code, refit_reasons = "refit_failed" if tested.failures else "", "; ".join(tested.failures)
     record = cell.make_record(status="ok", code=code, reason=refit_reasons, outcomes=tuple(tested.entries), **trials)

@@ -14,6 +14,7 @@ from harness.execution.trainer import CellTrainer
 from harness.execution.worker import WorkerContext
 from harness.metrics.permutation import permutation_losses
 from harness.processes import ProgressCallback, answer_parent_question, run_in_subprocess
+from harness.registry.task import take_weights
 from harness.seeding import seed_of
 from harness.store.importances import TaskImportances, read_importances, write_importances
 from harness.store.record import EntryResult, Record
@@ -108,7 +109,8 @@ def measure_entry_importances(
         X = test.X.iloc[rows].reset_index(drop=True)
         units = [(column,) for column in columns]
         seed = seed_of(cell.seed, "shuffled columns")
-        losses.append(permutation_losses(fitted.predict_proba, X, test.y[rows], metric, units, seed))
+        weights = take_weights(test.weights, rows)
+        losses.append(permutation_losses(fitted.predict_proba, X, test.y[rows], metric, units, seed, weights))
     first, outcome = results[0]
     return TaskImportances(
         task=task,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +18,9 @@ from harness.data.costs import resolve_costs
 from harness.data.splits import Fold, Splitter, make_splitter
 from harness.data.table import fingerprint, load_table
 from harness.data.user_data import UserData
-from harness.errors import DataError, MissingPackageError, Unavailable
+from harness.errors import DataError, Unavailable
 from harness.execution.cell import Cell
+from harness.execution.known_outcomes import MISSING_PACKAGE, KnownCellOutcome, known_outcome
 from harness.findings import Finding
 from harness.metrics.metric import Metric
 from harness.preprocessing.encodings import ENCODINGS, has_many_levels
@@ -30,9 +31,7 @@ from harness.registry.published import PublishedTable
 from harness.registry.registry import Registry
 from harness.registry.strategy import Strategy
 from harness.registry.task import Table, Task
-from harness.search.pipeline import UNSUPPORTED_MODALITY, UNSUPPORTED_STRATEGY, inapplicable_reason
 from harness.seeding import seed_of
-from harness.store.record import Status
 
 #: The baseline is part of every run, so that every table shows what the majority class scores.
 BASELINE = "majority"
@@ -40,7 +39,6 @@ PACKAGES = (
     "evenhand", "numpy", "pandas", "scipy", "scikit-learn", "imbalanced-learn", "optuna", "xgboost-cpu", "xgboost", "lightgbm",
     "catboost", "interpret-core", "tensorflow-cpu", "tensorflow", "keras",
 )  # fmt: skip
-MISSING_PACKAGE = MissingPackageError.code
 #: The fields of a task that the description of a run repeats.
 TASK_FIELDS = ("title", "description", "source", "licence", "citation", "modality")
 
@@ -136,14 +134,6 @@ class LoadedTask:
         return next(fold for fold in self.folds if (fold.repeat, fold.fold) == (cell.repeat, cell.fold))
 
 
-class KnownCellOutcome(NamedTuple):
-    """Status, code and reason of a cell that cannot be executed."""
-
-    status: Status
-    code: str
-    reason: str
-
-
 @dataclass(frozen=True)
 class Plan:
     """All cells of a run, those that need no work with the reason why, and what was left out before there were cells."""
@@ -179,8 +169,6 @@ def load_task(task: Task, protocol: EvaluationProtocol, data_dir: Path | None) -
     DataError
         If they cannot be used or split; whether inner folds can be made is known before anything is searched.
     """
-    if task.weights:
-        raise DataError(f"task {task.name!r}: row weights are not used by fits yet: leave them out")
     table = load_table(task, data_dir)
     splitter = make_splitter(table)
     try:
@@ -225,7 +213,7 @@ def make_plan(request: RunRequest, registry: Registry) -> Plan:
     for loaded in tasks:
         for family in families:
             for strategy in map(registry.strategy, request.strategy_names(loaded.task.name, family)):
-                outcome = _known_outcome(loaded.task, family, strategy)
+                outcome = known_outcome(loaded.task, family, strategy)
                 for fold in loaded.folds:
                     cell = make_cell(request, registry, loaded, (family, strategy.name), fold)
                     cells.append(cell)
@@ -262,18 +250,6 @@ def _check_objective(loaded: LoadedTask, metric: Metric) -> None:
         raise DataError(f"task {name!r} has no cost matrix, which the objective {metric.name!r} needs")
     if metric.binary_only and classes > 2:
         raise DataError(f"task {name!r} has {classes} classes, the objective {metric.name!r} is for two")
-
-
-def _known_outcome(task: Task, family: Family, strategy: Strategy) -> KnownCellOutcome | None:
-    """The outcome of cells that cannot be executed; None where they can."""
-    encoding = ENCODINGS.get(family.encodings.get(task.modality, ""))
-    if missing := missing_packages(family, encoding.needs if encoding else ()):
-        return KnownCellOutcome("skipped", MISSING_PACKAGE, missing)
-    if reason := inapplicable_reason(family, task.modality):
-        return KnownCellOutcome("inapplicable", UNSUPPORTED_MODALITY, reason)
-    if reason := inapplicable_reason(family, task.modality, strategy):
-        return KnownCellOutcome("inapplicable", UNSUPPORTED_STRATEGY, reason)
-    return None
 
 
 def make_cell(
@@ -376,6 +352,8 @@ def _task_as_dict(loaded: LoadedTask, request: RunRequest, findings: Mapping[str
         "findings": list(map(Finding.as_dict, (*noticed, *findings[task.name]))),
         "column_summaries": summarize_columns(task, table),
     }
+    if table.weights is not None:
+        description["total_weight"] = table.total_weight
     published = [asdict(published_table) for published_table in request.published if published_table.task == task.name]
     if published:
         description["published"] = published

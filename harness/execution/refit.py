@@ -17,11 +17,12 @@ from harness.execution.plan import make_cell
 from harness.execution.trainer import CellTrainer, TrainingData
 from harness.execution.worker import WorkerContext
 from harness.metrics import calibration as calibrations
-from harness.metrics.calibration import NO_CALIBRATION, Calibrator, make_calibrator
+from harness.metrics.calibration import NO_CALIBRATION, Calibrator, Weights, make_calibrator
 from harness.metrics.logits import Labels, Proba
 from harness.metrics.metric import best_threshold
 from harness.metrics.threshold import ThresholdGoal, choose_threshold
 from harness.processes import ProgressCallback
+from harness.registry.task import Table
 from harness.search.pipeline import FittedPipeline
 from harness.search.study import NO_TRIAL, Configuration, StudyPlan, TrialResult, run_study
 from harness.seeding import seed_of
@@ -135,35 +136,45 @@ def _choose_threshold_and_calibrator(
     entry: EntrySpec, training: TrainingData, configuration: Configuration, fitted: FittedPipeline
 ) -> tuple[float | None, Calibrator | None]:
     """Threshold and calibrator, from out-of-fold probabilities as in a nested split: see `choose_calibrated_threshold`."""
-    y, proba = training.table.y, configuration.proba
+    table, proba = training.table, configuration.proba
     if entry.calibration == NO_CALIBRATION:
-        return _choose_threshold(entry, training, y, proba), None
-    predicted = ~np.isnan(proba).any(axis=1)
-    y, proba = y[predicted], proba[predicted]
+        return _choose_threshold(entry, training, table, proba), None
+    predicted = np.flatnonzero(~np.isnan(proba).any(axis=1))
+    table, proba = table.take(predicted), proba[predicted]
+    y = table.y
     if not calibrations.has_enough_rows(y, fitted.classes, calibrations.N_FOLDS):
         raise EvenhandError(
             f"a calibration takes {calibrations.N_FOLDS} inner rows of every class: {entry.name} has fewer"
         )
 
-    def fit(part: Proba, labels: Labels) -> Calibrator:
-        calibrator = make_calibrator(entry.calibration, part, labels, fitted.counts_before, fitted.counts_after)
+    def fit(part: Proba, labels: Labels, weights: Weights = None) -> Calibrator:
+        counts = fitted.counts_before, fitted.counts_after
+        calibrator = make_calibrator(entry.calibration, part, labels, *counts, weights)
         assert calibrator is not None  # noqa: S101 -- `NO_CALIBRATION` was handled above
         return calibrator
 
     threshold = None
     if fitted.classes == 2:
         seed = seed_of(training.protocol.seed, entry.task, "export", "recalibrate")
-        threshold = _choose_threshold(entry, training, y, calibrations.cross_calibrate(fit, proba, y, seed))
-    return threshold, fit(proba, y)
+        calibrated = calibrations.cross_calibrate(fit, proba, y, seed, table.weights)
+        threshold = _choose_threshold(entry, training, table, calibrated)
+    return threshold, fit(proba, y, table.weights)
 
 
-def _choose_threshold(entry: EntrySpec, training: TrainingData, y: Labels, proba: Proba) -> float | None:
+def _choose_threshold(entry: EntrySpec, training: TrainingData, table: Table, proba: Proba) -> float | None:
     """The threshold for the goal of the entry, or by the rule of the splits; None with several classes."""
     if proba.shape[1] > 2:
         return None
     if entry.goal is None:
-        return best_threshold(y, proba, training.spec.costs)
-    chosen = choose_threshold(entry.goal, y, proba, costs=training.spec.costs, table_rows=len(training.table.y))
+        return best_threshold(table.y, proba, training.spec.costs, weights=table.weights)
+    chosen = choose_threshold(
+        entry.goal,
+        table.y,
+        proba,
+        costs=training.spec.costs,
+        table_rows=training.table.total_weight,
+        weights=table.weights,
+    )
     if not chosen.reached:
         raise EvenhandError(
             f"no threshold of {entry.name} reaches the goal {entry.goal.text} on inner rows of all data: choose a lower level"

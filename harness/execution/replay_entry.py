@@ -102,12 +102,12 @@ def _predictions_by_threshold(
     stored: StoredPredictions, proba: npt.NDArray[np.float32], threshold: float | None, training: TrainingData
 ) -> dict[str, Predictions]:
     """The test predictions with their decisions: at 0.5 and at the entry's threshold, or by the largest probability."""
-    costs = training.spec.costs
+    costs, weights = training.spec.costs, stored.test_weights
     if threshold is None:
-        return {"": Predictions(stored.test_y, proba, 0.5, costs)}
+        return {"": Predictions(stored.test_y, proba, 0.5, costs, weights)}
     return {
-        AT_DEFAULT: Predictions(stored.test_y, proba, 0.5, costs),
-        "at the threshold": Predictions(stored.test_y, proba, threshold, costs),
+        AT_DEFAULT: Predictions(stored.test_y, proba, 0.5, costs, weights),
+        "at the threshold": Predictions(stored.test_y, proba, threshold, costs, weights),
     }
 
 

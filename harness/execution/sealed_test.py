@@ -15,13 +15,14 @@ from harness.search.pipeline import FittedPipeline
 
 
 class SealedPredictions(NamedTuple):
-    """Probabilities (n_test, k) of the sealed rows, with positions, labels and blocks of these rows and the seconds it took."""
+    """Probabilities (n_test, k) of the sealed rows, with positions, labels, blocks and weights of these rows and the seconds."""
 
     rows: npt.NDArray[np.int64]
     y: npt.NDArray[np.int64]
     blocks: npt.NDArray[np.int64]
     proba: npt.NDArray[np.float32]
     seconds: float
+    weights: npt.NDArray[np.float64] | None
 
 
 class SealedTest:
@@ -81,7 +82,7 @@ class SealedTest:
         started = time.perf_counter()
         proba = fitted.predict_proba(self._table.X)
         seconds = time.perf_counter() - started
-        return SealedPredictions(self._rows, self._table.y, self._blocks, proba, seconds)
+        return SealedPredictions(self._rows, self._table.y, self._blocks, proba, seconds, self._table.weights)
 
     def diagnose(self, purpose: str) -> Table:
         """The test rows for a diagnosis of entries that are frozen, such as importances; nothing may be chosen from it.

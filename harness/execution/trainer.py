@@ -14,7 +14,7 @@ from harness.findings import Reason
 from harness.metrics.metric import Metric, Predictions, best_threshold
 from harness.preprocessing.cache import FoldCache
 from harness.registry.protocol import EvaluationProtocol
-from harness.registry.task import Table, take
+from harness.registry.task import Table, take, take_weights
 from harness.search.complexity import count_parameters_or_nodes, network_layers, pickled_size_in_bytes
 from harness.search.pipeline import FittedPipeline, PipelineSpec, TrainingSet, encode_scored_rows, fit_pipeline
 from harness.search.study import Configuration, TrialResult
@@ -121,8 +121,9 @@ class CellTrainer:
             sliced = self.training.splitter.split_validation(rows, VALIDATION_SHARE, seed_of(*split_key))[1]
             validation = np.flatnonzero(np.isin(rows, sliced)) if len(sliced) else None
         X, y = take(self.table.X, rows), self.table.y[rows]
-        blocks = self.training.splitter.blocks[rows]
-        return TrainingSet(X, y, seed, validation, FoldCache(CACHE_BYTES), self.training.shared, split_key, blocks)
+        blocks, cache = self.training.splitter.blocks[rows], FoldCache(CACHE_BYTES)
+        weights = take_weights(self.table.weights, rows)
+        return TrainingSet(X, y, seed, validation, cache, self.training.shared, split_key, blocks, weights)
 
     def score_inner(self, params: dict[str, Any], number: int) -> TrialResult:
         """Fit and score a configuration on the inner folds.
@@ -150,7 +151,7 @@ class CellTrainer:
                 fitted = fit_pipeline(self.spec, params, training_set)
                 curves.add_fit(f"inner_{fold}", fitted.classifier, training_set.seed)
                 proba[rows] = fitted.predict_encoded(encode_scored_rows(self.spec, params, training_set, fitted, X))
-                scores.append(self._compute_metric(self.training.objective, y[rows], proba[rows]))
+                scores.append(self._compute_metric(self.training.objective, rows, proba[rows]))
         finally:
             self._store_curves(f"trial_{number}", curves)
         return TrialResult(float(np.mean(scores)), proba, tuple(curves.remarks))
@@ -160,11 +161,12 @@ class CellTrainer:
         fitted, training_set, curves = self.fit(stage, configuration.params)
         y, threshold = self.table.y, None
         if len(self.table.classes) == 2:
-            threshold = best_threshold(y, configuration.proba, self.spec.costs)
+            threshold = best_threshold(y, configuration.proba, self.spec.costs, weights=self.table.weights)
         encoded = encode_scored_rows(self.spec, configuration.params, training_set, fitted, self.table.X, "training")
         proba = fitted.predict_encoded(encoded)
         names = dict.fromkeys([self.training.objective.name, *TRAIN_METRICS])
-        train_scores = {name: self._compute_metric(self.training.metrics[name], y, proba) for name in names}
+        rows = np.arange(len(y))
+        train_scores = {name: self._compute_metric(self.training.metrics[name], rows, proba) for name in names}
         return RefittedEntry(stage, configuration, fitted, threshold, train_scores, tuple(curves.remarks))
 
     def fit(self, stage: str, params: dict[str, Any]) -> tuple[FittedPipeline, TrainingSet, FitCurves]:
@@ -182,8 +184,9 @@ class CellTrainer:
         if curves.arrays:
             self.write_curves(name, curves.arrays)
 
-    def _compute_metric(self, metric: Metric, y: npt.NDArray[np.int64], proba: npt.NDArray[np.float32]) -> float:
-        return float(metric.compute(Predictions(y, proba, costs=self.spec.costs)))
+    def _compute_metric(self, metric: Metric, rows: npt.NDArray[np.int64], proba: npt.NDArray[np.float32]) -> float:
+        y, weights = self.table.y[rows], take_weights(self.table.weights, rows)
+        return float(metric.compute(Predictions(y, proba, costs=self.spec.costs, weights=weights)))
 
 
 @dataclass(frozen=True)

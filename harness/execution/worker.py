@@ -18,7 +18,8 @@ from harness.preprocessing.cache import FoldCache
 from harness.processes import ParentConnection
 from harness.registry.registry import Registry, load_registry
 from harness.registry.user_declarations import unpickle_declarations
-from harness.search.pipeline import PipelineSpec, inapplicable_reason
+from harness.search.applicability import inapplicable_reason, unweightable_reason
+from harness.search.pipeline import PipelineSpec
 from harness.store.store import Store
 
 #: Tables held in memory; cells come task by task.
@@ -59,10 +60,12 @@ class WorkerContext:
         family, strategies = registry.family(cell.family), self.request.applicable_strategies(registry, cell.strategy)
         modality = loaded.task.modality
         if len(strategies) > 1:  # only those that can act are searched: the others would use up trials
-            applicable = tuple(
-                strategy for strategy in strategies if not inapplicable_reason(family, modality, strategy)
-            )
-            strategies = applicable or strategies
+            applicable = []
+            for strategy in strategies:
+                is_weightable = not loaded.task.weights or not unweightable_reason(family, strategy)
+                if is_weightable and not inapplicable_reason(family, modality, strategy):
+                    applicable.append(strategy)
+            strategies = tuple(applicable) or strategies
         classes, many_levels = len(loaded.table.classes), loaded.many_levels
         spec = PipelineSpec(family, strategies, modality, classes, loaded.task.costs, many_levels)
         protocol = self.request.protocol

@@ -86,10 +86,15 @@ class PriorCorrection:
         return correct_prior(proba, self.true_counts, self.training_counts)
 
 
+Weights: TypeAlias = Floats | None
 Calibrator: TypeAlias = OneVsRestCalibrator | TemperatureScaling | PriorCorrection
+#: Fits a calibrator on probabilities, labels and, where rows have them, weights.
+CalibratorFit: TypeAlias = Callable[..., Calibrator]
 
 
-def fit_calibrator(name: str, proba: Proba, y: Labels) -> OneVsRestCalibrator | TemperatureScaling:
+def fit_calibrator(
+    name: str, proba: Proba, y: Labels, weights: Weights = None
+) -> OneVsRestCalibrator | TemperatureScaling:
     """Fit one of `FITTED_CALIBRATIONS`.
 
     Parameters
@@ -102,6 +107,8 @@ def fit_calibrator(name: str, proba: Proba, y: Labels) -> OneVsRestCalibrator | 
         Probabilities without NaN.
     y : ndarray of shape (n,)
         Labels; each class must have a row.
+    weights : ndarray of shape (n,), optional
+        Weights of the rows.
 
     Returns
     -------
@@ -115,15 +122,20 @@ def fit_calibrator(name: str, proba: Proba, y: Labels) -> OneVsRestCalibrator | 
     .. [3] Guo, Pleiss, Sun & Weinberger (2017), On Calibration of Modern Neural Networks, ICML.
     """
     if name == "temperature":
-        return _fit_temperature(proba, y)
-    functions: Mapping[str, Callable[[Proba, Labels, int], IsotonicFunction | SigmoidFunction]]
+        return _fit_temperature(proba, y, weights)
+    functions: Mapping[str, Callable[[Proba, Labels, int, Weights], IsotonicFunction | SigmoidFunction]]
     functions = {"isotonic": _fit_isotonic, "sigmoid": _fit_sigmoid}
     labels = (1,) if proba.shape[1] == 2 else range(proba.shape[1])
-    return OneVsRestCalibrator(tuple(functions[name](proba, y, label) for label in labels))
+    return OneVsRestCalibrator(tuple(functions[name](proba, y, label, weights) for label in labels))
 
 
 def make_calibrator(
-    name: str, proba: Proba, y: Labels, true_counts: Sequence[float], training_counts: Sequence[float]
+    name: str,
+    proba: Proba,
+    y: Labels,
+    true_counts: Sequence[float],
+    training_counts: Sequence[float],
+    weights: Weights = None,
 ) -> Calibrator | None:
     """Make a calibrator by name, from rows or from class counts.
 
@@ -137,6 +149,8 @@ def make_calibrator(
         Their labels.
     true_counts, training_counts : sequence of float
         Rows per class before and after the strategy, for ``"prior"``.
+    weights : ndarray of shape (n,), optional
+        Weights of the rows.
 
     Returns
     -------
@@ -148,18 +162,18 @@ def make_calibrator(
     if name == PRIOR_CORRECTION:
         return PriorCorrection(tuple(true_counts), tuple(training_counts))
     known = ~np.isnan(proba).any(axis=1)
-    return fit_calibrator(name, proba[known], y[known])
+    return fit_calibrator(name, proba[known], y[known], None if weights is None else weights[known])
 
 
 def choose_calibrated_threshold(
-    fit: Callable[[Proba, Labels], Calibrator], proba: Proba, y: Labels, seed: int, costs: CostMatrix = None
+    fit: CalibratorFit, proba: Proba, y: Labels, seed: int, costs: CostMatrix = None, weights: Weights = None
 ) -> float:
     """Choose the threshold of two classes after a calibration, on rows that the calibrator was not fitted on.
 
     Parameters
     ----------
     fit : callable
-        Fits a calibrator on probabilities and labels.
+        Fits a calibrator on probabilities and labels; with weights, on these too.
     proba : ndarray of shape (n, 2)
         Probabilities without NaN.
     y : ndarray of shape (n,)
@@ -168,19 +182,27 @@ def choose_calibrated_threshold(
         Of the assignment of rows to folds.
     costs : tuple of tuple of float, optional
         As for `best_threshold`.
+    weights : ndarray of shape (n,), optional
+        Weights of the rows.
 
     Returns
     -------
     float
         The threshold on the calibrated probabilities.
     """
-    return best_threshold(y, cross_calibrate(fit, proba, y, seed), costs)
+    return best_threshold(y, cross_calibrate(fit, proba, y, seed, weights), costs, weights=weights)
 
 
-def cross_calibrate(fit: Callable[[Proba, Labels], Calibrator], proba: Proba, y: Labels, seed: int) -> Proba:
+def cross_calibrate(fit: CalibratorFit, proba: Proba, y: Labels, seed: int, weights: Weights = None) -> Proba:
     """Calibrate every row by a calibrator that was fitted without the row; parameters as for `choose_calibrated_threshold`."""
     folds = assign_folds(y, N_FOLDS, seed)
-    return calibrate_out_of_fold(lambda rows: fit(proba[rows], y[rows]), proba, folds).astype(np.float32)
+
+    def fit_to_rows(rows: Labels) -> Calibrator:
+        if weights is None:
+            return fit(proba[rows], y[rows])
+        return fit(proba[rows], y[rows], weights[rows])
+
+    return calibrate_out_of_fold(fit_to_rows, proba, folds).astype(np.float32)
 
 
 def correct_prior(proba: Proba, true_counts: Sequence[float], training_counts: Sequence[float]) -> Floats:
@@ -286,33 +308,35 @@ def _log_odds(proba: Proba, label: int, minimum: float) -> Floats:
     return pair[:, 1] - pair[:, 0]
 
 
-def _fit_isotonic(proba: Proba, y: Labels, label: int) -> IsotonicFunction:
+def _fit_isotonic(proba: Proba, y: Labels, label: int, weights: Weights) -> IsotonicFunction:
     from scipy.optimize import isotonic_regression
 
     predicted, observed = _class_probabilities(proba, label), y == label
     order = np.argsort(predicted, kind="stable")
     distinct, starts = np.unique(predicted[order], return_index=True)
-    counts = np.diff(np.append(starts, len(predicted))).astype(float)
-    levels = isotonic_regression(np.add.reduceat(observed[order].astype(float), starts) / counts, weights=counts).x
+    row_weights = np.ones(len(predicted)) if weights is None else weights
+    counts = np.add.reduceat(row_weights[order], starts)
+    levels = isotonic_regression(np.add.reduceat((observed * row_weights)[order], starts) / counts, weights=counts).x
     knots = np.ones(len(levels), dtype=bool)
     knots[1:-1] = (levels[1:-1] != levels[:-2]) | (levels[1:-1] != levels[2:])
     return IsotonicFunction(distinct[knots], levels[knots])
 
 
-def _fit_sigmoid(proba: Proba, y: Labels, label: int) -> SigmoidFunction:
+def _fit_sigmoid(proba: Proba, y: Labels, label: int, weights: Weights) -> SigmoidFunction:
     log_odds, observed = _log_odds(proba, label, MIN_FIT_PROBA), y == label
-    positives, negatives = observed.sum(), (~observed).sum()
+    row_weights = np.ones(len(y)) if weights is None else weights
+    positives, negatives = row_weights[observed].sum(), row_weights[~observed].sum()
     targets = np.where(observed, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    slope, shift = logistic(np.stack([log_odds, np.ones_like(log_odds)]), targets, np.zeros(2))
+    slope, shift = logistic(np.stack([log_odds, np.ones_like(log_odds)]), targets, np.zeros(2), weights)
     return SigmoidFunction(float(slope), float(shift))
 
 
-def _fit_temperature(proba: Proba, y: Labels) -> TemperatureScaling:
+def _fit_temperature(proba: Proba, y: Labels, weights: Weights) -> TemperatureScaling:
     logs = log_proba(proba, MIN_FIT_PROBA)
     if proba.shape[1] == 2:
-        inverse = logistic((logs[:, 1] - logs[:, 0])[None], (y == 1).astype(float), np.zeros(1))
+        inverse = logistic((logs[:, 1] - logs[:, 0])[None], (y == 1).astype(float), np.zeros(1), weights)
     else:
-        inverse = conditional_logit(logs[None], y, np.zeros(1))
+        inverse = conditional_logit(logs[None], y, np.zeros(1), weights)
     # Where higher probabilities came true less often, nearly uniform probabilities remain.
     return TemperatureScaling(max(float(inverse[0]), 1e-3))
 

@@ -203,8 +203,9 @@ def _expected_calibration_error(p: Predictions) -> float:
     else:
         predicted, observed = p.proba.max(axis=1).astype(float), p.proba.argmax(axis=1) == p.y
     bins = np.minimum((predicted * ECE_BINS).astype(int), ECE_BINS - 1)
-    gaps = np.bincount(bins, weights=predicted - observed, minlength=ECE_BINS)
-    return float(np.abs(gaps).sum() / len(p.y))
+    weights = 1.0 if p.weights is None else p.weights
+    gaps = np.bincount(bins, weights=(predicted - observed) * weights, minlength=ECE_BINS)
+    return float(np.abs(gaps).sum() / p.total_weight)
 
 
 def _lift_at_10(p: Predictions) -> float:
@@ -212,6 +213,8 @@ def _lift_at_10(p: Predictions) -> float:
 
     if not p.binary or not (p.y == 1).any():
         return math.nan
+    if p.weights is not None:
+        return _weighted_lift(p)
     score, positive = p.proba[:, 1], p.y == 1
     n_selected = max(1, math.ceil(LIFT_SHARE * len(score)))
     cut = np.partition(score, len(score) - n_selected)[len(score) - n_selected]
@@ -219,6 +222,17 @@ def _lift_at_10(p: Predictions) -> float:
     # Rows at the cut are interchangeable: count the positives among them in a random selection, on average.
     hits = positive[above].sum() + (n_selected - above.sum()) * positive[tied].mean()
     return float(hits / n_selected / positive.mean())
+
+
+def _weighted_lift(p: Predictions) -> float:
+    """The lift of the tenth of the weight that is ranked first."""
+    import numpy as np
+
+    hits, rows = p.steps(1)
+    selected = LIFT_SHARE * rows[-1]
+    # Within rows of one probability the positives are spread evenly, as in `_lift_at_10`.
+    found = float(np.interp(selected, np.append(0.0, rows), np.append(0.0, hits)))
+    return found / float(selected) / float(hits[-1] / rows[-1])
 
 
 #: The sentences about the metrics in the glossary of the report, by name.
@@ -269,7 +283,7 @@ def _declare_loss_metric(name: str, label: str, losses: RowLosses, span: float =
     """The mean of a loss of probabilities over the rows."""
 
     def compute(p: Predictions) -> float:
-        return float(losses(p).mean())
+        return p.mean(losses(p))
 
     rows = influence.influence_of_mean(losses)
     return _declare_metric("probability", name, label, compute, greater_is_better=False, span=span, influence=rows)

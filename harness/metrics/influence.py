@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Floats: TypeAlias = npt.NDArray[np.float64]
     Bools: TypeAlias = npt.NDArray[np.bool_]
-    #: Influence values (n,) of the rows of predictions with weights (n,), or without them, all 1.
+    #: Influence values (n,) of the rows of predictions with weights (n,), or with those of the predictions, else all 1.
     Influence: TypeAlias = Callable[[Predictions, Floats | None], Floats]
     OneVsRestInfluence: TypeAlias = Callable[[Bools, Floats, Floats], Floats]
 
@@ -213,7 +213,11 @@ def group_jackknife_influence(
         members = groups == group
         remaining_rows = ~members
         reduced = PredictionValues(
-            predictions.y[remaining_rows], predictions.proba[remaining_rows], predictions.threshold, predictions.costs
+            predictions.y[remaining_rows],
+            predictions.proba[remaining_rows],
+            predictions.threshold,
+            predictions.costs,
+            None if predictions.weights is None else predictions.weights[remaining_rows],
         )
         change = total - metric(reduced)
         influence[members] = change * remaining_rows.sum() / max(int(members.sum()), 1)
@@ -221,9 +225,11 @@ def group_jackknife_influence(
 
 
 def _weights_with_mean_one(predictions: Predictions, weights: Floats | None) -> Floats:
-    """Weights with the mean 1."""
+    """Weights with the mean 1: those that are given, or those of the predictions."""
     import numpy as np
 
+    if weights is None:
+        weights = predictions.weights
     if weights is None:
         return np.ones(len(predictions.y))
     return np.asarray(weights, dtype=float) * (len(weights) / float(np.sum(weights)))

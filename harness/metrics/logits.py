@@ -26,7 +26,7 @@ def softmax(scores: Floats) -> Floats:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def logistic(features: Floats, targets: Floats, ridge: Floats) -> Floats:
+def logistic(features: Floats, targets: Floats, ridge: Floats, row_weights: Floats | None = None) -> Floats:
     """Fit a logistic regression by Newton's method.
 
     Parameters
@@ -37,6 +37,8 @@ def logistic(features: Floats, targets: Floats, ridge: Floats) -> Floats:
         Between 0 and 1.
     ridge : ndarray of shape (d,)
         ``ridge * weights**2 / 2`` is added to the sum of the losses.
+    row_weights : ndarray of shape (n,), optional
+        Weights of the losses.
 
     Returns
     -------
@@ -44,17 +46,19 @@ def logistic(features: Floats, targets: Floats, ridge: Floats) -> Floats:
         The weights.
     """
 
+    counts = np.ones(features.shape[1]) if row_weights is None else row_weights
+
     def derivatives(weights: Floats) -> tuple[float, Floats, Floats]:
         score = weights @ features
         small = np.exp(-np.abs(score))  # never overflows, and serves the probabilities and the loss
         proba = np.where(score < 0, small, 1.0) / (1 + small)
-        loss = float((np.maximum(score, 0) + np.log1p(small)).sum() - targets @ score)
-        return loss, features @ (proba - targets), (features * (proba * (1 - proba))) @ features.T
+        loss = float(((np.maximum(score, 0) + np.log1p(small)) * counts).sum() - (targets * counts) @ score)
+        return loss, features @ ((proba - targets) * counts), (features * (proba * (1 - proba) * counts)) @ features.T
 
     return _newton_minimum(derivatives, ridge)
 
 
-def conditional_logit(features: Floats, y: Labels, ridge: Floats) -> Floats:
+def conditional_logit(features: Floats, y: Labels, ridge: Floats, row_weights: Floats | None = None) -> Floats:
     """Fit a conditional logit model by Newton's method.
 
     The weighted sum of the features, which differ by class, gives the logarithms of the class probabilities.
@@ -65,7 +69,7 @@ def conditional_logit(features: Floats, y: Labels, ridge: Floats) -> Floats:
         d features of each of k classes.
     y : ndarray of shape (n,)
         Labels from 0 to k - 1.
-    ridge : ndarray of shape (d,)
+    ridge, row_weights
         As for `logistic`.
 
     Returns
@@ -78,16 +82,18 @@ def conditional_logit(features: Floats, y: Labels, ridge: Floats) -> Floats:
     McFadden (1974), Conditional Logit Analysis of Qualitative Choice Behavior.
     """
     rows = np.arange(len(y))
+    counts = np.ones(len(y)) if row_weights is None else row_weights
 
     def derivatives(weights: Floats) -> tuple[float, Floats, Floats]:
         score = np.tensordot(weights, features, 1)
         proba = softmax(score)
         top = score.max(axis=1)
-        loss = float((np.log(np.exp(score - top[:, None]).sum(axis=1)) + top - score[rows, y]).sum())
+        losses = np.log(np.exp(score - top[:, None]).sum(axis=1)) + top - score[rows, y]
         mean = (features * proba).sum(axis=2)
         flat = features.reshape(len(features), -1)
-        hessian = (flat * proba.reshape(-1)) @ flat.T - mean @ mean.T
-        return loss, mean.sum(axis=1) - features[:, rows, y].sum(axis=1), hessian
+        hessian = (flat * (proba * counts[:, None]).reshape(-1)) @ flat.T - (mean * counts) @ mean.T
+        gradient = (mean * counts).sum(axis=1) - (features[:, rows, y] * counts).sum(axis=1)
+        return float((losses * counts).sum()), gradient, hessian
 
     return _newton_minimum(derivatives, ridge)
 

@@ -38,32 +38,9 @@ ABOVE_ALL = 1.0 + 1e-6  # more than any probability, in float32 too
 
 #: Columns of tables of scores, which no metric may be named.
 RESERVED_COLUMNS = (
-    *(
-        "task",
-        "entry",
-        "family",
-        "strategy",
-        "stage",
-        "calibration",
-        "threshold_kind",
-        "threshold",
-        "repeat",
-        "fold",
-        "folds",
-    ),
-    *(
-        "status",
-        "rank",
-        "tied",
-        "objective",
-        "inner_score",
-        "training_score",
-        "trial",
-        "trials",
-        "fit_seconds",
-        "parameters",
-    ),
-)
+    "task", "entry", "family", "strategy", "stage", "calibration", "threshold_kind", "threshold", "repeat", "fold", "folds",
+    "status", "rank", "tied", "objective", "inner_score", "training_score", "trial", "trials", "fit_seconds", "parameters",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -83,19 +60,24 @@ class Predictions:
         the most probable class is predicted.
     costs : tuple of tuple of float, optional
         ``costs[true][predicted]``.
+    weights : ndarray of shape (n,), optional
+        Weights of the rows, above 0: a row counts as so many rows. None where each counts as one.
     """
 
     y: npt.NDArray[np.int64]
     proba: npt.NDArray[np.floating]
     threshold: float | None = 0.5
     costs: CostMatrix = None
+    weights: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
-        for field in ("y", "proba"):
-            if not hasattr(getattr(self, field), "flags"):
-                raise DataError(f"{field} must be an array of NumPy, but got {describe_argument(getattr(self, field))}")
-        object.__setattr__(self, "y", _immutable_copy(self.y))
-        object.__setattr__(self, "proba", _immutable_copy(self.proba))
+        for field in ("y", "proba", "weights"):
+            array = getattr(self, field)
+            if field == "weights" and array is None:
+                continue
+            if not hasattr(array, "flags"):
+                raise DataError(f"{field} must be an array of NumPy, but got {describe_argument(array)}")
+            object.__setattr__(self, field, _immutable_copy(array))
 
     @property
     def binary(self) -> bool:
@@ -112,10 +94,21 @@ class Predictions:
         return _make_read_only(most_probable)
 
     @cached_property
-    def _steps(self) -> dict[int, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    def _steps(self) -> dict[int, tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
         return {}
 
-    def steps(self, label: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def mean(self, terms: npt.NDArray[np.floating]) -> float:
+        """The mean over the rows of a term of each (n,), weighted where the rows are."""
+        import numpy as np
+
+        return float(terms.mean() if self.weights is None else np.average(terms, weights=self.weights))
+
+    @property
+    def total_weight(self) -> float:
+        """The number of rows, or the sum of their weights."""
+        return float(len(self.y) if self.weights is None else self.weights.sum())
+
+    def steps(self, label: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Count rows at or above each distinct probability of a class, from the highest probability down.
 
         Rows are sorted once for all metrics that rank.
@@ -127,7 +120,7 @@ class Predictions:
 
         Returns
         -------
-        hits, rows : ndarray of int
+        hits, rows : ndarray of int, or of float where rows are weighted
             Rows of the class, and all rows.
         """
         import numpy as np
@@ -136,16 +129,22 @@ class Predictions:
             order = np.argsort(self.proba[:, label])[::-1]
             changes = np.flatnonzero(np.diff(self.proba[order, label]))
             ends = np.append(changes, len(order) - 1)  # of the rows of one probability
-            self._steps[label] = _make_read_only(np.cumsum(self.y[order] == label)[ends]), _make_read_only(ends + 1)
+            is_hit, rows = self.y[order] == label, ends + 1
+            if self.weights is None:
+                hits = np.cumsum(is_hit)[ends]
+            else:
+                weights = self.weights[order]
+                hits, rows = np.cumsum(weights * is_hit)[ends], np.cumsum(weights)[ends]
+            self._steps[label] = _make_read_only(hits), _make_read_only(rows)
         return self._steps[label]
 
     @cached_property
-    def confusion(self) -> npt.NDArray[np.int64]:
-        """Counts of shape (k, k): rows are the truth, columns the predictions."""
+    def confusion(self) -> npt.NDArray[Any]:
+        """Counts of shape (k, k), or sums of weights: rows are the truth, columns the predictions."""
         import numpy as np
 
         k = self.proba.shape[1]
-        counts: npt.NDArray[np.int64] = np.bincount(self.y * k + self.labels, minlength=k * k).reshape(k, k)
+        counts = np.bincount(self.y * k + self.labels, weights=self.weights, minlength=k * k).reshape(k, k)
         return _make_read_only(counts)
 
 
@@ -262,9 +261,9 @@ class ThresholdCounts:
     """
 
     cuts: Floats
-    predicted: npt.NDArray[np.int64]
+    predicted: npt.NDArray[Any]
     hits: Floats
-    rows: int
+    rows: float
     positives: float
 
     def threshold_nearest_half(self, candidates: npt.NDArray[np.int64]) -> float:
@@ -275,7 +274,9 @@ class ThresholdCounts:
         return float(self.cuts[candidates[np.argmin(distances)]])
 
 
-def count_by_threshold(y: npt.NDArray[np.int64], proba: npt.NDArray[np.floating]) -> ThresholdCounts | None:
+def count_by_threshold(
+    y: npt.NDArray[np.int64], proba: npt.NDArray[np.floating], weights: npt.NDArray[np.float64] | None = None
+) -> ThresholdCounts | None:
     """Count what is predicted positive at every possible threshold.
 
     Parameters
@@ -284,6 +285,8 @@ def count_by_threshold(y: npt.NDArray[np.int64], proba: npt.NDArray[np.floating]
         0 and 1.
     proba : ndarray of shape (n, 2) or (n,)
         Probabilities, or those of the positive class. Rows with NaN are left out.
+    weights : ndarray of shape (n,), optional
+        Weights of the rows, whose sums take the place of counts.
 
     Returns
     -------
@@ -297,15 +300,23 @@ def count_by_threshold(y: npt.NDArray[np.int64], proba: npt.NDArray[np.floating]
     y, positive = y[known], positive[known]
     if not len(y):
         return None
+    known_weights = None if weights is None else weights[known]
+    positive_rows = (y == 1) * (1.0 if known_weights is None else known_weights)
     distinct, rank = np.unique(positive, return_inverse=True)
     # Counts among the rows at or above each distinct probability; the last entry is the cut above all of them.
-    predicted = np.append(np.bincount(rank)[::-1].cumsum()[::-1], 0)
-    hits = np.append(np.bincount(rank, weights=y == 1)[::-1].cumsum()[::-1], 0.0)
-    return ThresholdCounts(_candidate_thresholds(distinct), predicted, hits, len(y), float((y == 1).sum()))
+    predicted = np.append(np.bincount(rank, weights=known_weights)[::-1].cumsum()[::-1], 0)
+    hits = np.append(np.bincount(rank, weights=positive_rows)[::-1].cumsum()[::-1], 0.0)
+    total = float(len(y)) if known_weights is None else float(known_weights.sum())
+    return ThresholdCounts(_candidate_thresholds(distinct), predicted, hits, total, float(positive_rows.sum()))
 
 
 def best_threshold(
-    y: npt.NDArray[np.int64], proba: npt.NDArray[np.floating], costs: CostMatrix = None, *, beta: float = 1.0
+    y: npt.NDArray[np.int64],
+    proba: npt.NDArray[np.floating],
+    costs: CostMatrix = None,
+    *,
+    beta: float = 1.0,
+    weights: npt.NDArray[np.float64] | None = None,
 ) -> float:
     """Choose the decision threshold that is best on these rows.
 
@@ -323,6 +334,8 @@ def best_threshold(
         decisions is minimised [2]_.
     beta : float, default 1.0
         How many times as much recall counts as precision in the F score.
+    weights : ndarray of shape (n,), optional
+        Weights of the rows.
 
     Returns
     -------
@@ -337,7 +350,7 @@ def best_threshold(
     """
     import numpy as np
 
-    counts = count_by_threshold(y, proba)
+    counts = count_by_threshold(y, proba, weights)
     if counts is None or (costs is None and not counts.positives):
         return DEFAULT_CUT
     loss = _loss_per_threshold(counts, costs, beta)

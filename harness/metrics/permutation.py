@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 REPEATS = 5  #: times that a column is shuffled
 
 
-def permutation_losses(
+def permutation_losses(  # noqa: PLR0913, PLR0917 -- a model, rows with labels and weights, what is shuffled
     predict_proba: Callable[[pd.DataFrame], npt.ArrayLike],
     X: pd.DataFrame,
     y: npt.NDArray[np.int64],
     metric: Metric,
     units: Sequence[tuple[str, ...]],
     seed: int,
+    weights: npt.NDArray[np.float64] | None = None,
 ) -> list[float]:
     """Measure how far a metric falls when the values of columns are shuffled among the rows.
 
@@ -39,6 +40,8 @@ def permutation_losses(
         Columns that are shuffled together.
     seed : int
         Seed of the shuffling.
+    weights : ndarray of shape (n,), optional
+        Weights of the rows.
 
     Returns
     -------
@@ -52,7 +55,7 @@ def permutation_losses(
     import numpy as np
 
     rng, rows = np.random.default_rng(seed), np.arange(len(y))
-    baseline = metric.compute(Predictions(y, np.asarray(predict_proba(X))))
+    baseline = metric.compute(Predictions(y, np.asarray(predict_proba(X)), weights=weights))
     # The same permutations for every unit: their noise cancels in comparisons.
     shuffled = np.concatenate([rng.permutation(rows) for _ in range(REPEATS)])
     original = np.tile(rows, REPEATS)
@@ -63,7 +66,7 @@ def permutation_losses(
             repeated[name] = X[name].array.take(shuffled)
         falls = []
         for proba in np.split(np.asarray(predict_proba(repeated)), REPEATS):
-            falls.append(baseline - metric.compute(Predictions(y, proba)))
+            falls.append(baseline - metric.compute(Predictions(y, proba, weights=weights)))
         losses.append(float(np.mean(falls)))
         for name in columns:
             repeated[name] = X[name].array.take(original)

@@ -61,7 +61,7 @@ class ThresholdGoal:
         sign = ">=" if self.kind in ("recall", "precision") else ":"
         return f"{self.kind}{sign}{repr(float(self.level)).removesuffix('.0')}"
 
-    def max_row_share(self, table_rows: int) -> float:
+    def max_row_share(self, table_rows: float) -> float:
         """The largest share of rows that may be predicted positive, of a table with so many rows; 1 without a limit."""
         if self.kind == "top":
             return self.level
@@ -178,7 +178,8 @@ def choose_threshold(
     proba: npt.NDArray[np.floating],
     *,
     costs: CostMatrix = None,
-    table_rows: int = 0,
+    table_rows: float = 0,
+    weights: npt.NDArray[np.float64] | None = None,
 ) -> ChosenThreshold:
     """Choose the decision threshold of two classes that reaches a goal on these rows.
 
@@ -198,6 +199,8 @@ def choose_threshold(
     table_rows : int, default 0
         Rows of the whole table, of which ``capacity`` counts its rows: these rows may have the same share of them. With a
         capacity above it every row is predicted positive.
+    weights : ndarray of shape (n,), optional
+        Weights of the rows; `table_rows` is then the sum of those of the table.
 
     Returns
     -------
@@ -205,7 +208,7 @@ def choose_threshold(
         A row is predicted positive if its probability is ``>=`` the threshold. Where no threshold reaches a precision, it is
         the one with the highest precision; where nothing can be chosen (no rows, no positive rows), 0.5.
     """
-    counts = count_by_threshold(y, proba)
+    counts = count_by_threshold(y, proba, weights)
     if counts is None or (not counts.positives and goal.kind in ("f1", "f-beta", "recall", "precision")):
         return ChosenThreshold(DEFAULT_CUT, reached=False)
     if goal.kind in ("top", "capacity"):
@@ -215,7 +218,7 @@ def choose_threshold(
     if goal.kind == "precision":
         return _highest_recall_threshold(counts, goal.level)
     beta = goal.level if goal.kind == "f-beta" else 1.0
-    threshold = best_threshold(y, proba, costs if goal.kind == "cost" else None, beta=beta)
+    threshold = best_threshold(y, proba, costs if goal.kind == "cost" else None, beta=beta, weights=weights)
     return ChosenThreshold(threshold, reached=True)
 
 

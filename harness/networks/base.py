@@ -76,7 +76,7 @@ class NetworkClassifier(ABC):
         X: Any,
         y: npt.ArrayLike,
         sample_weight: npt.ArrayLike | None = None,
-        validation: tuple[Any, npt.ArrayLike] | None = None,
+        validation: tuple[Any, ...] | None = None,
     ) -> Self:
         """Train the network.
 
@@ -88,7 +88,7 @@ class NetworkClassifier(ABC):
             Their classes.
         sample_weight : array-like of shape (n_rows,), optional
             Weights, which count relative to each other.
-        validation : tuple of (X, y), optional
+        validation : tuple of (X, y) or (X, y, weights), optional
             Real rows that decide when training stops and which epoch is best, weighted as in `make_validation_rows`.
 
         Returns

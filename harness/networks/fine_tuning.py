@@ -248,7 +248,7 @@ class PretrainedClassifier(NetworkClassifier):
         X: Any,
         y: npt.ArrayLike,
         sample_weight: npt.ArrayLike | None = None,
-        validation: tuple[Any, npt.ArrayLike] | None = None,
+        validation: tuple[Any, ...] | None = None,
     ) -> Self:
         """Train the head, or blocks and head; parameters as of `NetworkClassifier.fit`.
 
@@ -265,7 +265,7 @@ class PretrainedClassifier(NetworkClassifier):
         self.head_ = DenseClassifier(self.seed, units, batch_norm=False, gamma=self.gamma, config=self.config)
         held_out = None
         if validation:
-            held_out = ((MatrixInput(features.shape[1])(validation[0]) - mean) / deviation, validation[1])
+            held_out = ((MatrixInput(features.shape[1])(validation[0]) - mean) / deviation, *validation[1:])
         self.head_.fit((features - mean) / deviation, y, sample_weight, held_out)
         weights = self.head_.network_.weights
         weights.kernels[0][:] /= deviation[:, None]

@@ -144,7 +144,7 @@ def make_training_rows(
 
 
 def make_validation_rows(
-    validation: tuple[npt.ArrayLike, npt.ArrayLike],
+    validation: tuple[npt.ArrayLike, ...],
     rows: WeightedRows,
     classes: npt.NDArray[Any],
     convert: InputConverter | None = None,
@@ -155,8 +155,8 @@ def make_validation_rows(
 
     Parameters
     ----------
-    validation : tuple of (X, y)
-        Features and classes of real rows.
+    validation : tuple of (X, y) or (X, y, weights)
+        Features, classes and perhaps weights of real rows.
     rows : WeightedRows
         The training rows.
     classes : array of shape (k,)
@@ -175,7 +175,11 @@ def make_validation_rows(
     if len(labels) == 0:
         return None
     target = np.bincount(rows.y, weights=rows.weight, minlength=len(classes))
-    weight = (target / np.maximum(np.bincount(labels, minlength=len(classes)), 1))[labels]
+    row_weights = np.ones(len(labels))
+    if len(validation) > 2:
+        row_weights = np.asarray(validation[2], dtype=np.float64)[known]
+    weighted = np.bincount(labels, weights=row_weights, minlength=len(classes))
+    weight = (target / np.where(weighted > 0, weighted, 1))[labels] * row_weights
     return WeightedRows(features[known], labels, (weight / weight.mean()).astype(np.float32))
 
 

@@ -72,7 +72,7 @@ class Encoding:
 
 def has_many_levels(table: Table, modality: Modality) -> bool:
     """Whether a category of a table has many levels, so that `many_levels_space` is searched too."""
-    return modality == "tabular" and bool(many_level_names(table.X))
+    return modality == "tabular" and bool(many_level_names(table.X, table.weights))
 
 
 def _space(*scalings: str, default: str) -> Space:

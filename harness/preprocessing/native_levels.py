@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness.preprocessing.tabular import MISSING, OTHER, TabularPreprocessor, many_level_names, unused_name
+from harness.preprocessing.tabular import MISSING, OTHER, Floats, TabularPreprocessor, many_level_names, unused_name
+from harness.preprocessing.weighted import count_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 MAX_NATIVE_LEVELS = 255
 
 
-def keep_levels(preparer: TabularPreprocessor, X: pd.DataFrame) -> TabularPreprocessor:
+def keep_levels(preparer: TabularPreprocessor, X: pd.DataFrame, weights: Floats | None = None) -> TabularPreprocessor:
     """Keep the levels of the categories with many levels, in a fitted preparation that has merged the rare ones.
 
     Parameters
@@ -23,6 +24,8 @@ def keep_levels(preparer: TabularPreprocessor, X: pd.DataFrame) -> TabularPrepro
         A fitted preparation.
     X : DataFrame
         The training rows that it was fitted on.
+    weights : array of shape (n_rows,) or None, default None
+        Weights of the rows.
 
     Returns
     -------
@@ -30,15 +33,14 @@ def keep_levels(preparer: TabularPreprocessor, X: pd.DataFrame) -> TabularPrepro
         The preparation with at most `MAX_NATIVE_LEVELS` levels for each of these categories. The last of them are those of all
         other levels, which new rows with an unknown level have, and of missing values if there were any.
     """
-    layout, many = preparer.layout, many_level_names(X)
+    layout, many = preparer.layout, many_level_names(X, weights)
     categories = list(layout.categories)
     unknown_levels, missing_levels = list(preparer.unknown_levels), list(preparer.missing_levels)
     for j, (name, _) in enumerate(layout.categories[: layout.n_table_categories]):
         if name not in many:
             continue
         has_missing = bool(X[name].isna().any())
-        counts = X[name].value_counts()
-        frequent = counts.index[counts > 0][: MAX_NATIVE_LEVELS - 1 - int(has_missing)]
+        frequent = count_values(X[name], weights).index[: MAX_NATIVE_LEVELS - 1 - int(has_missing)]
         levels = list(map(str, frequent))
         unknown_levels[j] = missing_levels[j] = len(levels)
         levels.append(unused_name(OTHER, levels))

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from harness.preprocessing.weighted import compute_lower_median, compute_median, compute_moments, count_values
+from harness.registry.task import take_weights
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -78,11 +81,14 @@ class PreparedRows:
         Level of each category, as an index into the levels of the layout.
     unscaled : array of shape (n_rows, n_numbers), float64, or None
         Numeric columns for trees: imputed, not standardised. None where no tree reads these rows.
+    weights : array of shape (n_rows,), float64, or None
+        Weights of the rows, above 0; None where all count the same.
     """
 
     numbers: Floats
     codes: npt.NDArray[np.int32]
     unscaled: Floats | None = None
+    weights: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -95,7 +101,8 @@ class PreparedRows:
     def take(self, index: npt.NDArray[np.int64]) -> PreparedRows:
         """Select rows by position."""
         unscaled = None if self.unscaled is None else self.unscaled[index]
-        return PreparedRows(self.numbers[index], self.codes[index], unscaled)
+        weights = take_weights(self.weights, index)
+        return PreparedRows(self.numbers[index], self.codes[index], unscaled, weights)
 
     def unscale(self, rows: PreparedRows) -> PreparedRows:
         """Add the unscaled numbers to rows that a strategy made from these: equal numbers stay equal, others are interpolated."""
@@ -189,7 +196,7 @@ class TabularPreprocessor:
         return np.clip(imputed, -MAX_TREE_NUMBER, MAX_TREE_NUMBER)
 
 
-def fit_preprocessor(X: pd.DataFrame) -> TabularPreprocessor:
+def fit_preprocessor(X: pd.DataFrame, weights: Floats | None = None) -> TabularPreprocessor:
     """Fit the preparation of tables to real training rows.
 
     Numeric columns with missing values get an indicator; categories with missing values get a level for them.
@@ -198,6 +205,8 @@ def fit_preprocessor(X: pd.DataFrame) -> TabularPreprocessor:
     ----------
     X : DataFrame
         Training rows with float64 columns (missing: NaN) and `category` columns of strings.
+    weights : array of shape (n_rows,) or None, default None
+        Weights of the rows, above 0.
 
     Returns
     -------
@@ -209,17 +218,21 @@ def fit_preprocessor(X: pd.DataFrame) -> TabularPreprocessor:
     is_missing = np.isnan(raw)
     medians = np.zeros(len(names))
     for j in np.flatnonzero(~is_missing.all(axis=0)):
-        medians[j] = np.median(raw[~is_missing[:, j], j] * 0.5) * 2  # the sum of two numbers of 1e308 has no float
+        known = ~is_missing[:, j]
+        known_weights = take_weights(weights, known)
+        medians[j] = (
+            compute_median(raw[known, j] * 0.5, known_weights) * 2
+        )  # the sum of two numbers of 1e308 has no float
     imputed = np.where(is_missing, medians, raw)
-    spreads = _typical_distances(imputed, medians)
+    spreads = _typical_distances(imputed, medians, weights)
     limits = _find_limits(imputed, medians, spreads)
-    means, deviations = find_moments(imputed if limits is None else np.clip(imputed, *limits))
+    means, deviations = find_moments(imputed if limits is None else np.clip(imputed, *limits), weights)
     categories: list[tuple[str, tuple[str, ...]]] = []
     unknown_levels: list[int] = []
     missing_levels: list[int] = []
     for name in X.columns:
         if X[name].dtype == "category":
-            levels, unknown_level, missing_level = _fit_levels(X[name])
+            levels, unknown_level, missing_level = _fit_levels(X[name], weights)
             categories.append((str(name), levels))
             unknown_levels.append(unknown_level)
             missing_levels.append(missing_level)
@@ -238,16 +251,16 @@ def fit_preprocessor(X: pd.DataFrame) -> TabularPreprocessor:
     )
 
 
-def _typical_distances(imputed: Floats, medians: Floats) -> Floats:
+def _typical_distances(imputed: Floats, medians: Floats, weights: Floats | None) -> Floats:
     """Median distance from the median of the values that differ from it, for each column; 0 for a constant column."""
     spreads = np.zeros(len(medians))
     for j, median in enumerate(medians):
         with np.errstate(over="ignore"):
             distances = np.abs(imputed[:, j] - median)
-        distances = distances[distances > 0]
-        if len(distances):
-            middle = (len(distances) - 1) // 2  # no mean of two, which could be infinite
-            spreads[j] = min(np.partition(distances, middle)[middle], np.finfo(float).max)
+        differs = distances > 0
+        if differs.any():
+            distance = compute_lower_median(distances[differs], take_weights(weights, differs))
+            spreads[j] = min(distance, np.finfo(float).max)
     return spreads
 
 
@@ -265,7 +278,7 @@ def _find_limits(imputed: Floats, medians: Floats, spreads: Floats) -> Floats | 
     return limits
 
 
-def find_moments(imputed: Floats) -> tuple[Floats, Floats]:
+def find_moments(imputed: Floats, weights: Floats | None = None) -> tuple[Floats, Floats]:
     """Mean and standard deviation of each column, the latter 1 for a constant column."""
     if not imputed.size:
         return np.zeros(imputed.shape[1]), np.ones(imputed.shape[1])
@@ -274,7 +287,7 @@ def find_moments(imputed: Floats) -> tuple[Floats, Floats]:
     unsafe = (magnitudes > 0) & ((magnitudes < smallest) | (magnitudes > largest))
     units = _power_of_two(np.where(unsafe, magnitudes, 1.0))
     scaled = imputed / units if unsafe.any() else imputed
-    means, deviations = scaled.mean(axis=0) * units, scaled.std(axis=0) * units
+    means, deviations = (moments * units for moments in compute_moments(scaled, weights))
     varies = (imputed.min(axis=0) < imputed.max(axis=0)) & (deviations * 0.5 > 0)
     return means, np.where(varies, deviations, 1.0)
 
@@ -304,33 +317,32 @@ def _find_tree_scaling(imputed: Floats, medians: Floats, spreads: Floats) -> Flo
     return np.array([np.where(is_plain, 0.0, medians), scales])
 
 
-def many_level_names(X: pd.DataFrame) -> tuple[str, ...]:
+def many_level_names(X: pd.DataFrame, weights: Floats | None = None) -> tuple[str, ...]:
     """Name the categories with many levels: those of which merging rare levels hides what many rows are.
 
     They are few in most tables. Where there are any, the search chooses between merging and target encoding.
     """
-    names = []
+    names, n_rows = [], len(X) if weights is None else weights.sum()
     for name in X.columns:
         if X[name].dtype == "category":
-            counts, n_frequent = _count_levels(X[name])
+            counts, n_frequent = _count_levels(X[name], weights)
             merged = counts.iloc[n_frequent:]
-            if len(merged) >= MANY_MERGED_LEVELS and merged.sum() >= MANY_MERGED_SHARE * len(X):
+            if len(merged) >= MANY_MERGED_LEVELS and merged.sum() >= MANY_MERGED_SHARE * n_rows:
                 names.append(str(name))
     return tuple(names)
 
 
-def _count_levels(column: pd.Series) -> tuple[pd.Series, int]:
+def _count_levels(column: pd.Series, weights: Floats | None) -> tuple[pd.Series, int]:
     """Rows of each level of a category, the most frequent first, and how many of the levels are not merged with others."""
-    counts = column.value_counts()  # by count; equal counts keep the order of the categories
-    counts = counts[counts > 0]
-    min_count = max(RARE_COUNT, RARE_SHARE * len(column))
+    counts = count_values(column, weights)
+    min_count = max(RARE_COUNT, RARE_SHARE * (len(column) if weights is None else float(weights.sum())))
     # The most frequent level is kept even if it is rare: a category needs at least one.
     return counts, max(1, min(MAX_LEVELS, int((counts >= min_count).sum())))
 
 
-def _fit_levels(column: pd.Series) -> tuple[tuple[str, ...], int, int]:
+def _fit_levels(column: pd.Series, weights: Floats | None) -> tuple[tuple[str, ...], int, int]:
     """Levels of a category, the most frequent first, with the positions of the levels for unknown and missing strings."""
-    counts, n_frequent = _count_levels(column)
+    counts, n_frequent = _count_levels(column, weights)
     levels = list(map(str, counts.index[:n_frequent]))
     unknown_level = 0
     if len(levels) < len(counts):

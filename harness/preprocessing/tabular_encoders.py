@@ -12,6 +12,7 @@ import numpy.typing as npt
 from harness.networks.rows import MixedRows
 from harness.preprocessing.tabular import ColumnLayout, PreparedRows
 from harness.preprocessing.transforms import FIT_SCALER, Floats, Scaler
+from harness.preprocessing.weighted import compute_quantiles
 
 Labels: TypeAlias = npt.NDArray[np.int64]
 
@@ -63,20 +64,21 @@ def mutual_information(rows: PreparedRows, y: Labels, layout: ColumnLayout) -> F
     inner_levels = np.linspace(0, 1, N_BINS + 1)[1:-1]
     estimates = []
     for column in rows.numbers.T:
-        edges = np.unique(np.quantile(column, inner_levels))
-        estimates.append(_category_information(np.searchsorted(edges, column, side="right"), N_BINS, y))
+        edges = np.unique(compute_quantiles(column, inner_levels, rows.weights))
+        estimates.append(_category_information(np.searchsorted(edges, column, side="right"), N_BINS, y, rows.weights))
     for codes, n_levels in zip(rows.codes.T, layout.levels, strict=True):
-        estimates.append(_category_information(codes.astype(np.int64), n_levels, y))
+        estimates.append(_category_information(codes.astype(np.int64), n_levels, y, rows.weights))
     return np.array(estimates)
 
 
-def _category_information(codes: Labels, n_levels: int, y: Labels) -> float:
-    n_classes = int(y.max()) + 1
-    joint = np.bincount(codes * n_classes + y, minlength=n_levels * n_classes).reshape(-1, n_classes) / len(y)
+def _category_information(codes: Labels, n_levels: int, y: Labels, weights: Floats | None) -> float:
+    n_classes, n_rows = int(y.max()) + 1, len(y) if weights is None else float(weights.sum())
+    counts = np.bincount(codes * n_classes + y, weights=weights, minlength=n_levels * n_classes)
+    joint = counts.reshape(-1, n_classes) / n_rows
     level_shares, class_shares = joint.sum(axis=1, keepdims=True), joint.sum(axis=0, keepdims=True)
     occurs = joint > 0
     plug_in = float(np.sum(joint[occurs] * np.log(joint[occurs] / (level_shares * class_shares)[occurs])))
-    bias = (np.count_nonzero(level_shares) - 1) * (np.count_nonzero(class_shares) - 1) / (2 * len(y))
+    bias = (np.count_nonzero(level_shares) - 1) * (np.count_nonzero(class_shares) - 1) / (2 * n_rows)
     return plug_in - bias
 
 
@@ -286,7 +288,7 @@ def _fit_columns(
     numbers = tuple(j for j in selected if j < n_numbers)
     scalers: tuple[Scaler, ...] = ()
     if scaling != "standard":
-        scalers = tuple(map(FIT_SCALER[scaling], rows.numbers.T[list(numbers)]))
+        scalers = tuple(FIT_SCALER[scaling](rows.numbers[:, j], rows.weights) for j in numbers)
     categories = tuple((j - n_numbers, layout.levels[j - n_numbers]) for j in selected if j >= n_numbers)
     return NumericEncoder(numbers, scalers), categories
 

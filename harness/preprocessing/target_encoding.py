@@ -72,11 +72,16 @@ class TargetEncoding:
     def _append(self, rows: PreparedRows, class_shares: Floats, n_numbers: int) -> PreparedRows:
         numbers = np.hstack([rows.numbers[:, :n_numbers], (class_shares - self.means) / self.deviations])
         unscaled = None if rows.unscaled is None else np.hstack([rows.unscaled[:, :n_numbers], class_shares])
-        return PreparedRows(numbers, rows.codes, unscaled)
+        return PreparedRows(numbers, rows.codes, unscaled, rows.weights)
 
 
 def add_target_encoding(
-    preparer: TabularPreprocessor, X: pd.DataFrame, y: Labels, blocks: Labels | None, seed: int
+    preparer: TabularPreprocessor,
+    X: pd.DataFrame,
+    y: Labels,
+    blocks: Labels | None,
+    seed: int,
+    weights: Floats | None = None,
 ) -> tuple[TabularPreprocessor, Floats]:
     """Replace the categories with many levels, in a fitted preparation, by the class shares of their levels.
 
@@ -97,6 +102,8 @@ def add_target_encoding(
         Block of each row: no row is encoded by the labels of its block. None where every row is a block.
     seed : int
         Seed of the folds of cross-fitting.
+    weights : array of shape (n_rows,) or None, default None
+        Weights of the rows.
 
     Returns
     -------
@@ -112,23 +119,80 @@ def add_target_encoding(
     problems.
     Stanfill and Waltz (1986), Toward memory-based reasoning: the value difference metric.
     """
-    from sklearn.preprocessing import TargetEncoder
-
-    names = tuple(name for name in many_level_names(X) if name in dict(preparer.layout.categories))
+    names = tuple(name for name in many_level_names(X, weights) if name in dict(preparer.layout.categories))
     if not names:
         return preparer, np.empty((len(X), 0))
     levels = tuple(tuple(map(str, X[name].cat.remove_unused_categories().cat.categories)) for name in names)
-    encoder = TargetEncoder(
-        categories=[np.arange(len(column_levels) + 1) for column_levels in levels],
-        smooth=SMOOTHING,
-        target_type="binary" if int(y.max()) == 1 else "multiclass",
-        cv=_cross_fitting_folds(y, np.arange(len(y)) if blocks is None else blocks, seed),
-    )
-    class_shares: Floats = encoder.fit_transform(_code_levels(X, names, levels), y)
-    means, deviations = find_moments(class_shares)
+    folds = _cross_fitting_folds(y, np.arange(len(y)) if blocks is None else blocks, seed)
+    codes, sizes = _code_levels(X, names, levels), [len(column_levels) + 1 for column_levels in levels]
+    encoder: Any = WeightedTargetEncoder(sizes, folds, weights)
+    if weights is None:
+        encoder = _make_target_encoder(sizes, folds, y)
+    class_shares: Floats = encoder.fit_transform(codes, y)
+    means, deviations = find_moments(class_shares, weights)
     shares = _shares_of_levels(encoder, len(names))
     encoding = TargetEncoding(names, levels, shares, means, deviations)
     return _with_encoding(preparer, encoding), class_shares
+
+
+def _make_target_encoder(sizes: list[int], folds: list[tuple[Labels, Labels]], y: Labels) -> Any:
+    from sklearn.preprocessing import TargetEncoder
+
+    return TargetEncoder(
+        categories=[np.arange(size) for size in sizes],
+        smooth=SMOOTHING,
+        target_type="binary" if int(y.max()) == 1 else "multiclass",
+        cv=folds,
+    )
+
+
+class WeightedTargetEncoder:
+    """The target encoder of scikit-learn for rows with weights, which it does not take.
+
+    Parameters
+    ----------
+    sizes : list of int
+        Number of levels of each column of codes.
+    folds : list of (train, test)
+        Folds of cross-fitting.
+    weights : array of shape (n_rows,) or None
+        Weights of the rows.
+
+    Attributes
+    ----------
+    encodings_ : list of array of shape (n_levels,)
+        For each column the shares of the second class, or of every class.
+    target_mean_ : array of shape (n_shares,)
+        These shares in all rows.
+    """
+
+    def __init__(self, sizes: list[int], folds: list[tuple[Labels, Labels]], weights: Floats | None) -> None:
+        self.sizes = sizes
+        self.folds = folds
+        self.weights = weights
+
+    def fit_transform(self, codes: Codes, y: Labels) -> Floats:
+        """Fit to all rows, and encode each by the rows of the other folds: shape (n_rows, n_encoded)."""
+        labels = np.arange(int(y.max()) + 1)
+        indicators = (y[:, None] == (labels if len(labels) > 2 else labels[1:])).astype(float)
+        weights = np.ones(len(y)) if self.weights is None else self.weights
+        self.encodings_, self.target_mean_ = self._fit(codes, indicators, weights)
+        encoded = np.empty((len(y), len(self.encodings_)))
+        for train, test in self.folds:
+            encodings, _ = self._fit(codes[train], indicators[train], weights[train])
+            for number, encoding in enumerate(encodings):
+                encoded[test, number] = encoding[codes[test, number // indicators.shape[1]]]
+        return encoded
+
+    def _fit(self, codes: Codes, indicators: Floats, weights: Floats) -> tuple[list[Floats], Floats]:
+        means = weights @ indicators / weights.sum()
+        encodings = []
+        for column, size in zip(codes.T, self.sizes, strict=True):
+            counts = np.bincount(column, weights=weights, minlength=size)
+            for indicator, mean in zip(indicators.T, means, strict=True):
+                sums = np.bincount(column, weights=weights * indicator, minlength=size)
+                encodings.append((sums + SMOOTHING * mean) / (counts + SMOOTHING))
+        return encodings, means
 
 
 def _code_levels(X: pd.DataFrame, names: tuple[str, ...], levels: tuple[tuple[str, ...], ...]) -> Codes:

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from harness.preprocessing.weighted import compute_quantiles
+
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 N_QUANTILES = 101  #: stored of each number: enough for the shape of a distribution, too few to reveal rows
@@ -75,34 +77,34 @@ class PiecewiseLinear:
 Scaler: TypeAlias = QuantileMap | RobustScale | PiecewiseLinear
 
 
-def _fit_quantile_map(column: Floats) -> QuantileMap:
+def _fit_quantile_map(column: Floats, weights: Floats | None = None) -> QuantileMap:
     """Fit normal scores of the quantiles; a number that equals several quantiles gets the mean of their levels."""
     from scipy.special import ndtri
 
     levels = np.linspace(0, 1, N_QUANTILES)
-    quantiles, positions = np.unique(np.quantile(column, levels), return_inverse=True)
+    quantiles, positions = np.unique(compute_quantiles(column, levels, weights), return_inverse=True)
     mean_levels = np.bincount(positions, weights=levels) / np.bincount(positions)
     margin = 0.5 / N_QUANTILES  # the ends are half a step from 0 and 1, so that scores are finite
     return QuantileMap(quantiles, ndtri(np.clip(mean_levels, margin, 1 - margin)))
 
 
-def _fit_robust_scale(column: Floats) -> RobustScale:
+def _fit_robust_scale(column: Floats, weights: Floats | None = None) -> RobustScale:
     """Fit median and interquartile range; half the range where the quartiles are equal, 1 for a constant column."""
-    low, median, high = np.quantile(column, [0.25, 0.5, 0.75])
+    low, median, high = compute_quantiles(column, [0.25, 0.5, 0.75], weights)
     scale = high - low or (column.max() - column.min()) / 2
     return RobustScale(float(median), float(scale) or 1.0)
 
 
-def _fit_piecewise_linear(column: Floats) -> PiecewiseLinear:
+def _fit_piecewise_linear(column: Floats, weights: Floats | None = None) -> PiecewiseLinear:
     """Fit ranges between quantiles; a column of one or two distinct numbers has none."""
-    edges = np.unique(np.quantile(column, np.linspace(0, 1, N_PIECES + 1)))
+    edges = np.unique(compute_quantiles(column, np.linspace(0, 1, N_PIECES + 1), weights))
     if len(edges) <= 2:
         edges = edges[:1]
-    return PiecewiseLinear(_fit_robust_scale(column), edges)
+    return PiecewiseLinear(_fit_robust_scale(column, weights), edges)
 
 
-#: Name of a scaling → function that fits it to a column.
-FIT_SCALER: dict[str, Callable[[Floats], Scaler]] = {
+#: Name of a scaling → function that fits it to a column, given the weights of the rows.
+FIT_SCALER: dict[str, Callable[[Floats, Floats | None], Scaler]] = {
     "quantile": _fit_quantile_map,
     "robust": _fit_robust_scale,
     "piecewise": _fit_piecewise_linear,

@@ -26,6 +26,8 @@ from harness.registry.strategy import Strategy
 RESERVED_NAMES = ("strategy", "seed")
 
 
+#: Key of `Family.limits` for tables whose rows have weights, whatever the strategy.
+ROW_WEIGHTS = "row_weights"
 #: Parameter that bounds the size of leaves → rows that one unit of it stands for: XGBoost counts p(1 - p), at most 1/4 a row.
 LEAF_SIZES = {"min_samples_leaf": 1, "min_child_samples": 1, "min_data_in_leaf": 1, "min_child_weight": 4}
 MIN_LEAVES = 10  #: leaves that the rows must suffice for
@@ -37,7 +39,8 @@ class Family:
 
     `build(seed, **params)` returns a new classifier with scikit-learn's methods: `fit(X, y, sample_weight=None)` and
     `predict_proba(X)` of shape (n, k); it uses one thread and draws only from `seed`. With `stops_early`, `fit` also
-    takes `validation=(X, y)`, real rows that the strategy does not change.
+    takes `validation=(X, y)`, real rows that the strategy does not change; where rows of the table have weights, it is
+    `(X, y, weights)`. The key `row_weights` of `limits` says why the family is not fitted to such tables.
     """
 
     name: str

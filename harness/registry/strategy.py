@@ -32,6 +32,11 @@ class Strategy:
     weighs_rows: bool = False  #: of kind `ensemble`: fits its members with `sample_weight`
     uses_costs: bool = False  #: where the task has a cost matrix it is used, and nothing is searched
 
+    @property
+    def counts_rows(self) -> bool:
+        """Whether rows are drawn by how many there are of each class, so that a row of weight 3 must stand there three times."""
+        return self.kind == "ensemble" or (self.kind == "resample" and self.selects_existing_rows)
+
     def __post_init__(self) -> None:
         check_declaration_fields(
             self,

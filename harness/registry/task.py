@@ -164,6 +164,11 @@ class Table:
         """Whether a column says which rows are tested."""
         return self.test is not None or self.folds is not None
 
+    @property
+    def total_weight(self) -> float:
+        """The number of rows, or the sum of their weights."""
+        return float(len(self.y) if self.weights is None else self.weights.sum())
+
     def take(self, rows: npt.NDArray[np.int64]) -> Table:
         """The rows at these positions."""
         parts: dict[str, Any] = {}
@@ -179,6 +184,13 @@ class Table:
 def take(X: Features, rows: npt.NDArray[np.int64]) -> Features:
     """The rows at these positions of features of any kind."""
     return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
+
+
+def take_weights(
+    weights: npt.NDArray[np.float64] | None, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64] | None:
+    """The weights of these rows; None where rows have none."""
+    return None if weights is None else weights[rows]
 
 
 def fill_empty_columns(X: Any) -> Any:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,22 +21,34 @@ from harness.preprocessing.cache import FoldCache
 from harness.preprocessing.encodings import CATEGORIES, ENCODINGS, FREQUENT, Encoder, Encoding
 from harness.preprocessing.resampling import resample, resample_points
 from harness.preprocessing.tabular import TabularPreprocessor
-from harness.registry.family import Family, limit_leaf_sizes, strategy_limit
+from harness.registry.family import Family
 from harness.registry.space import Choice, Space, add_prefix, strip_prefix
 from harness.registry.strategy import Strategy
-from harness.registry.task import Features, fill_empty_columns, take
+from harness.registry.task import Features, fill_empty_columns, take, take_weights
+from harness.search.applicability import (
+    UNSUPPORTED_MODALITY,
+    UNSUPPORTED_STRATEGY,
+    UNSUPPORTED_WEIGHTS,
+    inapplicable_reason,
+    needs_interpolation,
+    unweightable_reason,
+)
+from harness.search.classifiers import build_classifier, limit_leaves
+from harness.search.probabilities import find_probability_problem
+from harness.search.row_weights import (
+    compute_fit_weights,
+    count_rows_per_class,
+    expand_weighted_rows,
+    repeat_weighted_rows,
+)
 from harness.search.table_preparation import prepare_table, raise_bins
 from harness.seeding import seed_of
 
 Labels = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 Costs = tuple[tuple[float, ...], ...] | None
 #: The parameter by which a search over several strategies chooses one, and the prefix of the encoding's parameters.
 STRATEGY, ENCODE = "strategy", "encode"
-#: Codes of `Inapplicable` where a family takes no data of a modality, or is not combined with a strategy on them.
-UNSUPPORTED_MODALITY, UNSUPPORTED_STRATEGY = "unsupported_modality", "unsupported_strategy"
-#: How far a probability may lie outside [0, 1], and how far the sum of a row may be from 1: rounding in single precision.
-RANGE_TOLERANCE = 1e-6
-SUM_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -139,12 +152,20 @@ class TrainingSet:
     shared: FoldCache = field(default_factory=FoldCache)
     split_key: tuple[Any, ...] = ()
     blocks: Labels | None = None  #: block of each row: rows of a block are on one side of every split
+    weights: Floats | None = None  #: weight of each row, above 0; None where all count the same
 
     @property
     def fitted_row_positions(self) -> Labels:
         """Positions of the rows that classifiers are fitted on."""
         rows = np.arange(len(self.y))
         return rows if self.validation is None else np.setdiff1d(rows, self.validation)
+
+    def make_validation(self, encoded: Any) -> tuple[Any, ...]:
+        """The encoded validation rows with their labels and, where rows have weights, these."""
+        labels = self.y[self.validation]
+        if self.weights is None:
+            return encoded, labels
+        return encoded, labels, self.weights[self.validation]
 
     @property
     def resampling_seed(self) -> int:
@@ -184,31 +205,12 @@ class FittedPipeline:
         """Predict the rows that `encode` returned; raises `EvenhandError` where these are no probabilities."""
         proba = np.asarray(self.classifier.predict_proba(encoded), dtype=np.float32)
         rows = encoded.shape[0] if hasattr(encoded, "shape") else len(encoded)
-        if problem := _probability_problem(proba, rows, self.classes):
+        if problem := find_probability_problem(proba, rows, self.classes):
             raise EvenhandError(
                 f"{type(self.classifier).__name__} did not return {self.classes} finite probabilities per row "
                 f"that add up to 1: {problem}"
             )
         return proba
-
-
-def _probability_problem(proba: npt.NDArray[np.float32], rows: int, classes: int) -> str:
-    """Why these are not the probabilities of so many rows; empty where they are."""
-    if proba.shape != (rows, classes):
-        return f"expected the shape {(rows, classes)}, found {proba.shape}"
-    if not rows:
-        return ""
-    if not np.isfinite(proba).all():
-        wrong = int((~np.isfinite(proba)).any(axis=1).sum())
-        return f"{wrong:,} of {rows:,} rows are not finite"
-    low, high = float(proba.min()), float(proba.max())
-    if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
-        return f"expected values from 0 to 1, found {low:.6g} to {high:.6g}"
-    sums = proba.sum(axis=1, dtype=np.float64)
-    farthest = float(sums[np.argmax(np.abs(sums - 1))])
-    if abs(farthest - 1) > SUM_TOLERANCE:
-        return f"expected sums of 1 up to {SUM_TOLERANCE:g}, found a row with {farthest:.6g}"
-    return ""
 
 
 def fit_pipeline(spec: PipelineSpec, params: Mapping[str, Any], training: TrainingSet) -> FittedPipeline:
@@ -235,26 +237,25 @@ def fit_pipeline(spec: PipelineSpec, params: Mapping[str, Any], training: Traini
     """
     started = time.perf_counter()
     parsed = spec.split_params_by_step(params)
+    if training.weights is not None and (reason := unweightable_reason(spec.family, parsed.strategy)):
+        raise Inapplicable(reason, code=UNSUPPORTED_WEIGHTS)
     encode = _encode_table if spec.modality == "tabular" else _encode_texts_or_images
     encoded = encode(spec, parsed, training)
-    weights = None
-    if parsed.strategy.kind == "weight":
-        assert parsed.strategy.build is not None  # noqa: S101 -- checked where strategies are declared
-        weights = parsed.strategy.build(encoded.real_y, spec.costs, **parsed.strategy_params)
-        weights = np.asarray(weights, dtype=np.float64)
+    weights = compute_fit_weights(parsed.strategy, parsed.strategy_params, encoded.y, spec.costs, encoded.weights)
     fit_arguments: dict[str, Any] = {"X": fill_empty_columns(encoded.X), "y": encoded.y, "sample_weight": weights}
     if spec.family.stops_early and encoded.validation is not None:
         fit_arguments["validation"] = encoded.validation
-    parsed_for_rows = _limit_leaf_sizes(parsed, encoded)
-    classifier = _build_classifier(spec.family, parsed_for_rows, encoded.X, seed_of(training.seed, "fit"))
+    family_params = limit_leaves(parsed.strategy, parsed.family, encoded.y, len(encoded.real_y))
+    build = partial(_build_member, spec.family, family_params, encoded.X)
+    classifier = build_classifier(build, (parsed.strategy, parsed.strategy_params), seed_of(training.seed, "fit"))
     classifier.fit(**fit_arguments)
-    counts_after = np.bincount(encoded.y, weights=weights, minlength=spec.classes)
+    counts_after = count_rows_per_class(encoded.y, weights, spec.classes)
     return FittedPipeline(
         preparer=encoded.preparer,
         encoder=encoded.encoder,
         classifier=classifier,
         classes=spec.classes,
-        counts_before=np.bincount(encoded.real_y, minlength=spec.classes).tolist(),
+        counts_before=count_rows_per_class(encoded.real_y, encoded.real_weights, spec.classes),
         # An ensemble of balanced subsets knows the counts of its members; the counts of others are those of their rows.
         counts_after=list(map(float, getattr(classifier, "class_counts_", counts_after))),
         seconds=time.perf_counter() - started + encoded.seconds_saved,
@@ -286,9 +287,11 @@ class _EncodedTraining:
 
     X: Any
     y: Labels
-    validation: tuple[Any, Labels] | None
+    validation: tuple[Any, ...] | None
     real_y: Labels
     encoder: Encoder
+    weights: Floats | None = None
+    real_weights: Floats | None = None
     preparer: TabularPreprocessor | None = None
     seconds_saved: float = 0.0  #: by a cache that outlives the cell
 
@@ -299,21 +302,26 @@ def _encode_table(spec: PipelineSpec, parsed: PipelineParams, training: Training
     prepared = cache.get(rows_key, lambda: prepare_table(spec.encoding, parsed.categories, training))
     preparer, rows, y, validation_rows = prepared
     encoder = cache.get(("encoder", key), lambda: spec.encoding.fit(rows, y, preparer.layout, **parsed.encoder))
-    resampled, resampled_y = rows, y
+    counted, counted_y = repeat_weighted_rows(strategy, rows, y)
+    resampled, resampled_y = counted, counted_y
     if strategy.kind == "resample":
         resampled, resampled_y = resample(
-            strategy, parsed.strategy_params, rows, y, preparer.layout, training.resampling_seed, cache
+            strategy, parsed.strategy_params, counted, counted_y, preparer.layout, training.resampling_seed, cache
         )
     validation = None
     if training.validation is not None:
         validation_X = cache.get(("validation", key), lambda: encoder.transform(validation_rows))
-        validation = validation_X, training.y[training.validation]
+        validation = training.make_validation(validation_X)
     return _EncodedTraining(
-        X=cache.get(("encoded", key, parsed.resampling_key), lambda: encoder.transform(rows.unscale(resampled))),
+        X=cache.get(
+            ("encoded", key, parsed.resampling_key, len(counted_y)), lambda: encoder.transform(rows.unscale(resampled))
+        ),
         y=resampled_y,
         validation=validation,
         real_y=y,
         encoder=encoder,
+        weights=resampled.weights,
+        real_weights=rows.weights,
         preparer=preparer,
     )
 
@@ -338,63 +346,45 @@ def _encode_texts_or_images(spec: PipelineSpec, parsed: PipelineParams, training
     encoder, X, validation_X, seconds = training.shared.get(shared_key, encode)
     seconds_saved = max(0.0, seconds - (time.perf_counter() - started))
     resampled_y = y
+    real_weights = weights = take_weights(training.weights, rows)
+    if weights is not None and strategy.counts_rows:
+        copies, weights = expand_weighted_rows(weights)
+        X, resampled_y = X[copies], y[copies]
     if strategy.kind == "resample":
-        if not strategy.selects_existing_rows and (encoding.interpolation_space is None or X.ndim != 2):
-            raise Inapplicable(
-                f"{strategy.name} makes rows between neighbours: {encoding.reason or 'these are not points'}",
-                code=UNSUPPORTED_STRATEGY,
-            )
-        X, resampled_y = resample_points(
-            strategy, parsed.strategy_params, X, y, training.resampling_seed, (training.cache, key)
-        )
+        X, resampled_y, weights = _resample_encoded(spec, parsed, training, X, resampled_y, weights)
     return _EncodedTraining(
         X=X,
         y=resampled_y,
-        validation=None if training.validation is None else (validation_X, training.y[training.validation]),
+        validation=None if training.validation is None else training.make_validation(validation_X),
         real_y=y,
         encoder=encoder,
+        weights=weights,
+        real_weights=real_weights,
         seconds_saved=seconds_saved,
     )
 
 
-def _build_classifier(family: Family, parsed: PipelineParams, X: Any, seed: int) -> Any:
-    """An unfitted classifier, or an ensemble of them where that is the strategy."""
-
-    def build_member(member_seed: int) -> Any:
-        return raise_bins(family.build(member_seed, **parsed.family), X)
-
-    strategy = parsed.strategy
-    if strategy.kind == "ensemble":
-        assert strategy.build is not None  # noqa: S101 -- checked where strategies are declared
-        return strategy.build(build_member, seed, **parsed.strategy_params)
-    return build_member(seed)
-
-
-def _limit_leaf_sizes(parsed: PipelineParams, encoded: _EncodedTraining) -> PipelineParams:
-    """Lower the sizes of leaves where a strategy leaves so few rows that a tree would have one leaf."""
-    rows = len(encoded.y)
-    if parsed.strategy.kind == "ensemble":  # each member is fitted on as many rows of every class as the rarest has
-        counts = np.bincount(encoded.y)
-        rows = int((counts > 0).sum() * counts[counts > 0].min())
-    if rows >= len(encoded.real_y):
-        return parsed
-    return replace(parsed, family=limit_leaf_sizes(parsed.family, rows))
+def _resample_encoded(
+    spec: PipelineSpec, parsed: PipelineParams, training: TrainingSet, X: Any, y: Labels, weights: Floats | None
+) -> tuple[Any, Labels, Floats | None]:
+    """Resample encoded texts or images; rows that are selected keep their weights."""
+    encoding, strategy = spec.encoding, parsed.strategy
+    if not strategy.selects_existing_rows and (encoding.interpolation_space is None or X.ndim != 2):
+        raise Inapplicable(
+            f"{strategy.name} makes rows between neighbours: {encoding.reason or 'these are not points'}",
+            code=UNSUPPORTED_STRATEGY,
+        )
+    points, key = X, (encoding.name, parsed.encoding_key)
+    if weights is not None:
+        points, key = np.arange(len(y)), ("positions", ())
+    resampled, resampled_y = resample_points(
+        strategy, parsed.strategy_params, points, y, training.resampling_seed, (training.cache, key)
+    )
+    if weights is None:
+        return resampled, resampled_y, None
+    return X[resampled], resampled_y, weights[resampled]
 
 
-def needs_interpolation(strategy: Strategy, modality: str) -> bool:
-    """Whether a strategy interpolates or compares rows and an encoding must allow it; prepared rows of tables always do."""
-    return modality != "tabular" and strategy.kind == "resample" and not strategy.selects_existing_rows
-
-
-def inapplicable_reason(family: Family, modality: str, strategy: Strategy | None = None) -> str:
-    """Say why a family cannot be combined with data of a modality, or with a strategy on them; empty where it can."""
-    name = family.encodings.get(modality)
-    if name is None:
-        return f"{family.name} does not take {modality} data"
-    if strategy is None:
-        return ""
-    if reason := strategy_limit(family, strategy):
-        return reason
-    if needs_interpolation(strategy, modality) and ENCODINGS[name].interpolation_space is None:
-        return f"{strategy.name} makes rows between neighbours: {ENCODINGS[name].reason}"
-    return ""
+def _build_member(family: Family, params: dict[str, Any], X: Any, seed: int) -> Any:
+    """An unfitted classifier for these rows."""
+    return raise_bins(family.build(seed, **params), X)

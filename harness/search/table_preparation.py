@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -11,7 +12,7 @@ from harness.preprocessing.encodings import NATIVE, TARGET, Encoding
 from harness.preprocessing.native_levels import keep_levels
 from harness.preprocessing.tabular import PreparedRows, TabularPreprocessor, fit_preprocessor
 from harness.preprocessing.target_encoding import add_target_encoding
-from harness.registry.task import take
+from harness.registry.task import take, take_weights
 from harness.seeding import seed_of
 
 if TYPE_CHECKING:
@@ -49,16 +50,17 @@ def prepare_table(encoding: Encoding, categories: str, training: TrainingSet) ->
     PreparedTable
         The preparation and the prepared rows.
     """
-    preparer = training.cache.get(("preparer",), lambda: fit_preprocessor(training.X))
+    preparer = training.cache.get(("preparer",), lambda: fit_preprocessor(training.X, training.weights))
     fitted_rows, unscaled = training.fitted_row_positions, encoding.unscaled
     y = training.y[fitted_rows]
     if categories == TARGET:
         blocks = None if training.blocks is None else training.blocks[fitted_rows]
         X, seed = take(training.X, fitted_rows), seed_of(training.seed, "encode")
-        preparer, class_shares = add_target_encoding(preparer, X, y, blocks, seed)
+        weights = take_weights(training.weights, fitted_rows)
+        preparer, class_shares = add_target_encoding(preparer, X, y, blocks, seed, weights)
     elif categories == NATIVE:
-        preparer = keep_levels(preparer, training.X)
-    prepared = preparer.transform(training.X, unscaled=unscaled)
+        preparer = keep_levels(preparer, training.X, training.weights)
+    prepared = replace(preparer.transform(training.X, unscaled=unscaled), weights=training.weights)
     rows = prepared
     if training.validation is not None:
         rows = prepared.take(fitted_rows)

@@ -129,6 +129,10 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+#: Arrays of predictions of a table whose rows have weights.
+ROW_WEIGHTS = ("test_weights", "train_weights")
+
+
 class InvalidArraysError(ValueError):
     """Arrays that could be read but cannot be what a cell predicted."""
 
@@ -144,6 +148,10 @@ def predictions_to_bytes(predictions: StoredPredictions) -> bytes:
     blocks = predictions.test_blocks
     if blocks is not None and len(np.unique(blocks)) < len(blocks):
         arrays["test_blocks"] = blocks.astype(np.int32)
+    for name in ROW_WEIGHTS:
+        weights = getattr(predictions, name)
+        if weights is not None:
+            arrays[name] = weights.astype(np.float64)
     for stage, proba in predictions.test.items():
         arrays[f"test_{stage}"] = proba
     for stage, proba in predictions.inner.items():
@@ -154,6 +162,7 @@ def predictions_to_bytes(predictions: StoredPredictions) -> bytes:
 def predictions_from_bytes(content: bytes, stages: Sequence[str]) -> StoredPredictions:
     """Predictions from what `predictions_to_bytes` returned; raises one of `ARCHIVE_ERRORS` where the content is something else."""
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        weights = {name: arrays[name] for name in ROW_WEIGHTS if name in arrays}
         predictions = StoredPredictions(
             test_rows=arrays["test_rows"].astype(np.int64),
             test_y=arrays["test_y"].astype(np.int64),
@@ -162,6 +171,7 @@ def predictions_from_bytes(content: bytes, stages: Sequence[str]) -> StoredPredi
             test={stage: arrays[f"test_{stage}"] for stage in stages},
             inner={stage: arrays[f"inner_{stage}"] for stage in stages},
             test_blocks=arrays["test_blocks"].astype(np.int64) if "test_blocks" in arrays else None,
+            **weights,
         )
     _check_prediction_part(predictions.test, predictions.test_y, predictions.test_rows)
     _check_prediction_part(predictions.inner, predictions.train_y, predictions.train_rows, missing_allowed=True)

@@ -173,6 +173,7 @@ class StoredPredictions:
     `test[stage]` (n_test, k) and `inner[stage]` (n_train, k) are float32 probabilities; `inner` holds out-of-fold
     probabilities, NaN in rows that no inner fold predicted. Rows are positions in the task's table. `test_blocks` (n_test,) is
     the same for test rows with equal features or of one group; None where every row is a block, and in older runs.
+    `test_weights` (n_test,) and `train_weights` (n_train,) are those of the table; None where it has none.
     """
 
     test_rows: npt.NDArray[np.int64]
@@ -182,6 +183,8 @@ class StoredPredictions:
     test: dict[str, npt.NDArray[np.float32]]
     inner: dict[str, npt.NDArray[np.float32]]
     test_blocks: npt.NDArray[np.int64] | None = None
+    test_weights: npt.NDArray[np.float64] | None = None
+    train_weights: npt.NDArray[np.float64] | None = None
 
 
 #: The fields of a description, and of each of its tasks, families, strategies and cells, with their types.
@@ -222,6 +225,7 @@ OPTIONAL_OF: dict[str, dict[str, Any]] = {
         "features": str,
         "costs": list | None,
         "forward": bool,
+        "total_weight": float,
         "notes": list,
         "findings": list,
         "column_summaries": list,
