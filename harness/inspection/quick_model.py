@@ -116,6 +116,8 @@ def out_of_fold(columns: QuickColumns, y: Index, folds: Index, seed: int) -> Pro
     array of shape (n_rows, n_classes)
         Probabilities.
     """
+    # Loaded first: a library that is loaded within the limit is not limited, and its idle threads took 15 CPU seconds.
+    import sklearn.ensemble  # noqa: F401
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
     proba = np.zeros((len(y), int(y.max()) + 1))
