@@ -14,6 +14,7 @@ import pytest
 from harness.data.addresses import fetch_address, is_address
 from harness.data.files import read_table
 from harness.errors import DataError, MissingPackageError, Unavailable
+from harness.store.store import Store
 
 OPENML = Path(__file__).parent / "fixtures" / "openml"
 API = "/api/v1/xml"
@@ -131,11 +132,15 @@ def test_a_hold_out_and_repeats_are_written_as_published(server):
     assert rows["published split"].value_counts().to_dict() == {"train": 75, "test": 75}
 
 
-def test_repeats_are_numbers_side_by_side(server):
+def test_of_several_repeats_the_first_one_is_used_and_that_is_said(server):
     publish_iris(server, **{"/api_splits/get/119/Task_119_splits.arff": splits_of_iris(repeats=2)})
-    rows = pd.read_parquet(fetch_address("openml:task/59")[0].path)
-    assert set(rows["published split"].str.len()) == {3}
-    assert rows["published split"].str[0].value_counts().to_dict() == {"0": 50, "1": 50, "2": 50}
+    task = server.pages[f"{API}/task/59"]
+    server.pages[f"{API}/task/59"] = task.replace(b'"number_repeats">1<', b'"number_repeats">2<')
+    [repeated] = fetch_address("openml:task/59")
+    assert repeated.note == "of the 2 published repeats, the folds of the first one are used"
+    rows = pd.read_parquet(repeated.path)
+    first = [line.split(",") for line in splits_of_iris().decode().split() if line.startswith("TEST")]
+    assert {(str(row), fold) for row, fold in rows["published split"].items()} == {(part[1], part[3]) for part in first}
 
 
 def test_a_suite_is_its_tasks(server):
@@ -199,6 +204,61 @@ def test_arff_needs_its_package(server, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "arff", None)
     with pytest.raises(MissingPackageError, match=r"needs liac-arff: pip install 'evenhand\[openml\]'"):
         fetch_address("openml:61")
+
+
+def test_a_task_of_openml_runs_offline_in_its_published_splits(server, tmp_path, evenhand):
+    publish_iris(server)
+    assert evenhand("fetch", "openml:task/59")[0] == 0
+    server.pages.clear()
+    options = ("--family", "logistic_regression", "--strategy", "none", "--trials", "1", "--no-report", "--quiet")
+    code, _, error = evenhand("run", "openml:task/59", *options, "--out", str(tmp_path / "run"))
+    assert (code, error) == (0, "")
+    store = Store(tmp_path / "run")
+    task = store.read_run()["tasks"]["openml_task_59_iris"]
+    assert (task["title"], task["licence"], task["splits"]) == ("iris (openml:task/59)", "Public", FOLDS)
+    published = [line.split(",") for line in splits_of_iris().decode().split() if line.startswith("TEST")]
+    for record in store.read_every_record():
+        tested = sorted(int(row) for _, row, _, fold in published if int(fold) == record.fold)
+        assert sorted(store.read_predictions(record).test_rows.tolist()) == tested
+
+
+def test_a_suite_and_addresses_may_stand_among_tasks(server, tmp_path, evenhand):
+    suite = (OPENML / "study_get_suite_final.xml").read_text().replace(">4<", ">59<")
+    for number in (5, 6):
+        suite = suite.replace(f"<oml:task_id>{number}</oml:task_id>", "")
+    publish_iris(server, **{f"{API}/study/146": suite.encode()})
+    options = ("--family", "majority", "--strategy", "none", "--trials", "1", "--no-report", "--quiet", "--folds", "2")
+    evenhand("run", "openml-suite:146", "--task", "openml:61", *options, "--out", str(tmp_path / "run"))
+    splits = {name: task["splits"] for name, task in Store(tmp_path / "run").read_run()["tasks"].items()}
+    assert splits == {"openml_task_59_iris": FOLDS, "openml_61_iris": 2}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("openml:7",), "openml:7 is not in the cache at"),
+        (("openml:61", "--target", "petal"), "no such column 'petal' (--target)"),
+        (("openml:iris",), "is no address of OpenML"),
+        (("openml-suite:146", "--target", "class"), "--target goes with your own data"),
+    ],
+)
+def test_the_command_line_says_in_a_line_why_data_cannot_be_had(server, evenhand, monkeypatch, arguments, message):
+    publish_iris(server)
+    if "7" in arguments[0]:
+        monkeypatch.setenv("EVENHAND_OPENML_SERVER", "http://127.0.0.1:9/api")
+    code, _, error = evenhand("run", *arguments)
+    assert code != 0
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_the_python_interface_takes_addresses(server, tmp_path):
+    import evenhand
+
+    publish_iris(server)
+    assert "openml" not in evenhand.inspect("openml:61").findings()["code"].tolist()
+    inspection = evenhand.inspect("openml:task/59")
+    assert "3 published splits" in inspection.summary()
 
 
 # --- Hugging Face -------------------------------------------------------------------------------------------------

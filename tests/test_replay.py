@@ -16,7 +16,8 @@ from harness.api.session import describe_replay
 from harness.data.user_data import UserData
 from harness.errors import EvenhandError
 from harness.execution.engines.base import Limits, RunCallbacks
-from harness.execution.plan import RunRequest, describe_host, package_versions
+from harness.execution.environment import describe_host, package_versions
+from harness.execution.plan import RunRequest
 from harness.execution.replay import ReplayRequest, _replay_tolerance, find_cell, replay_stored_cell
 from harness.execution.replay_entry import _are_replays_within_tolerance, _probability_difference
 from harness.registry.protocol import EvaluationProtocol

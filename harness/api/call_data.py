@@ -82,6 +82,7 @@ def add_user_data(options: RunOptions, data: Any, test: Any, name: str, out: str
         If the data are of another type, or test rows of another kind than the others.
     """
     from harness.api.data_frames import is_data_frame, store_data_frame
+    from harness.api.source_data import names_address
     from harness.store.store import FRAME_FOLDER
 
     if data is None:
@@ -92,7 +93,8 @@ def add_user_data(options: RunOptions, data: Any, test: Any, name: str, out: str
         columns = options.columns | ({"name": _make_task_name(name)} if name else {})
         if test is not None:
             columns["test_path"] = str(_check_test_path(test))
-        return replace(options, file=PATH.check("data", data), columns=columns)
+        file = data if names_address(data) else PATH.check("data", data)
+        return replace(options, file=file, columns=columns)
     if not is_data_frame(data):
         kind = type(data).__name__
         raise EvenhandError(f"data must be a data frame of pandas or polars, or a path, but got a {kind}")

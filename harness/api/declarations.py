@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.api.source_data import make_source_user_data
+from harness.data.addresses import fetch_address, is_address
 from harness.data.column_summaries import describe_features
 from harness.data.sources import cache_dir, data_directory
 from harness.data.table import load_table
 from harness.errors import DataError, EvenhandError, Unavailable, UnknownNameError
-from harness.execution.plan import package_versions
+from harness.execution.environment import package_versions
 from harness.processes import usable_cores
 from harness.registry.family import missing_packages
 from harness.registry.registry import Registry, load_registry, suggest_similar_name
@@ -95,7 +97,7 @@ def fetch_task_data(
     Parameters
     ----------
     names : sequence of str
-        Tasks; empty for all of them.
+        Tasks, or addresses of public sources; empty for all tasks.
     data_dir : Path or None
         Folder with data that cannot be fetched.
     plugins : iterable of str
@@ -109,8 +111,9 @@ def fetch_task_data(
         False where a named task could not be loaded.
     """
     registry = load_registry(plugins)
-    tasks = [registry.task(name) for name in names] or list(registry.tasks.values())
-    complete = True
+    tasks, complete = _fetch_named_tasks(names, registry, show)
+    if not names:
+        tasks = list(registry.tasks.values())
     for task in tasks:
         try:
             table = load_table(task, data_dir)
@@ -120,6 +123,24 @@ def fetch_task_data(
         else:
             show(f"{task.name}: {len(table.y)} rows, {describe_features(table)}")
     return complete
+
+
+def _fetch_named_tasks(
+    names: Iterable[str], registry: Registry, show: Callable[[str], None]
+) -> tuple[list[Task], bool]:
+    """Look up tasks and fetch those of addresses; the flag says whether all could be fetched."""
+    tasks, complete = [], True
+    for name in names:
+        if not is_address(name):
+            tasks.append(registry.task(name))
+            continue
+        try:
+            for fetched in fetch_address(name):
+                tasks.append(make_source_user_data(fetched).task())
+        except EvenhandError as error:
+            complete = False
+            show(f"{name}: not here: {error}")
+    return tasks, complete
 
 
 def write_task_rows_csv(names: Sequence[str], out: Path, data_dir: Path | None, plugins: Iterable[str]) -> str:

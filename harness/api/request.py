@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.api.source_data import describe_fetched_data, fetch_data, fetch_sources, names_address
+from harness.data.addresses import is_suite
 from harness.data.files import read_table
 from harness.data.user_data import FOLDER, UserData
 from harness.errors import EvenhandError
@@ -56,7 +59,7 @@ ARGUMENT_NAMES = {"test_path": "test", "costs_by_class": "costs"}
 class RunOptions:
     """The options of a benchmark as they were given; None or empty where an option was not used."""
 
-    file: Path | None
+    file: Path | str | None  #: a text may be the address of a public source
     suite: str | None
     tasks: tuple[str, ...]
     families: tuple[str, ...]
@@ -101,12 +104,13 @@ def make_run_request(options: RunOptions, registry: Registry) -> RunRequest:
         suite = lookup_declaration(SUITES, options.suite, "suite")
         strategies = options.strategies or suite.strategies
     user_data = make_user_data(options)
-    tasks = _task_names(options, suite, user_data, registry)
+    sources = fetch_sources(options)
+    tasks = _task_names(options, suite, (*filter(None, [user_data]), *sources), registry)
     families = options.families
     if not families and suite:
         families = suite.family_names(registry.families)
     elif not families:
-        families = _default_families(tasks, user_data, registry)
+        families = _default_families(tasks, (*filter(None, [user_data]), *sources), registry)
     check_family_and_strategy_names(families, strategies, registry)
     combinations: Mapping[str, Mapping[str, tuple[str, ...]]] = {}
     if suite and not options.families and not options.strategies:
@@ -120,6 +124,7 @@ def make_run_request(options: RunOptions, registry: Registry) -> RunRequest:
         data_dir=str(options.data_dir.resolve()) if options.data_dir else None,
         plugins=options.plugins,
         own=user_data,
+        sources=sources,
         pickled_declarations=options.pickled_declarations,
         combinations=combinations,
         published=suite.published if suite else (),
@@ -140,15 +145,10 @@ def check_family_and_strategy_names(families: Iterable[str], strategies: Iterabl
         registry.strategy(name)
 
 
-def _default_families(tasks: tuple[str, ...], user_data: UserData | None, registry: Registry) -> tuple[str, ...]:
+def _default_families(tasks: tuple[str, ...], user_data: Sequence[UserData], registry: Registry) -> tuple[str, ...]:
     """List the default families for the modalities of the tasks."""
-    modalities = set()
-    for name in tasks:
-        task = registry.tasks.get(name)
-        if task is None and user_data is not None:
-            task = user_data.task()
-        if task is not None:
-            modalities.add(task.modality)
+    modalities = {described.task().modality for described in user_data}
+    modalities |= {registry.tasks[name].modality for name in tasks if name in registry.tasks}
     families: tuple[str, ...] = ()
     for name in DEFAULT_FAMILIES:
         if name not in OPTIONAL_FAMILIES or not missing_packages(registry.family(name)):
@@ -160,22 +160,23 @@ def _default_families(tasks: tuple[str, ...], user_data: UserData | None, regist
 
 
 def _task_names(
-    options: RunOptions, suite: Suite | None, user_data: UserData | None, registry: Registry
+    options: RunOptions, suite: Suite | None, user_data: Sequence[UserData], registry: Registry
 ) -> tuple[str, ...]:
     names = options.tasks
     if not names and suite:
         names = suite.task_names(registry.tasks)
+    names = tuple(itertools.filterfalse(names_address, names))
     for name in names:
         registry.task(name)
-    if user_data is not None:
-        name = user_data.task().name
+    for described in user_data:
+        name = described.task_name
         if name in registry.tasks:
-            raise EvenhandError(f"{user_data.path}: a task named {name!r} is declared already: rename the file")
+            raise EvenhandError(f"{described.path}: a task named {name!r} is declared already: rename the file")
         names = (*names, name)
     if not names:
         raise EvenhandError(
             f"nothing to run: name {options.spell_option('suite')} ({', '.join(SUITES)}), a task (evenhand list tasks), a CSV or "
-            "Parquet file, or a folder of images"
+            "Parquet file, a folder of images, or an address such as openml:1461"
         )
     return names
 
@@ -224,21 +225,36 @@ def _unique_names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def make_user_data(options: RunOptions) -> UserData | None:
-    """Describe the user's own file or folder, whose columns are checked; None where the run has none."""
+    """Describe the user's own file or folder, or the data of an address; None where the run has none."""
     used = [name for name, column in options.columns.items() if column and name not in {"name", "has_header"}]
-    file = options.file
-    if file is None:
+    if options.file is None or is_suite(str(options.file)):
         _refuse_data_options(options, used)
         return None
-    columns = {name: setting for name, setting in options.columns.items() if setting is not None}
+    if names_address(options.file):
+        return _make_fetched_user_data(options, str(options.file))
+    file = Path(options.file)
     if file.is_dir():
         return _make_image_folder_data(options, file, used)
+    return _make_file_data(options, file)
+
+
+def _make_file_data(options: RunOptions, file: Path) -> UserData:
+    """Describe a file, whose columns are checked."""
     if not file.is_file():
         raise EvenhandError(f"no such file or folder: {file}")
+    columns = {name: setting for name, setting in options.columns.items() if setting is not None}
     check_column_options(options, str(file), list(map(str, _read_column_names(options, file))))
     if test_path := columns.get("test_path"):
         columns["test_path"] = str(_check_test_file(options, Path(test_path)))
     return UserData(path=str(file.resolve()), **columns)
+
+
+def _make_fetched_user_data(options: RunOptions, address: str) -> UserData | None:
+    """Describe the data of an address, with what the user says of them before what their source says."""
+    fetched = fetch_data(address)
+    described = replace(options, file=fetched.path, columns=describe_fetched_data(fetched, options.columns))
+    user_data = make_user_data(described)
+    return user_data and replace(user_data, origin=fetched.origin)
 
 
 def _refuse_data_options(options: RunOptions, used: Sequence[str]) -> None:
@@ -333,6 +349,8 @@ def _check_column_has_one_use(options: RunOptions, option: str, name: str) -> No
 
 def default_run_folder(options: RunOptions, request: RunRequest) -> Path:
     """Name the folder of a run without --out: `results/` and the name of the suite or of the tasks."""
+    if is_suite(str(options.file)):
+        return Path("results") / re.sub(r"\W+", "_", str(options.file))
     return Path("results") / (options.suite or "-".join(request.tasks)[:80])
 
 

@@ -49,6 +49,7 @@ def fetch(
 
     \b
     evenhand fetch telco_churn caravan
+    evenhand fetch openml:1461 hf:owner/name
     evenhand fetch telco_churn --csv customers.csv
     """
     from harness.api.declarations import fetch_task_data, write_task_rows_csv

@@ -9,10 +9,11 @@ import typer
 from harness.cli.app import option_with_hidden_default
 
 OwnFile = Annotated[
-    Path | None,
+    str | None,
     typer.Argument(
         metavar="[FILE]",
-        help="Your own CSV, Parquet, Excel or JSON lines file, or a folder of images with a folder per class.",
+        help="Your own CSV, Parquet, Excel or JSON lines file, a folder of images with a folder per class, or an address: "
+        "openml:1461, openml:task/31, hf:owner/name, https://…/rows.csv, s3://bucket/rows.parquet.",
     ),
 ]
 Target = Annotated[str | None, option_with_hidden_default("Your own file: the column to predict.")]

@@ -112,6 +112,8 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     evenhand run train.csv --target churned --test-file test.csv --weights weight
     evenhand run messages.csv --target label --text message
     evenhand run photos/
+    evenhand run openml:task/31
+    evenhand run https://example.org/rows.csv --target y
     evenhand run --task caravan --family xgb --family logistic_regression \\
         --strategy none --strategy smote --trials 20 --folds 5 --seed 1 --out results/c
     """

@@ -16,6 +16,11 @@ def is_address(text: str) -> bool:
     return text.startswith(PREFIXES) or URL.fullmatch(text) is not None
 
 
+def is_suite(text: str) -> bool:
+    """Whether an address names several tasks."""
+    return text.startswith(("openml-suite:", "openml:suite/"))
+
+
 def fetch_address(text: str) -> list[FetchedData]:
     """Fetch what an address names into the cache.
 

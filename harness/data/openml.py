@@ -244,7 +244,16 @@ def _fetch_task(address: OpenmlAddress) -> FetchedData:
         split=SPLIT_COLUMN,
         drop=tuple(column for column in data.drop if column != target),
         origin=data.origin | {"title": f"{title} ({address})", "source": source},
+        note=_describe_repeats(task),
     )
+
+
+def _describe_repeats(task: ET.Element) -> str:
+    """Say that only the first repeat of repeated cross-validation is used; empty where there is one."""
+    for parameter in task.iter(f"{NAMESPACE}parameter"):
+        if parameter.get("name") == "number_repeats" and (parameter.text or "1").strip() not in ("", "1"):
+            return f"of the {parameter.text} published repeats, the folds of the first one are used"
+    return ""
 
 
 def _write_split_rows(address: OpenmlAddress, task: ET.Element, rows: Path) -> None:

@@ -27,8 +27,8 @@ def split_column(assignments: pd.DataFrame, n_rows: int, source: str) -> pd.Seri
     Returns
     -------
     Series
-        Of a hold-out, train and test; of cross-validation the number of the fold that a row is tested in, with several repeats
-        one number for each, separated by spaces. Missing for rows that take no part.
+        Of a hold-out, train and test; of cross-validation the number of the fold that a row is tested in, in the first repeat.
+        Missing for rows that take no part.
 
     Raises
     ------
@@ -51,9 +51,10 @@ def split_column(assignments: pd.DataFrame, n_rows: int, source: str) -> pd.Seri
         words = splits["is_test"].map({True: "test", False: "train"})
         return pd.Series(words.to_numpy(), index=splits["row"]).reindex(range(n_rows)).astype("str")
     _check_cross_validation(splits, len(names), source)
-    tested = splits[splits["is_test"]].sort_values(["row", "repeat"])
-    folds = tested["fold"].astype("int64").astype("str").groupby(tested["row"]).agg(" ".join)
-    return folds.reindex(range(n_rows)).astype("str")
+    first = splits["is_test"] & (splits["repeat"] == splits["repeat"].min())
+    folds = splits[first].set_index("row")["fold"].astype("int64").astype("str")
+    column: pd.Series = folds.reindex(range(n_rows)).astype("str")
+    return column
 
 
 def _check_cross_validation(splits: pd.DataFrame, n_splits: int, source: str) -> None:

@@ -25,7 +25,7 @@ FOLDER = "folder"  #: the name of the target of a folder of images: the folders 
 #: The column that says from which of two files a row is.
 FILE_SPLIT = "train or test"
 #: Fields that versions without them do not know; a description leaves them out where they are not used.
-LATER_FIELDS = ("test_path", "split", "weights", "ids", "title", "costs", "costs_by_class")
+LATER_FIELDS = ("test_path", "split", "weights", "ids", "title", "costs", "costs_by_class", "origin")
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ class UserData:
         ``costs[true][predicted]``, classes in order.
     costs_by_class : mapping of str to mapping of str to float
         Costs by the names of the classes, instead of `costs`.
+    origin : mapping of str to str
+        Of fetched data, title, description, source, licence and citation.
     """
 
     path: str
@@ -88,6 +90,7 @@ class UserData:
     title: str = ""
     costs: tuple[tuple[float, ...], ...] | None = None
     costs_by_class: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     def task(self) -> Task:
         """Make the task of these data; nothing is read yet."""
@@ -103,9 +106,11 @@ class UserData:
             load=load,
             target=self.target,
             positive=self.positive,
-            title=self.title or path.name,
-            description="Data of one's own.",
-            source=path.name,
+            title=self.title or self.origin.get("title") or path.name,
+            description=self.origin.get("description", "Data of one's own."),
+            source=self.origin.get("source", path.name),
+            licence=self.origin.get("licence", ""),
+            citation=self.origin.get("citation", ""),
             modality=cast("Modality", modality),
             text=self.text,
             banned=dict.fromkeys(self.drop, "as asked"),

@@ -29,7 +29,8 @@ from harness.errors import DataError, EvenhandError
 from harness.evaluation.corrected_t import Estimate, estimate_mean_with_interval
 from harness.evaluation.task_comparisons import can_test_differences
 from harness.execution import replay
-from harness.execution.plan import LoadedTask, package_versions
+from harness.execution.environment import package_versions
+from harness.execution.plan import LoadedTask
 from harness.execution.refit import EntrySpec, FinalModel, make_final_cell, refit_on_all
 from harness.execution.trainer import CellTrainer
 from harness.execution.worker import WorkerContext

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from harness.data.table import fingerprint, load_table
 from harness.data.user_data import UserData
 from harness.errors import DataError, Unavailable
 from harness.execution.cell import Cell
+from harness.execution.environment import describe_host, package_versions
 from harness.execution.known_outcomes import MISSING_PACKAGE, KnownCellOutcome, known_outcome
 from harness.findings import Finding
 from harness.metrics.metric import Metric
@@ -35,10 +33,6 @@ from harness.seeding import seed_of
 
 #: The baseline is part of every run, so that every table shows what the majority class scores.
 BASELINE = "majority"
-PACKAGES = (
-    "evenhand", "numpy", "pandas", "scipy", "scikit-learn", "imbalanced-learn", "optuna", "xgboost-cpu", "xgboost", "lightgbm",
-    "catboost", "interpret-core", "tensorflow-cpu", "tensorflow", "keras",
-)  # fmt: skip
 #: The fields of a task that the description of a run repeats.
 TASK_FIELDS = ("title", "description", "source", "licence", "citation", "modality")
 
@@ -54,18 +48,23 @@ class RunRequest:
     data_dir: str | None = None
     plugins: tuple[str, ...] = ()
     own: UserData | None = None
+    sources: tuple[UserData, ...] = ()  #: further tasks, of data that were fetched from public sources
     pickled_declarations: str = ""  #: declarations of the calling program, for its own workers; never stored
     #: task → family → strategies, for tasks on which not every family is combined with every strategy
     combinations: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     published: tuple[PublishedTable, ...] = ()  #: tables for the report, which workers do without
 
     def task(self, registry: Registry, name: str) -> Task:
-        """A registered task, or the one that is made of the user's own file."""
-        if self.own is not None:
-            user_task = self.own.task()
-            if user_task.name == name:
-                return user_task
-        return registry.task(name)
+        """A registered task, or one that is made of the user's own file or of fetched data."""
+        user_data = self.user_data(name)
+        return registry.task(name) if user_data is None else user_data.task()
+
+    def user_data(self, name: str) -> UserData | None:
+        """The user's own file or the fetched data that a task is made of; None for a registered task."""
+        for user_data in filter(None, (self.own, *self.sources)):
+            if user_data.task_name == name:
+                return user_data
+        return None
 
     def strategy_names(self, task: str, family: Family) -> tuple[str, ...]:
         """The strategies that a family is combined with on a task; none where the suite leaves the family out there."""
@@ -107,6 +106,7 @@ class RunRequest:
             data_dir=fields.get("data_dir"),
             plugins=tuple(fields.get("plugins", ())),
             own=UserData.from_dict(fields["own"]) if fields.get("own") else None,
+            sources=tuple(map(UserData.from_dict, fields.get("sources", ()))),
             pickled_declarations=fields.get("pickled_declarations", ""),
             combinations=fields.get("combinations", {}),
         )
@@ -357,22 +357,7 @@ def _task_as_dict(loaded: LoadedTask, request: RunRequest, findings: Mapping[str
     published = [asdict(published_table) for published_table in request.published if published_table.task == task.name]
     if published:
         description["published"] = published
-    if request.own and request.own.task().name == task.name:
-        description["own"] = request.own.as_dict()  # how a user's data are read: a replay needs it
+    user_data = request.user_data(task.name)
+    if user_data is not None:
+        description["own"] = user_data.as_dict()  # how a user's data are read: a replay needs it
     return description
-
-
-def describe_host() -> dict[str, Any]:
-    """The machine, as far as numbers may depend on it."""
-    return {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
-
-
-def package_versions() -> dict[str, str]:
-    """The versions of Python and of the packages that numbers depend on."""
-    installed = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            installed[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return installed

@@ -16,7 +16,8 @@ import numpy as np
 from harness.data.user_data import UserData
 from harness.errors import EvenhandError
 from harness.execution.cell import Cell, CellData
-from harness.execution.plan import LoadedTask, RunRequest, describe_host, make_cell, package_versions
+from harness.execution.environment import describe_host, package_versions
+from harness.execution.plan import LoadedTask, RunRequest, make_cell
 from harness.execution.replay_entry import EntryReplay, refit_entry
 from harness.execution.trainer import CellTrainer
 from harness.execution.worker import WorkerContext
