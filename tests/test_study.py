@@ -1,5 +1,7 @@
 """A study per cell: exact continuation, failures that count, equal effort."""
 
+import time
+
 import numpy as np
 import optuna
 import pytest
@@ -129,6 +131,16 @@ def test_a_budget_ends_the_search_and_counts_what_earlier_runs_spent(tmp_path):
     assert found.complete == 1
     bench.run(trials=50, budget=1e-9)
     assert len(bench.trials()) == 1
+
+
+@pytest.mark.parametrize(("seconds_ago", "refit_share"), [(99.99, 0.0), (0.0, 1e9)])
+def test_a_budget_counts_what_precedes_the_search_and_leaves_time_for_the_refits(tmp_path, seconds_ago, refit_share):
+    bench = Bench(tmp_path)
+    slow = lambda params, number: sum(range(400_000)) and bench.evaluate(params, number)  # noqa: E731
+    found = bench.run(
+        trials=50, budget=100.0, evaluate=slow, started=time.monotonic() - seconds_ago, refit_share=refit_share
+    )
+    assert found.complete == 1, "the default is always evaluated, and no trial is begun that would end too late"
 
 
 def test_what_never_applies_ends_the_cell_at_once(tmp_path):

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from harness.api.quick import estimate_quick_seconds
+from harness.api.run_plan import (
+    WORKER_START_SECONDS,
+    CellForecast,
+    correct_forecast,
+    describe_plan,
+    forecast_cells,
+    format_duration,
+    order_pending_cells,
+)
+from harness.api.time_budget import (
+    TimeBudget,
+    TimeShares,
+    divide_time,
+    find_unequal_families,
+    merge_budget,
+)
 from harness.errors import StoreError
 from harness.evaluation.threshold_goals import check_goals
 from harness.execution.cell import Cell
 from harness.execution.engines.base import CellJob, Limits, RunCallbacks, load_engine
+from harness.execution.estimate import SOFT_SECONDS
 from harness.execution.plan import Plan, RunRequest, describe_run, make_plan
 from harness.metrics.metric import Metric
 from harness.metrics.threshold import ThresholdGoal
@@ -23,6 +42,8 @@ from harness.store.store import Store
 REPLANNED = ("skipped",)
 #: Statuses whose study is continued on a retry; of others it is begun again, because all of its trials failed.
 CONTINUED = ("timeout", "memory")
+#: Under a budget, fits are timed for at most this share of it.
+MEASURED_BUDGET_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -34,6 +55,11 @@ class RunStart:
     finished: tuple[Record, ...]  #: records that are kept
     objectives: Mapping[str, Metric]  #: task → the metric that is optimised
     outdated: int = 0  #: cells with a record under another key, which are executed again
+    forecast: CellForecast = field(default_factory=CellForecast)
+    shares: TimeShares = field(default_factory=TimeShares)  #: of the time of the whole run, where that is limited
+    budget: TimeBudget | None = None
+    loading_seconds: float = 0.0  #: to read the tables, as every worker does
+    continues: bool = False  #: whether cells of the same run have just been executed
 
 
 def benchmark(  # noqa: PLR0913 -- each argument is a separate concern of a run
@@ -47,6 +73,8 @@ def benchmark(  # noqa: PLR0913 -- each argument is a separate concern of a run
     retry: Collection[str],
     on_start: Callable[[RunStart], RunCallbacks],
     goals: Sequence[ThresholdGoal] = (),
+    measure: bool = True,
+    budget: TimeBudget | None = None,
 ) -> None:
     """Start a run or continue it; a cell that is stored under the same key is not executed again.
 
@@ -70,6 +98,10 @@ def benchmark(  # noqa: PLR0913 -- each argument is a separate concern of a run
         Receives the state of the run before the first cell; returns the callbacks for its events.
     goals : sequence of ThresholdGoal, optional
         Stored with the run for its reports; those that are stored stay where there are none.
+    measure : bool, default True
+        Whether a few fits are timed first, where the cells will take more than a moment.
+    budget : TimeBudget, optional
+        The time of the whole run; without it, cells of a run that had one earlier get the time that they would have had.
 
     Raises
     ------
@@ -79,7 +111,9 @@ def benchmark(  # noqa: PLR0913 -- each argument is a separate concern of a run
         Whatever planning and the engine raise.
     """
     read_run_of_same_protocol(store, request)
+    loading_started = time.monotonic()
     plan = make_plan(request, registry)
+    loading_seconds = time.monotonic() - loading_started
     check_goals(goals, {loaded.task.name: (len(loaded.table.classes), loaded.task.costs) for loaded in plan.tasks})
     with store.lock():
         stored = read_run_of_same_protocol(store, request)
@@ -93,15 +127,138 @@ def benchmark(  # noqa: PLR0913 -- each argument is a separate concern of a run
             if loaded.table.ids is not None:
                 write_row_ids(store, loaded.task.name, loaded.table.ids)
         objectives = {}
-        fingerprints = {}
         for loaded in plan.tasks:
             objective = request.protocol.objective_for(len(loaded.table.classes))
             objectives[loaded.task.name] = registry.metric(objective)
-            fingerprints[loaded.task.name] = loaded.fingerprint
-        start = _separate_pending_cells(plan, store, retry, objectives)
-        callbacks = on_start(start)
-        cell_jobs = [CellJob(cell, fingerprints[cell.task]) for cell in start.pending]
-        load_engine().run(request, store, cell_jobs, jobs, limits, callbacks)
+        separated = _separate_pending_cells(plan, store, retry, objectives)
+        start: RunStart | None
+        start = forecast_start(request, registry, separated, jobs, measure=measure, budget=budget)
+        start = _limit_time_of_cells(store, description, replace(start, loading_seconds=loading_seconds), budget)
+        if budget is not None:
+            limits = replace(limits, deadline=budget.cell_deadline)
+        while start is not None:
+            callbacks = on_start(start)
+            cell_jobs = _make_jobs(start)
+            load_engine().run(request, store, cell_jobs, jobs, limits, callbacks)
+            start = _plan_further_cells(store, start, callbacks)
+
+
+def _make_jobs(start: RunStart) -> list[CellJob]:
+    """The pending cells with their time limits, for an engine."""
+    fingerprints = {loaded.task.name: loaded.fingerprint for loaded in start.plan.tasks}
+    cell_jobs = []
+    for cell in start.pending:
+        seconds = start.shares.cell_seconds.get(cell.family)
+        expected = start.forecast.limited_seconds(cell.id)
+        cell_jobs.append(CellJob(cell, fingerprints[cell.task], seconds, expected))
+    return cell_jobs
+
+
+def forecast_start(
+    request: RunRequest,
+    registry: Registry,
+    start: RunStart,
+    jobs: int,
+    *,
+    measure: bool,
+    budget: TimeBudget | None = None,
+) -> RunStart:
+    """Add the forecast of the pending cells, and sort these."""
+    measured_seconds = SOFT_SECONDS
+    if budget is not None:
+        measured_seconds = min(SOFT_SECONDS, MEASURED_BUDGET_SHARE * budget.seconds)
+    elif not measure:
+        measured_seconds = 0.0
+    forecast = forecast_cells(request, registry, start.plan, start.pending, jobs, measured_seconds)
+    return replace(start, forecast=forecast, pending=tuple(order_pending_cells(registry, start.pending, forecast)))
+
+
+def _limit_time_of_cells(
+    store: Store, description: Mapping[str, Any], start: RunStart, budget: TimeBudget | None
+) -> RunStart:
+    """Limit the time of every pending cell and store the limits; with a budget, cells without time are not executed."""
+    if budget is None and "budget" not in description:
+        return start
+    earlier = description.get("budget", {})
+    stored: Mapping[str, float] = earlier.get("cell_seconds", {})
+    shares = TimeShares(stored, start.pending)
+    if budget is not None:
+        worker_seconds = budget.worker_seconds(start.forecast.jobs, WORKER_START_SECONDS + start.loading_seconds)
+        shares = divide_time(start.pending, start.forecast, worker_seconds, stored)
+    unequal = find_unequal_families(start.finished, start.pending, stored)
+    store.write_run({**description, "budget": merge_budget(earlier, budget, shares, unequal)})
+    return _start_with_shares(replace(start, budget=budget), shares)
+
+
+def _start_with_shares(start: RunStart, shares: TimeShares) -> RunStart:
+    """The start of a run with those cells for which there is time."""
+    expected = {}
+    for cell in shares.cells:
+        cell_seconds = start.forecast.seconds[cell.id]
+        expected[cell.id] = min(cell_seconds, shares.cell_seconds.get(cell.family, cell_seconds))
+    forecast = replace(start.forecast, expected_seconds=expected)
+    return replace(start, pending=shares.cells, forecast=forecast, shares=shares)
+
+
+def _plan_further_cells(store: Store, start: RunStart, callbacks: RunCallbacks) -> RunStart | None:
+    """Divide the time that is left between cells for which there seemed to be none, by what the finished cells have taken.
+
+    None where there are no such cells, the run is stopped, or the time does not suffice for any of them.
+    """
+    budget = start.budget
+    if budget is None or not start.shares.omitted or callbacks.stop_request() != "no":
+        return None
+    records = list(filter(None, (store.read_record(cell.id) for cell in start.pending)))
+    forecast = correct_forecast(start.forecast, records, start.shares.omitted)
+    worker_seconds = budget.worker_seconds(forecast.jobs, WORKER_START_SECONDS + start.loading_seconds)
+    description = store.read_run()
+    earlier = description["budget"]
+    shares = divide_time(start.shares.omitted, forecast, worker_seconds, earlier["cell_seconds"], begins=False)
+    store.write_run({**description, "budget": merge_budget(earlier, None, shares, ())})
+    if not shares.cells:
+        return None
+    return _start_with_shares(replace(start, forecast=forecast, continues=True), shares)
+
+
+def preview_run(request: RunRequest, registry: Registry, store: Store, jobs: int) -> str:
+    """Describe what `benchmark` would do; nothing is written.
+
+    Parameters
+    ----------
+    request : RunRequest
+        Tasks, families, strategies and protocol.
+    registry : Registry
+        All declarations.
+    store : Store
+        The folder of the run; cells that are stored in it are not counted.
+    jobs : int
+        Cells executed at once.
+
+    Returns
+    -------
+    str
+        The plan in full, for the terminal.
+
+    Raises
+    ------
+    EvenhandError
+        Where `benchmark` would refuse to start.
+    """
+    read_run_of_same_protocol(store, request)
+    plan = make_plan(request, registry)
+    pending, finished = [], []
+    for cell in plan.cells:
+        record = store.read_record(cell.id)
+        if cell.id in plan.settled or (record is not None and record.key == cell.key and record.status == "ok"):
+            finished.append(cell)
+        else:
+            pending.append(cell)
+    start = forecast_start(request, registry, RunStart(plan, tuple(pending), (), {}), jobs, measure=True)
+    text = describe_plan(plan, start.pending, len(finished), start.forecast)
+    if start.forecast.is_measured and request.own is not None:
+        seconds = estimate_quick_seconds(start.pending, start.forecast, request.protocol.inner_folds)
+        text += f"\nwith --quick: about {format_duration(seconds)}"
+    return text
 
 
 def read_run_of_same_protocol(store: Store, request: RunRequest) -> dict[str, Any] | None:
@@ -155,9 +312,12 @@ def merge_run_descriptions(stored: Mapping[str, Any], new: Mapping[str, Any]) ->
     described |= {(skip["kind"], skip["name"]) for skip in new["skipped"]}
     earlier = [skip for skip in stored.get("skipped", []) if (skip["kind"], skip["name"]) not in described]
     merged["skipped"] = [*new["skipped"], *earlier]
-    if "thresholds" in stored:
-        merged.setdefault("thresholds", stored["thresholds"])
-    return merged
+    return _read_carried_settings(stored) | merged
+
+
+def _read_carried_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """What a continued run keeps of the stored description unless it has been given anew."""
+    return {name: stored[name] for name in ("thresholds", "budget") if name in stored}
 
 
 def _has_cell_unchanged_inputs(cell: Mapping[str, Any], stored: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import fmean
-from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
 from harness.api.benchmark import RunStart
+from harness.api.interrupts import InterruptHandler
+from harness.api.refresh import TableRefresh
+from harness.api.run_plan import format_duration, plan_lines
+from harness.api.time_budget import describe_shares
 from harness.execution.engines.base import CellEvent, RunCallbacks, StopRequest
+from harness.execution.plan import BASELINE
 from harness.store.record import Record
 
 if TYPE_CHECKING:
@@ -31,8 +34,12 @@ class RunProgress:
         self.statuses = Counter[str]()
         self.trials = 0
         self.start_time = time.monotonic()
-        self.seconds_by_family: dict[str, list[float]] = {}
-        self.pending_by_family = Counter(cell.family for cell in start.pending)
+        self.jobs = start.forecast.jobs
+        self.expected_seconds = {
+            cell.id: start.forecast.limited_seconds(cell.id) for cell in start.pending
+        }  #: of the cells that are not finished, by id
+        self.families = {cell.id: cell.family for cell in start.pending}
+        self.work_by_family: dict[str, tuple[float, float]] = {}  #: seconds of finished cells: measured, expected
         self.scores: dict[str, dict[str, list[float]]] = {}  #: task → family/strategy → inner scores
         for record in start.finished:
             self._add_scores(record)
@@ -46,8 +53,9 @@ class RunProgress:
         self.running.pop(event.cell.id, None)
         self.statuses[record.status] += 1
         self.trials += record.trials + record.failed_trials
-        self.seconds_by_family.setdefault(record.family, []).append(record.seconds)
-        self.pending_by_family[record.family] -= 1
+        measured, expected = self.work_by_family.get(record.family, (0.0, 0.0))
+        expected += self.expected_seconds.pop(record.id, 0.0)
+        self.work_by_family[record.family] = measured + record.seconds, expected
         self._add_scores(record)
 
     @property
@@ -61,17 +69,24 @@ class RunProgress:
         return time.monotonic() - self.start_time
 
     def seconds_left(self) -> float | None:
-        """Estimate the seconds that the pending cells take, at the mean of their families; None before the first cell."""
+        """Estimate the seconds that the pending cells take; None before the first cell.
+
+        What was expected of a cell is corrected by the ratio of measured to expected seconds of the finished cells of its
+        family; where no cell of its family is finished, by that of all.
+        """
         if not self.finished_cells:
             return None
-        finished: list[float] = []
-        for seconds in self.seconds_by_family.values():
-            finished += seconds
+        measured, expected = 0.0, 0.0
+        for family, (family_measured, family_expected) in self.work_by_family.items():
+            if family != BASELINE:  # most of its time is that of starting the workers
+                measured, expected = measured + family_measured, expected + family_expected
+        if not measured or not expected:
+            measured = expected = 1.0
         work = 0.0
-        for family, cells in self.pending_by_family.items():
-            work += cells * fmean(self.seconds_by_family.get(family, finished))
-        parallel = sum(finished) / max(self.elapsed_seconds, 1e-9)
-        return work / max(parallel, 1e-9)
+        for cell_id, seconds in self.expected_seconds.items():
+            family_measured, family_expected = self.work_by_family.get(self.families[cell_id], (measured, expected))
+            work += seconds * family_measured / max(family_expected, 1e-9)
+        return work / max(1, min(self.jobs, len(self.expected_seconds)))
 
     def best_combination_of_task(self, task: str) -> tuple[str, float] | None:
         """Find the family/strategy with the best mean inner score on a task so far; None before the first score."""
@@ -103,44 +118,21 @@ class RunProgress:
         return text + f"about {format_duration(seconds)} left"
 
 
-class InterruptHandler:
-    """Handles Ctrl-C: the first finishes the running cells, the second, or SIGTERM, stops at once.
+@contextmanager
+def show_run_progress(
+    interrupts: InterruptHandler, refresh: TableRefresh, *, quiet: bool
+) -> Iterator[Callable[[RunStart], RunCallbacks]]:
+    """Show a run until it ends; gives the `on_start` argument of `benchmark`.
 
     Parameters
     ----------
-    handles_signals : bool, default True
-        False leaves Ctrl-C to the calling program, where it raises `KeyboardInterrupt`.
+    interrupts : InterruptHandler
+        Says whether to stop.
+    refresh : TableRefresh
+        Has tables written while the run goes on.
+    quiet : bool
+        Whether nothing is shown.
     """
-
-    def __init__(self, *, handles_signals: bool = True) -> None:
-        self.stop: StopRequest = "no"
-        self.handles_signals = handles_signals
-
-    @contextmanager
-    def catch_signals(self, show: Callable[[str], None]) -> Iterator[None]:
-        """Translate signals to `stop` while the context is open."""
-        if not self.handles_signals:
-            yield
-            return
-
-        def handle_signal(number: int, _frame: FrameType | None) -> None:
-            if number == signal.SIGINT and self.stop == "no":
-                self.stop = "after this"
-                show("stopping: running cells are finished first (Ctrl-C again stops at once)")
-            else:
-                self.stop = "now"
-
-        previous = {number: signal.signal(number, handle_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-
-
-@contextmanager
-def show_run_progress(interrupts: InterruptHandler, *, quiet: bool) -> Iterator[Callable[[RunStart], RunCallbacks]]:
-    """Show a run until it ends; gives the `on_start` argument of `benchmark`."""
     view = ProgressView()
     if not quiet and is_in_notebook():
         view = NotebookProgressView()
@@ -149,14 +141,24 @@ def show_run_progress(interrupts: InterruptHandler, *, quiet: bool) -> Iterator[
     elif not quiet:
         view = LineProgressView(sys.stderr)
 
+    def on_event(event: CellEvent) -> None:
+        view.update(event)
+        refresh.update(event)
+
+    def stop_request() -> StopRequest:
+        refresh.poll()
+        return interrupts.stop
+
     def on_start(start: RunStart) -> RunCallbacks:
         view.open(start)
-        return RunCallbacks(view.update, lambda: interrupts.stop)
+        refresh.open(start.pending, view.show)
+        return RunCallbacks(on_event, stop_request)
 
     with interrupts.catch_signals(view.show):
         try:
             yield on_start
         finally:
+            refresh.close()
             view.close()
 
 
@@ -253,6 +255,7 @@ class LiveProgressView(ProgressView):
         """Write what is to be done and start the display."""
         from rich.live import Live
 
+        self.close()
         super().open(start)
         self.show(describe_run_start(start))
         if start.pending:
@@ -321,6 +324,8 @@ def is_in_notebook() -> bool:
 def describe_run_start(start: RunStart) -> str:
     """Describe what a run is about to do: tasks, cells, what is stored already, what is skipped, warnings about data."""
     plan = start.plan
+    if start.continues and start.budget is not None:
+        return "\n".join(["there is time for further cells", *describe_shares(start.shares, start.budget)])
     names = [loaded.task.name for loaded in plan.tasks]
     noun = "task" if len(names) == 1 else "tasks"
     first = f"{len(names)} {noun} ({', '.join(names)}), {len(plan.cells)} cells, {len(start.pending)} to do"
@@ -333,6 +338,9 @@ def describe_run_start(start: RunStart) -> str:
         lines.append(f"{cells} done again: their data, their declarations or evenhand have changed since")
     for skip in plan.skipped:
         lines.append(f"skipped: {skip['name']}: {skip['reason']}")
+    lines += plan_lines(plan, start.pending, start.forecast)
+    if start.budget is not None:
+        lines += describe_shares(start.shares, start.budget)
     if len(names) == 1:
         lines += [f"{names[0]}: {finding.note}" for finding in plan.tasks[0].table.notes]
     for task, findings in plan.findings.items():
@@ -340,12 +348,3 @@ def describe_run_start(start: RunStart) -> str:
             if finding.severity == "warning":
                 lines.append(f"warning: {task}: {finding.message}")
     return "\n".join(lines)
-
-
-def format_duration(seconds: float) -> str:
-    """Write a length of time in the unit that suits it: 45 s, 12 min, 3.4 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

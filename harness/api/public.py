@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from harness.api.results import Run
@@ -69,6 +70,7 @@ PROTOCOL_ARGUMENTS = ("trials", "folds", "repeats", "inner_folds", "objective", 
     threshold=NAMES,
     drop_missing_target=FLAG,
     progress=FLAG,
+    quick=FLAG,
 )
 def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as on the command line
     data: Any = None,
@@ -112,7 +114,8 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     prefer: str | None = None,
     strict: bool = False,
     progress: bool = True,
-    budget: Any = None,
+    budget: str | float | None = None,
+    quick: bool = False,
 ) -> Run:
     """Run a benchmark, or continue it: the same call on the same folder executes the cells that are still missing.
 
@@ -131,10 +134,10 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         the space maps parameters to `evenhand.choice`, `evenhand.integer`, `evenhand.real` or `evenhand.log_float`.
     strategies : sequence of str, optional
         Names of imbalance strategies.
-    trials : int, default 20
+    trials : int, default 20, with one's own data 10
         Configurations that are searched per cell, the default one included.
     cell_budget : str or float, optional
-        Search time per cell in seconds, or a text such as ``"5m"``; instead of `trials`.
+        Time per cell in seconds, its refits included, or a text such as ``"5m"``; instead of `trials`.
     folds, repeats, inner_folds : int, default 5, 1 and 3
         Outer folds, their repeats, inner folds.
     objective : str, default average precision with two classes, else ROC AUC
@@ -197,8 +200,11 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         Raise `DataError` where the inspection of the data has findings of severity error.
     progress : bool, default True
         Show progress.
-    budget : None
-        Reserved for the time of the whole run.
+    budget : str or float, optional
+        Time of the whole run, tables included, in seconds or as a text such as ``"10m"``: every cell of a family gets the same
+        share. The same call with a further budget continues.
+    quick : bool, default False
+        Compare fewer families, strategies and trials, for a first answer in two minutes; what is named stays.
 
     Returns
     -------
@@ -217,10 +223,11 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     >>> run.leaderboard()  # doctest: +SKIP
     """
     arguments = dict(locals())
+    started = monotonic()
     from harness.api.call_checks import check_call_declarations
     from harness.api.call_data import add_user_data, collect_data_arguments
+    from harness.api.quick import BUDGET, apply_quick_settings
     from harness.api.request import (
-        BUDGET_ADVICE,
         RunOptions,
         check_data_directory,
         check_family_and_strategy_names,
@@ -234,8 +241,6 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     from harness.registry.user_declarations import pickle_declarations
     from harness.store.store import Store
 
-    if budget is not None:
-        raise EvenhandError(BUDGET_ADVICE)
     goals = parse_goals(threshold)
     own_families, family_names = _declared_families_and_names(families)
     sent = (*own_families, *declarations)
@@ -259,14 +264,18 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     )  # before the data of the call are stored
     check_data_directory(options)
     options = add_user_data(options, data, test, name, out)
+    if quick:
+        options = apply_quick_settings(options, registry)
     request = make_run_request(options, registry)
-    store = Store(Path(out) if out is not None else default_run_folder(options, request))
+    store = Store(Path(out) if out is not None else default_run_folder(options, request, quick=quick))
     check_call_declarations(sent, request, registry)
     session = ExecutionOptions(
         command=_describe_call(data, arguments),
         jobs=jobs,
         retry=_check_retry_statuses(retry),
         quiet=not progress,
+        budget=parse_seconds(budget or (BUDGET if quick else None)),
+        started=started,
         report=report,
         importance=importance,
         strict=strict,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from harness.api.benchmark import benchmark
-from harness.api.progress import InterruptHandler, show_run_progress
+from harness.api.benchmark import benchmark, preview_run
+from harness.api.interrupts import InterruptHandler, write_line_to_stderr
+from harness.api.progress import show_run_progress
+from harness.api.refresh import TableRefresh
+from harness.api.time_budget import TimeBudget
 from harness.errors import DataError, EvenhandError
 from harness.execution.engines.base import Limits
 from harness.execution.plan import BASELINE, RunRequest
@@ -27,6 +31,10 @@ from harness.store.store import Store
 
 #: The share of the machine's memory that all cells at once may use.
 MEMORY_SHARE = 0.85
+#: Seconds of a budget that are left for the end of the process.
+CLOSING_SECONDS = 1.0
+#: Bytes of a file that are inspected per second of a budget; the inspection of larger ones would take much of it.
+INSPECTED_BYTES = 100_000
 #: A cell may take this many seconds, or this multiple of its budget if that is more.
 CELL_SECONDS, CELL_BUDGETS = 3600.0, 10.0
 VERDICTS = {
@@ -51,6 +59,8 @@ class ExecutionOptions:
     rope: float | None = None  #: region of practical equivalence of the objective, stored with the run
     prefer: str | None = None  #: what the recommendation prefers, stored with the run
     strict: bool = False  #: stop where the inspection of the user's own data has errors
+    budget: float | None = None  #: seconds of the whole run, tables included
+    started: float = field(default_factory=time.monotonic)  #: when the budget began, by `time.monotonic`
     in_python: bool = False  #: print no summary, and leave Ctrl-C to the calling program
 
 
@@ -78,18 +88,20 @@ def run_and_report(request: RunRequest, registry: Registry, store: Store, option
     EvenhandError
         For wrong options, a folder with a run of another protocol, or data that cannot be read.
     """
-    from harness.api.tensorboard import require_tensorboard, write_tensorboard_logs
+    from harness.api.tensorboard import require_tensorboard
     from harness.evaluation.preferences import store_preferences
 
     if options.tensorboard:
         require_tensorboard()
-    if options.jobs is not None and options.jobs < 1:
-        option = "jobs" if options.in_python else "--jobs"
-        raise EvenhandError(f"{option} must be at least 1, but got {options.jobs}")
-    jobs = options.jobs or usable_cores()
+    jobs = count_jobs(options)
     _print_data_inspection(request, store, options)
+    budget = None
+    if options.budget is not None:
+        budget = TimeBudget(options.budget, options.started)
     interrupts = InterruptHandler(handles_signals=not options.in_python)
-    with show_run_progress(interrupts, quiet=options.quiet) as on_start:
+    refresh = TableRefresh(store, request, enabled=options.report)
+    refresh.started = options.started
+    with show_run_progress(interrupts, refresh, quiet=options.quiet) as on_start:
         benchmark(
             request,
             registry,
@@ -99,19 +111,84 @@ def run_and_report(request: RunRequest, registry: Registry, store: Store, option
             limits=limit_cell_resources(jobs, request.protocol.budget),
             retry=options.retry,
             goals=options.goals,
+            measure=not options.quiet,
+            budget=budget,
             on_start=on_start,
         )
     store_preferences(store, options.rope, options.prefer)
-    if options.report and options.importance and interrupts.stop == "no":
-        measure_run_importances(request, registry, store, quiet=options.quiet or options.in_python)
     if options.report and interrupts.stop != "now":
-        write_run_report(store, registry.metrics, quiet=options.quiet or options.in_python)
-        if options.tensorboard:
-            write_tensorboard_logs(store)
+        interrupts.writes_tables = True
+        with contextlib.suppress(*interrupts.exceptions), interrupts.catch_signals(write_line_to_stderr):
+            if budget is not None:
+                write_tables_in_time(store, refresh, budget, quiet=options.quiet or options.in_python)
+            else:
+                _write_all_tables(request, registry, store, options, interrupts)
     if interrupts.stop != "no":
         sys.stderr.write("stopped: the same command continues\n")
         return False
     return True
+
+
+def _write_all_tables(
+    request: RunRequest, registry: Registry, store: Store, options: ExecutionOptions, interrupts: InterruptHandler
+) -> None:
+    """Measure importances unless the run was stopped, and write the report.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Where the run is stopped at once; every file is either the earlier or the new one.
+    """
+    from harness.api.tensorboard import write_tensorboard_logs
+
+    quiet = options.quiet or options.in_python
+    if options.importance and interrupts.stop == "no":
+        measure_run_importances(request, registry, store, quiet=quiet)
+    write_run_report(store, registry.metrics, quiet=quiet)
+    if options.tensorboard:
+        write_tensorboard_logs(store)
+
+
+def count_jobs(options: ExecutionOptions) -> int:
+    """The number of cells that are executed at once; raises `EvenhandError` where it is not positive."""
+    if options.jobs is not None and options.jobs < 1:
+        option = "jobs" if options.in_python else "--jobs"
+        raise EvenhandError(f"{option} must be at least 1, but got {options.jobs}")
+    return options.jobs or usable_cores()
+
+
+def print_plan(request: RunRequest, registry: Registry, store: Store, options: ExecutionOptions) -> None:
+    """Print what `run_and_report` would do; nothing is written and no cell is executed."""
+    sys.stdout.write(preview_run(request, registry, store, count_jobs(options)) + "\n")
+
+
+def write_tables_in_time(store: Store, refresh: TableRefresh, budget: TimeBudget, *, quiet: bool) -> None:
+    """Write the tables first and the figures in the time that is left; what is not written is said."""
+    deadline = budget.deadline - CLOSING_SECONDS
+    summary = refresh.write_until(deadline, full=False)
+    notes = []
+    if summary is None:
+        notes.append(f"the time was over before the tables were written: evenhand report {store.folder}")
+    elif refresh.write_until(deadline, full=True) is None:
+        notes.append(f"the time was over before all figures were drawn: evenhand report {store.folder}")
+    if missing := count_missing_cells(store):
+        notes.append(
+            f"{missing} cells were not begun or not finished in time: the same command, with a budget for them, continues"
+        )
+    if quiet:
+        return
+    with contextlib.suppress(BrokenPipeError):
+        lines = [*filter(None, [summary]), *notes, str(store.folder / "report.html")]
+        sys.stdout.write("\n\n".join(lines) + "\n")
+        sys.stdout.flush()
+
+
+def count_missing_cells(store: Store) -> int:
+    """Count the planned cells without a record."""
+    missing = 0
+    for cell in store.read_run()["cells"]:
+        missing += store.read_record(cell["id"]) is None
+    return missing
 
 
 def measure_run_importances(request: RunRequest, registry: Registry, store: Store, *, quiet: bool) -> None:
@@ -142,6 +219,18 @@ def measure_run_importances(request: RunRequest, registry: Registry, store: Stor
         sys.stderr.write(f"the importance of columns could not be measured: {error}\n")
 
 
+def _has_no_time_for_inspection(request: RunRequest, options: ExecutionOptions) -> bool:
+    """Whether the file is so large that its inspection would take much of the budget; says so."""
+    if options.budget is None or request.own is None:
+        return False
+    path = Path(request.own.path)
+    if not path.is_file() or path.stat().st_size <= INSPECTED_BYTES * options.budget:
+        return False
+    if not options.quiet:
+        write_line_to_stderr(f"no time for the inspection of the rows: evenhand inspect {path.name} shows it")
+    return True
+
+
 def _print_data_inspection(request: RunRequest, store: Store, options: ExecutionOptions) -> None:
     """Print the summary of the inspection of the user's own data, unless a stored run is continued.
 
@@ -153,7 +242,7 @@ def _print_data_inspection(request: RunRequest, store: Store, options: Execution
     from harness.inspection.inspector import inspect_rows
     from harness.report.inspection import join_finding_messages, summarize_inspection
 
-    is_silent = options.quiet or store.run_file.exists()
+    is_silent = options.quiet or store.run_file.exists() or _has_no_time_for_inspection(request, options)
     if request.own is None or (is_silent and not options.strict):
         return
     task = request.own.task()

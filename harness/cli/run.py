@@ -3,6 +3,7 @@
 # No `from __future__ import annotations` here: typer reads the annotations.
 import shlex
 import sys
+import time as time_module
 from pathlib import Path
 from typing import Annotated
 
@@ -43,6 +44,8 @@ from harness.cli.data_options import (
 from harness.errors import EvenhandError
 from harness.store.record import STATUSES
 
+#: Seconds that Python and the command line take before a command begins.
+START_SECONDS = 0.5
 STAGES = {"default": ("default",), "tuned": ("tuned",), "both": ("default", "tuned")}
 
 
@@ -53,9 +56,11 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     task: Annotated[list[str] | None, option_with_hidden_default("Task; repeatable.")] = None,
     family: Annotated[list[str] | None, option_with_hidden_default("Model family; repeatable.")] = None,
     strategy: Annotated[list[str] | None, option_with_hidden_default("Imbalance strategy; repeatable.")] = None,
-    trials: Annotated[int | None, option_with_hidden_default("Optuna trials per cell (20).")] = None,
-    cell_budget: Annotated[str | None, option_with_hidden_default("Search time per cell: 60s, 5m, 2h.")] = None,
-    budget: Annotated[str | None, typer.Option(hidden=True)] = None,
+    trials: Annotated[int | None, option_with_hidden_default("Optuna trials per cell (20; your own file: 10).")] = None,
+    cell_budget: Annotated[str | None, option_with_hidden_default("Time per cell, all included: 60s, 5m, 2h.")] = None,
+    budget: Annotated[
+        str | None, option_with_hidden_default("Time of the whole run, tables included: 60s, 10m, 2h.")
+    ] = None,
     metric: Annotated[str | None, typer.Option(hidden=True)] = None,
     folds: Annotated[int | None, option_with_hidden_default("Outer folds (5).")] = None,
     repeats: Annotated[int | None, option_with_hidden_default("Repeats of the outer folds (1).")] = None,
@@ -102,6 +107,12 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         bool, typer.Option("--strict", help="Your own file: stop where its inspection has findings of severity error.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A first answer in two minutes: fewer families, strategies and trials.")
+    ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show cells, expected minutes, memory and order, and execute nothing.")
+    ] = False,
 ) -> None:
     """Run a benchmark, or continue it: the same command on the same --out executes the cells that are still missing.
 
@@ -110,6 +121,9 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     evenhand run customers.csv --target churned --drop phone --id customer
     evenhand run customers.csv --target churned --costs fn=200,fp=5 --save-task churn.py
     evenhand run train.csv --target churned --test-file test.csv --weights weight
+    evenhand run customers.csv --target churned --quick
+    evenhand run customers.csv --target churned --plan
+    evenhand run customers.csv --target churned --budget 10m
     evenhand run messages.csv --target label --text message
     evenhand run photos/
     evenhand run openml:task/31
@@ -118,22 +132,21 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         --strategy none --strategy smote --trials 20 --folds 5 --seed 1 --out results/c
     """
     typed = dict(locals())
+    started = time_module.monotonic() - START_SECONDS
+    from harness.api.quick import BUDGET, apply_quick_settings, describe_quick_settings
     from harness.api.request import (
-        BUDGET_ADVICE,
         RunOptions,
         default_run_folder,
         describe_cost_of_fewer_folds,
         make_run_request,
         parse_seconds,
     )
-    from harness.api.session import ExecutionOptions, baseline_only_reason, run_and_report
+    from harness.api.session import ExecutionOptions, baseline_only_reason, print_plan, run_and_report
     from harness.api.task_file import write_task_file
     from harness.metrics.threshold import parse_goals
     from harness.registry.registry import load_registry, make_plugin_paths_absolute
     from harness.store.store import Store
 
-    if budget is not None:
-        raise EvenhandError(BUDGET_ADVICE)
     if metric is not None:
         raise EvenhandError(f"no such option --metric: did you mean --objective {metric}?")
     goals = parse_goals(threshold)
@@ -152,6 +165,12 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         data_dir=data_dir,
         plugins=make_plugin_paths_absolute(plugin or ()),
     )  # fmt: skip
+    if quick:
+        full = make_run_request(run_options, registry)
+        run_options = apply_quick_settings(run_options, registry)
+        budget = budget or str(BUDGET)
+        if not quiet:
+            sys.stderr.write(f"{describe_quick_settings(run_options, full.families, full.strategies)}\n")
     request = make_run_request(run_options, registry)
     if save_task is not None:
         write_task_file(request.own, save_task)
@@ -164,6 +183,8 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         retry=parse_statuses(retry),
         tensorboard=tensorboard,
         quiet=quiet,
+        budget=parse_seconds(budget),
+        started=started,
         report=write_report,
         importance=importance,
         goals=goals,
@@ -171,7 +192,10 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         prefer=prefer,
         strict=strict,
     )
-    store = Store(out or default_run_folder(run_options, request))
+    store = Store(out or default_run_folder(run_options, request, quick=quick))
+    if plan:
+        print_plan(request, registry, store, options)
+        return
     finished = run_and_report(request, registry, store, options)
     if not finished:
         raise typer.Exit(130)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from harness.evaluation.corrected_t import Estimate, estimate_mean_with_interval, holm, signed_rank_test
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
-from harness.evaluation.scores import ANY_NAME, Entry, Scores, entry_statuses
+from harness.evaluation.scores import ANY_NAME, STATUS_MISSING, Entry, Scores, entry_statuses
 from harness.evaluation.significance import Verdict
 from harness.evaluation.task_comparisons import read_task_sample
 from harness.metrics.metric import Metric
@@ -146,7 +146,11 @@ def _compare_strategies(scores: Scores, task: str) -> list[StrategyDifference]:
     columns = strategy_comparisons(scores, task)
     entries = []
     for entry in entry_statuses(scores, task):
-        if entry.stage == "tuned" and entry.strategy not in ("none", ANY_NAME):
+        if (
+            entry.stage == "tuned"
+            and entry.strategy not in ("none", ANY_NAME)
+            and has_equal_effort(scores, task, entry)
+        ):
             entries.append(entry)
     by_column = [_compare_with_none_by_column(scores, task, entries, column) for column in columns]
     differences = []
@@ -157,6 +161,35 @@ def _compare_strategies(scores: Scores, task: str) -> list[StrategyDifference]:
         if splits:
             differences.append(StrategyDifference(entry.family, entry.strategy, splits, estimates, verdicts))
     return differences
+
+
+def has_equal_effort(scores: Scores, task: str, entry: Entry) -> bool:
+    """Whether a strategy had the effort that `none` had, as far as the time of a run with a budget went.
+
+    It had not where cells of either were not finished in time, or where cells of the family were executed without the time
+    limit that later ones had.
+    """
+    budget = scores.run.get("budget")
+    if not budget:
+        return True
+    if entry.family in budget.get("unequal_families", ()):
+        return False
+    for cell in scores.cells:
+        is_compared = cell.task == task and cell.family == entry.family and cell.strategy in ("none", entry.strategy)
+        if is_compared and cell.status == STATUS_MISSING:
+            return False
+    return True
+
+
+def list_unequal_efforts(scores: Scores) -> list[str]:
+    """Name the families with strategies that are not compared because the time of the run ended first."""
+    names: dict[str, None] = {}
+    for task in scores.run["tasks"]:
+        for entry in entry_statuses(scores, task):
+            is_strategy = entry.stage == "tuned" and entry.strategy not in ("none", ANY_NAME)
+            if is_strategy and not has_equal_effort(scores, task, entry):
+                names[f"{entry.family}/{entry.strategy}"] = None
+    return list(names)
 
 
 def _compare_with_none_by_column(

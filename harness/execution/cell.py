@@ -75,7 +75,7 @@ class CellData:
         return SealedTest(self.table, self.fold.test, self.splitter.blocks[self.fold.test])
 
 
-def run_cell(cell: Cell, cell_data: CellData, store: Store) -> Record:
+def run_cell(cell: Cell, cell_data: CellData, store: Store, started: float | None = None) -> Record:
     """Execute a cell, or finish one that was interrupted, and store it.
 
     A configuration that fails is the result of its trial, and a cell without a usable configuration is a record with the
@@ -89,6 +89,8 @@ def run_cell(cell: Cell, cell_data: CellData, store: Store) -> Record:
         Its rows and how they are searched. The test rows are separated here, before anything is fitted.
     store : Store
         Where the study, the predictions and the record are written.
+    started : float, optional
+        When the work on the cell began, by `time.monotonic`; now by default. The budget of the cell counts from here.
 
     Returns
     -------
@@ -100,13 +102,15 @@ def run_cell(cell: Cell, cell_data: CellData, store: Store) -> Record:
     StoreError
         If something cannot be stored.
     """
-    started, cpu_started = time.monotonic(), time.process_time()
+    cpu_started = time.process_time()
+    if started is None:
+        started = time.monotonic()
     predictions = None
     sealed = cell_data.sealed_test()
     store.keep_or_delete_study(cell.id, cell.key)
     try:
         record, predictions = _search_and_test_cell(
-            cell, cell_data.separate_training_data(), cell_data.fold.train, sealed, store
+            cell, cell_data.separate_training_data(), cell_data.fold.train, sealed, store, started
         )
     except StoreError:
         raise
@@ -131,10 +135,16 @@ def run_cell(cell: Cell, cell_data: CellData, store: Store) -> Record:
 
 
 def _search_and_test_cell(
-    cell: Cell, training: TrainingData, train_rows: npt.NDArray[np.int64], sealed: SealedTest, store: Store
+    cell: Cell,
+    training: TrainingData,
+    train_rows: npt.NDArray[np.int64],
+    sealed: SealedTest,
+    store: Store,
+    started: float,
 ) -> tuple[Record, StoredPredictions | None]:
     trainer = CellTrainer(cell, training, lambda name, arrays: store.write_curves(cell.id, name, arrays))
-    searched = run_study(make_study_plan(cell, training, store), trainer.score_inner, make_search_cache(cell, store))
+    plan = replace(make_study_plan(cell, training, store), started=started)
+    searched = run_study(plan, trainer.score_inner, make_search_cache(cell, store))
     failed = sum(searched.failures.values())
     trials: dict[str, Any] = {"trials": searched.complete, "failed_trials": failed, "trial_failures": searched.failures}
     if searched.best is None:
@@ -228,6 +238,7 @@ def make_study_plan(cell: Cell, training: TrainingData, store: Store) -> StudyPl
         journal=store.journal_path(cell.id),
         attributes=attributes | {"fold": f"r{cell.repeat}f{cell.fold}"},
         one_strategy=len(spec.strategies) == 1,
+        refit_share=1 / (protocol.inner_folds - 1),  # a trial fits that many times all rows
     )
 
 

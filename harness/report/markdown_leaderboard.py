@@ -96,6 +96,11 @@ def _describe_overview(scores: Scores, rankings: Sequence[Ranking]) -> list[Part
     return parts
 
 
+def first_sentences(scores: Scores, rankings: Sequence[Ranking]) -> list[str]:
+    """Name the recommended entry of every task with its score, for a terminal."""
+    return [f"on {ranking.task}, use {_describe_recommendation(scores, ranking)}" for ranking in rankings]
+
+
 def _describe_recommendation(scores: Scores, ranking: Ranking) -> str:
     recommendation = recommend_entry(scores, ranking)
     if recommendation.entry is None:

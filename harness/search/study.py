@@ -36,6 +36,8 @@ REMARKS, SECONDS, CPU_SECONDS = "remarks", "seconds", "cpu_seconds"
 INAPPLICABLE, THIS, EVERY = "inapplicable", "this configuration", "every configuration"
 #: A search ends where the first trials all fail, so many of them: the others would fail as well.
 MAX_INITIAL_FAILURES = 5
+#: A trial is expected to take as long as this quantile of the earlier ones.
+EXPECTED_QUANTILE = 0.75
 #: The reason where no trial was finished.
 NO_TRIAL = Reason("no_complete_trial", "no trial was settled")
 
@@ -87,6 +89,9 @@ class StudyPlan:
     journal: Path
     attributes: dict[str, Any] = field(default_factory=dict)
     one_strategy: bool = True  #: an inapplicability that holds for every configuration ends the cell
+    #: When the cell was started, by `time.monotonic`: its budget counts what precedes the search, too.
+    started: float = field(default_factory=time.monotonic)
+    refit_share: float = 0.0  #: seconds of a refit per second of a trial, which the budget leaves for both refits
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,9 @@ class SearchCache:
 
 def run_study(plan: StudyPlan, evaluate: Evaluate, cache: SearchCache) -> SearchResult:
     """Run, or continue, the study of a cell until its trials are finished or its budget is spent.
+
+    The budget counts everything from the start of the cell to its last refit: a trial that is expected to end too late for the
+    refits is not begun. Trial 0 is always executed.
 
     Trial 0 is the default configuration. A trial that fails is finished too, with its reason as an attribute, so that the same
     configuration is not proposed again. Probabilities are kept before the trial is reported to the study, so that an
@@ -125,7 +133,8 @@ def run_study(plan: StudyPlan, evaluate: Evaluate, cache: SearchCache) -> Search
     journal, study = _open_study(plan)
     arrays = cache.read()
     ended = False
-    while not ended and _has_next_trial(study, plan, arrays):
+    earlier_seconds = sum(_trial_seconds(study))
+    while not ended and _has_next_trial(study, plan, arrays, earlier_seconds):
         number = len(study.get_trials(deepcopy=False))  # copies of all trials for every trial would cost more than TPE
         study.sampler = _make_sampler(plan, number)
         trial = study.ask()
@@ -193,7 +202,7 @@ def _open_study(plan: StudyPlan) -> tuple[optuna.Study, optuna.Study]:
     return journal, study
 
 
-def _has_next_trial(study: optuna.Study, plan: StudyPlan, arrays: Arrays) -> bool:
+def _has_next_trial(study: optuna.Study, plan: StudyPlan, arrays: Arrays, earlier_seconds: float) -> bool:
     """Whether another trial is due.
 
     Where the kept probabilities are of a trial that was not reported to the study, that trial is due in any case.
@@ -204,8 +213,16 @@ def _has_next_trial(study: optuna.Study, plan: StudyPlan, arrays: Arrays) -> boo
     is_reported = int(arrays.get("best_trial", -1)) < len(trials)
     if plan.budget is None or not trials or not is_reported:
         return True
-    spent: float = sum(trial.user_attrs.get(SECONDS, 0.0) for trial in trials)
-    return spent < plan.budget
+    seconds = _trial_seconds(study)
+    expected = float(np.quantile(seconds, EXPECTED_QUANTILE))
+    refits = plan.refit_share * (seconds[0] + expected)
+    elapsed = earlier_seconds + time.monotonic() - plan.started
+    return elapsed + expected + refits <= plan.budget
+
+
+def _trial_seconds(study: optuna.Study) -> list[float]:
+    """Wall-clock seconds of the trials of a study."""
+    return [float(trial.user_attrs.get(SECONDS, 0.0)) for trial in study.get_trials(deepcopy=False)]
 
 
 def _have_all_trials_failed(trials: Sequence[optuna.trial.FrozenTrial], plan: StudyPlan) -> bool:

@@ -26,14 +26,17 @@ class CellJob:
 
     cell: Cell
     fingerprint: str
+    seconds: float | None = None  #: its budget, where it is not that of the protocol
+    expected_seconds: float = 0.0  #: what it is expected to take; it is not begun where that is too late
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one cell may use: wall-clock seconds, resident memory of its process tree in MB."""
+    """What one cell may use: wall-clock seconds, resident memory of its process tree in MB; and when all have to end."""
 
     seconds: float
     memory_mb: int
+    deadline: float | None = None  #: by `time.monotonic`; cells under way are ended then, without a record
 
 
 @dataclass(frozen=True)

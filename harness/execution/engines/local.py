@@ -39,7 +39,7 @@ class Worker:
         """Send the worker a cell to execute."""
         self.cell, self.started, self.process.peak_mb = job.cell, time.monotonic(), 0.0
         self.split_keys.add(job.cell.split_key)
-        self.process.send({"cell": asdict(job.cell), "fingerprint": job.fingerprint})
+        self.process.send({"cell": asdict(job.cell), "fingerprint": job.fingerprint, "seconds": job.seconds})
 
 
 class LocalEngine:
@@ -62,13 +62,25 @@ class LocalEngine:
                 stop = callbacks.stop_request()
                 if stop != "no":
                     pending.clear()
-                if stop == "now" or not (pending or pool.busy_workers):
+                if limits.deadline is not None:
+                    pending = _jobs_before_deadline(pending, limits.deadline)
+                if stop == "now" or not (pending or pool.busy_workers) or _is_over(limits.deadline):
                     return
                 pool.assign_cells(pending, workers)
                 pool.collect_answers()
                 pool.enforce_limits()
         finally:
             pool.close()
+
+
+def _jobs_before_deadline(jobs: Sequence[CellJob], deadline: float) -> list[CellJob]:
+    """The cells that are expected to be finished in time."""
+    left = deadline - time.monotonic()
+    return [job for job in jobs if job.expected_seconds <= left]
+
+
+def _is_over(deadline: float | None) -> bool:
+    return deadline is not None and time.monotonic() >= deadline
 
 
 class _WorkerPool:

@@ -9,7 +9,7 @@ from operator import attrgetter
 from harness.evaluation.decision import recommend_entry, represent_families
 from harness.evaluation.ranking import BASELINE, Ranking
 from harness.evaluation.scores import STATUS_MISSING, Entry, Scores, count_statuses
-from harness.evaluation.strategy_effects import HELPS, HURTS, MIXED, NO_READING, strategy_readings
+from harness.evaluation.strategy_effects import HELPS, HURTS, MIXED, NO_READING, list_unequal_efforts, strategy_readings
 from harness.report.render import markdown, terminal
 from harness.report.render.markdown import bold, escape, format_count, plural
 from harness.report.sections.protocol import FAILURES_TITLE
@@ -30,7 +30,9 @@ def summarize_for_terminal(scores: Scores, rankings: Sequence[Ranking]) -> str:
         parts.append("\n".join([f"{ranking.task}, ranked by {markdown.metric_name(ranking.metric)}", *lines]))
         parts += [_tabulate_for_terminal(scores, ranking), list_entries_without_scores(ranking)]
     statuses = list(map(attrgetter("status"), scores.cells))
-    failed = [status for status in statuses if status != "ok"]
+    failed = [status for status in statuses if status not in ("ok", STATUS_MISSING)]
+    if STATUS_MISSING in statuses:
+        parts.append(f"These tables are not final: {describe_coverage(scores)}.")
     if failed:
         parts.append(
             f"{len(failed):,} of {format_count(len(statuses), 'cell')} {plural(failed, 'is', 'are')} not ok "
@@ -71,8 +73,30 @@ def describe_cells_without_predictions(scores: Scores) -> str:
     if failed:
         parts.append(f"{len(failed):,} ended without predictions ({count_statuses(failed)})")
     if missing:
-        parts.append(f"{missing:,} {plural(missing, 'has', 'have')} not been run yet, so these tables are not final")
-    return f"Of {format_count(len(scores.cells), 'planned cell')}, {' and '.join(parts)}" if parts else ""
+        text = f"{missing:,} {plural(missing, 'has', 'have')} not been run yet, so these tables are not final"
+        parts.append(f"{text} ({describe_coverage(scores)} so far)")
+    sentences = []
+    if parts:
+        sentences.append(f"Of {format_count(len(scores.cells), 'planned cell')}, {' and '.join(parts)}")
+    if unequal := list_unequal_efforts(scores):
+        names = unequal[:MAX_PAIRS]
+        if len(unequal) > MAX_PAIRS:
+            names.append("…")
+        sentences.append(
+            f"The time of the run ended before the effort was equal: not compared with none are {', '.join(names)}"
+        )
+    return ". ".join(sentences)
+
+
+def describe_coverage(scores: Scores) -> str:
+    """Say how many of the cells and of the families are finished: ``18 of 180 cells, 3 of 5 families``."""
+    finished = 0
+    families: dict[str, bool] = {}
+    for cell in scores.cells:
+        finished += cell.status != STATUS_MISSING
+        if cell.family != BASELINE:
+            families[cell.family] = families.get(cell.family, False) or cell.status == "ok"
+    return f"{finished:,} of {format_count(len(scores.cells), 'cell')}, {sum(families.values())} of {len(families)} families"
 
 
 def recommend_in_one_sentence(scores: Scores, ranking: Ranking) -> str:
