@@ -469,8 +469,14 @@ def test_the_answer_says_who_is_first_what_is_found_and_which_strategies_help(st
     best = ranking.best
     assert said.startswith(f"- **Use**: {best.name}: average precision")
     rows = scores.score_rows_of_entry("tumours", best.entry, "tuned")
-    assert f"it finds {100 * rows.mean('recall'):.0f} % of the “Yes” rows" in said
-    assert f"{100 * rows.mean('precision'):.0f} % of those it predicts are right." in said
+    sentence = (
+        r"it finds (\d+) % \\\[(\d+) %, (\d+) %\\\] of the “Yes” rows, and (\d+) % \\\[(\d+) %, (\d+) %\\\] of those"
+    )
+    shares = list(map(int, re.search(sentence, said).groups()))
+    assert [shares[0], shares[3]] == [round(100 * rows.mean(name)) for name in ("recall", "precision")]
+    assert shares[1] < shares[0] < shares[2]
+    assert shares[4] < shares[3] < shares[5]
+    assert "**Strategy**" not in recommendation_markdown(scores, ranking, ("Strategy",))
     assert "against none for logistic\\_regression" in said or "against none for logistic_regression" in said
 
 

@@ -14,9 +14,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from harness.evaluation.decision_measures import MeasureInterval, decision_measures, measure_interval
 from harness.evaluation.gains import SearchGain, search_gains
 from harness.evaluation.preferences import Preference, stored_preference
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
@@ -46,12 +47,17 @@ class FamilyComparison:
 
 @dataclass(frozen=True)
 class DecisionQuality:
-    """What the decisions of an entry are like, as means over the splits; NaN with several classes, where there is no threshold."""
+    """What the decisions of an entry are like, as means over the splits; NaN with several classes, where there is no threshold.
+
+    `intervals` are the 95 % intervals of recall and precision or, with several classes, of accuracy, by name, from the counts of
+    all splits (see `measure_interval`).
+    """
 
     threshold: float
     recall: float
     precision: float
     accuracy: float
+    intervals: Mapping[str, MeasureInterval] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -329,9 +335,14 @@ def _parameter_choice(name: str, chosen: Sequence[Any]) -> ParameterChoice:
 
 def _decision_quality(scores: Scores, task: str, entry: Entry) -> DecisionQuality:
     rows = scores.score_rows_of_entry(task, entry, scores.threshold_kinds(task)[-1])
-    quality = [rows.mean(name) for name in ("recall", "precision", "accuracy")]
     threshold = rows.mean("threshold") if len(scores.classes(task)) == 2 else math.nan
-    return DecisionQuality(threshold, *quality)
+    confusions = [scores.metric_values[key].confusion for key in rows.score_keys]
+    repeats = len({repeat for repeat, _ in rows.splits})
+    intervals = {}
+    for name, measure in decision_measures(len(scores.classes(task)), None).items():
+        if confusions and name in ("recall", "precision", "accuracy"):
+            intervals[name] = measure_interval(measure, confusions, repeats)
+    return DecisionQuality(threshold, rows.mean("recall"), rows.mean("precision"), rows.mean("accuracy"), intervals)
 
 
 def _is_score_unstable(ranking: Ranking, entry: Entry) -> bool:

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from harness.evaluation.decision import recommend_entry
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking, choose_decimals
 from harness.evaluation.scores import Scores
@@ -99,6 +100,7 @@ class LeaderboardRow:
     """A row of the leaderboard; `cells` has a cell for every column after score and bar."""
 
     ranked: RankedEntry
+    recommended: bool
     mark: str
     score: LeaderboardCell
     bar: IntervalBar | None
@@ -161,13 +163,15 @@ def build_leaderboard(scores: Scores, ranking: Ranking) -> LeaderboardView:
     filled, shared = _split_constant_columns(filled)
     columns, cell_columns = zip(*filled, strict=True)
     limits = _find_scale_limits(entries)
+    recommended_entry = recommend_entry(scores, ranking).entry
     rows = []
     for entry, *cells in zip(entries, *cell_columns, strict=True):
         text = format_estimate(entry.score, digits=ranking.digits)
         score = LeaderboardCell(text, f"{entry.score.mean:.9g}", entry.rank == 1)
         bar = _make_interval_bar(entry, limits, ranking.digits)
         mark = format_value(ReportColumn("#", "count"), format_rank(entry))
-        rows.append(LeaderboardRow(entry, mark, score, bar, tuple(cells)))
+        recommended = recommended_entry is not None and recommended_entry.name == entry.name
+        rows.append(LeaderboardRow(entry, recommended, mark, score, bar, tuple(cells)))
     limit_texts = ("", "")
     if limits is not None:
         limit_texts = (format_number(limits[0], ranking.digits), format_number(limits[1], ranking.digits))

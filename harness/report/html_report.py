@@ -28,8 +28,8 @@ from harness.report.sections import importance, parameters
 from harness.report.sections.families import count_family_verdicts, tabulate_family_intervals, tabulate_tasks
 from harness.report.sections.overview import describe_cells_without_predictions, summarize_over_tasks
 from harness.report.sections.ranking import describe_first_entry
-from harness.report.sections.recommendation import Advice, recommendation_advice
-from harness.report.topics import TaskReport, Topic, collect_chapters, collect_task_reports
+from harness.report.sections.recommendation import STRATEGY_LABEL, Advice, recommendation_advice
+from harness.report.topics import STRATEGY_TITLE, TaskReport, Topic, collect_chapters, collect_task_reports
 from harness.store.store import Store
 
 MIN_LINKED_LENGTH = 200  #: characters from which on a repeated paragraph is replaced by a link
@@ -37,7 +37,8 @@ MAX_EXPANDED_TASKS = 3  #: with more tasks than that, all of them are collapsed
 MAX_FIGURE_BYTES = 12_000_000  #: of all figures: a page has at most 15 MB
 PAIRED_TITLES = (parameters.TITLE, importance.TITLE)  #: of narrow sections of `report.html`, which stand side by side
 REPORT_FILE, DETAILS_FILE = "report.html", "details.html"
-PARAMETER_LABEL = "Parameters"  #: of the advice that the section on hyperparameters repeats
+#: Label of an advice → title of the section that repeats it.
+REPEATED_LABELS = {"Parameters": parameters.TITLE, STRATEGY_LABEL: STRATEGY_TITLE}
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,8 @@ def _build_task(evidence: Evidence, anchor: str, task: TaskReport, embedder: Fig
     intro: list[HtmlBlock] = []
     for text in (task.description, *task.notes):
         intro += parse_markdown_blocks(text)
-    repeated = {PARAMETER_LABEL} if any(section.title == parameters.TITLE for section in task.main_sections) else set()
+    titles = {section.title for section in task.main_sections}
+    repeated = {label for label, title in REPEATED_LABELS.items() if title in titles}
     advice = recommendation_advice(scores, ranking, recommend_entry(scores, ranking))
     families = tabulate_family_intervals(scores, ranking)
     caption = f"Recommended entry, and the best of the other families, {ranking.task}"

@@ -32,7 +32,7 @@ from harness.report.sections.entry_tables import (
 )
 from harness.report.sections.overview import describe_cells_without_predictions
 from harness.report.sections.protocol import FAILURES_TITLE
-from harness.report.sections.recommendation import format_score_with_interval, recommendation_markdown
+from harness.report.sections.recommendation import STRATEGY_LABEL, format_score_with_interval, recommendation_markdown
 
 LEGEND = (
     "**[low, high]** is the 95 % interval of each mean over the outer splits by itself; verdicts compare pairs, all of them jointly, "
@@ -126,14 +126,14 @@ def _remove_table_padding(part: Part) -> Part:
 def _describe_task(scores: Scores, ranking: Ranking) -> list[Part]:
     """The recommendation of a task and its tables."""
     task = ranking.task
+    matrix = tabulate_strategy_readings(scores, task)
     parts: list[Part] = [
         f"## {escape(task)}",
         describe_size(scores, task),
-        recommendation_markdown(scores, ranking),
+        recommendation_markdown(scores, ranking, () if matrix is None else (STRATEGY_LABEL,)),
         note_different_objective(scores, ranking),
         *_tabulate_first_entries(scores, ranking),
     ]
-    matrix = tabulate_strategy_readings(scores, task)
     if matrix is not None:
         parts += ["Strategies against `none`:", _remove_table_padding(matrix)]
     summary = summarize_results(scores, ranking)

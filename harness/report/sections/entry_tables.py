@@ -12,6 +12,7 @@ from harness.evaluation.strategy_effects import NO_READING, ONLY_THRESHOLD, stra
 from harness.report.content import CellValue, ReportCell, ReportColumn, ReportTable, estimate_to_interval
 from harness.report.leaderboard import format_verdict
 from harness.report.render.markdown import metric_name
+from harness.report.sections.recommendation import format_entry_name
 
 MAX_ENTRIES = 10
 SHORT_METRICS = ("roc_auc", "average_precision", "f1", "precision", "recall", "brier")
@@ -78,7 +79,7 @@ def tabulate_entries(scores: Scores, ranking: Ranking, entries: Sequence[RankedE
     columns = [ReportColumn("#", "count"), ReportColumn("Entry"), _objective_column(ranking)]
     cells: list[Sequence[CellValue | ReportCell]] = [
         [ranked.rank for ranked in entries],
-        [ranked.name for ranked in entries],
+        [format_entry_name(scores, ranking, ranked) for ranked in entries],
         [_objective_cell(ranked) for ranked in entries],
     ]
     if not ranking.no_test_reason:

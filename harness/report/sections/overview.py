@@ -48,7 +48,7 @@ def _tabulate_for_terminal(scores: Scores, ranking: Ranking) -> str:
         families.append(ranking.baseline)
     if not families:
         return ""
-    text = terminal.render_terminal_table(tabulate_families(ranking, families))
+    text = terminal.render_terminal_table(tabulate_families(scores, ranking, families))
     entries = sum(ranked.score.n > 0 for ranked in ranking.entries)
     return f"{text}\nAll {entries} entries are in details.md." if entries > len(families) else text
 

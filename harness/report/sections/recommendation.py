@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from harness.evaluation.corrected_t import Estimate
-from harness.evaluation.decision import FamilyComparison, Recommendation, recommend_entry
+from harness.evaluation.decision import DecisionQuality, FamilyComparison, Recommendation, recommend_entry
 from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.remedy import Remedy
 from harness.evaluation.scores import Scores
@@ -22,6 +22,8 @@ from harness.report.sections.ranking import describe_first_entry, metric_phrase
 TITLE = "Recommendation"
 MAX_NAMES = 3
 MAX_PARAMETERS = 6
+STRATEGY_LABEL = "Strategy"  #: of the sentence that a table of all strategies repeats
+RECOMMENDED = "(recommended)"  #: beside the name of an entry in tables
 MANY_ROWS = 10.0  #: times as many rows as there are, which hardly anybody can get
 
 
@@ -57,7 +59,7 @@ def recommendation_advice(scores: Scores, ranking: Ranking, recommendation: Reco
     sentences = {
         "Settled": _describe_settled_comparisons(ranking, recommendation),
         "Not settled": _describe_undecided_comparisons(ranking, recommendation),
-        "Strategy": _describe_strategy_effects(scores, ranking, recommendation),
+        STRATEGY_LABEL: _describe_strategy_effects(scores, ranking, recommendation),
         "Tuning": _describe_tuning_gain(ranking, recommendation),
         "Decisions": _describe_decisions(scores, recommendation),
         "Parameters": _describe_chosen_parameters(recommendation),
@@ -236,12 +238,21 @@ def _describe_decisions(scores: Scores, recommendation: Recommendation) -> str:
     if decisions is None or math.isnan(decisions.recall) or recommendation.entry is None:
         return ""
     if math.isnan(decisions.threshold):
-        return f"{format_percent(decisions.accuracy)} of the rows are decided correctly"
+        return f"{_format_share(decisions, 'accuracy')} of the rows are decided correctly"
     positive = scores.classes(recommendation.task)[1]
     return (
-        f"at a threshold of about {decisions.threshold:.2g}, chosen on inner rows, it finds {format_percent(decisions.recall)} of "
-        f"the “{positive}” rows, and {format_percent(decisions.precision)} of those it predicts are right"
+        f"at a threshold of about {decisions.threshold:.2g}, chosen on inner rows, it finds {_format_share(decisions, 'recall')} of "
+        f"the “{positive}” rows, and {_format_share(decisions, 'precision')} of those it predicts are right"
     )
+
+
+def _format_share(decisions: DecisionQuality, name: str) -> str:
+    """A measure of decisions in per cent with its interval: ``73 % [66 %, 79 %]``."""
+    share = format_percent(getattr(decisions, name))
+    interval = decisions.intervals.get(name)
+    if interval is None or math.isnan(interval.low):
+        return share
+    return f"{share} [{format_percent(interval.low)}, {format_percent(interval.high)}]"
 
 
 def _describe_chosen_parameters(recommendation: Recommendation) -> str:
@@ -269,21 +280,29 @@ def _list_checks(scores: Scores, recommendation: Recommendation) -> list[str]:
     return checks[:MAX_NAMES]
 
 
-def recommendation_markdown(scores: Scores, ranking: Ranking) -> str:
-    """A recommendation as a list in Markdown."""
+def recommendation_markdown(scores: Scores, ranking: Ranking, omitted_labels: Collection[str] = ()) -> str:
+    """A recommendation as a list in Markdown, without the sentences that a table below repeats."""
     advice = recommendation_advice(scores, ranking, recommend_entry(scores, ranking))
-    return bullet_list(f"{bold(line.label)}: {escape(line.text)}" for line in advice)
+    lines = [f"{bold(line.label)}: {escape(line.text)}" for line in advice if line.label not in omitted_labels]
+    return bullet_list(lines)
 
 
-def tabulate_families(ranking: Ranking, entries: Sequence[RankedEntry]) -> ReportTable:
+def format_entry_name(scores: Scores, ranking: Ranking, ranked: RankedEntry) -> str:
+    """Format the name of an entry for a table, marked where it is the recommended one."""
+    recommended = recommend_entry(scores, ranking).entry
+    if recommended is not None and recommended.name == ranked.name:
+        return f"{ranked.name} {RECOMMENDED}"
+    return ranked.name
+
+
+def tabulate_families(scores: Scores, ranking: Ranking, entries: Sequence[RankedEntry]) -> ReportTable:
     """An entry of every family with its interval, its verdict against the best entry and its time to fit."""
     rows = []
     for ranked in entries:
         verdict = "not tested" if ranking.no_test_reason else format_verdict(ranking, ranked)
         interval = _format_interval(ranking, ranked.score.low, ranked.score.high)
-        rows.append(
-            (ranked.entry.family, ranked.name, ranked.score.mean, interval, verdict, ranked.rows.mean("fit_seconds"))
-        )
+        name = format_entry_name(scores, ranking, ranked)
+        rows.append((ranked.entry.family, name, ranked.score.mean, interval, verdict, ranked.rows.mean("fit_seconds")))
     columns = (
         ReportColumn("Family"),
         ReportColumn("Entry"),
