@@ -42,12 +42,13 @@ class ExplainableBoosting:
         bags = None
         rounds = {"max_rounds": 200, "early_stopping_rounds": 0, "validation_size": 0}
         if validation is not None:
-            validation_X, validation_y = validation
+            validation_X, validation_y = validation[:2]
             n_fitted, n_validation = len(y), len(validation_y)
             X, y = pd.concat([X, validation_X], ignore_index=True), np.concatenate([y, validation_y])
             bags = np.repeat(np.array([1, -1], dtype=np.int8), [n_fitted, n_validation])[:, None]
             weights = np.ones(n_fitted) if sample_weight is None else sample_weight
-            sample_weight = np.concatenate([weights, validation_weights(y, weights)])
+            row_weights = validation[2] if len(validation) > 2 else np.ones(n_validation)
+            sample_weight = np.concatenate([weights, validation_weights(y, weights, row_weights)])
             rounds = {}
         classifier = ExplainableBoostingClassifier(
             n_jobs=1, random_state=self.seed, outer_bags=1, **(SETTINGS | rounds), **self.params
@@ -62,7 +63,7 @@ class ExplainableBoosting:
         return self.model_.predict_proba(X)
 
 
-def validation_weights(y: Any, weights: Any) -> Any:
+def validation_weights(y: Any, weights: Any, row_weights: Any) -> Any:
     """Weights of the validation rows, with which classes have their shares among the weighted training rows.
 
     A strategy moves the class frequencies on purpose, and that alone must not look like overfitting.
@@ -73,14 +74,17 @@ def validation_weights(y: Any, weights: Any) -> Any:
         Labels of the training rows, followed by those of the validation rows.
     weights : array of shape (n_fitted,)
         Weights of the training rows.
+    row_weights : array of shape (n_validation,)
+        Weights that the validation rows have in their table.
     """
     import numpy as np
 
     fitted_y, validation_y = y[: len(weights)], y[len(weights) :]
     n_classes = int(y.max()) + 1
     target = np.bincount(fitted_y, weights=weights, minlength=n_classes)
-    row_weights = (target / np.maximum(np.bincount(validation_y, minlength=n_classes), 1))[validation_y]
-    return row_weights / row_weights.mean()
+    real = np.bincount(validation_y, weights=row_weights, minlength=n_classes)
+    balanced = (target / np.where(real > 0, real, 1))[validation_y] * row_weights
+    return balanced / balanced.mean()
 
 
 FAMILY = Family(

@@ -10,9 +10,11 @@ import pytest
 from evenhand import Family, Metric, Strategy, Task, choice, integer
 from harness import checks
 from harness.api.declarations import find_unavailable_tasks
+from harness.cli import app
 from harness.errors import DeclarationError, EvenhandError, Unavailable, UnknownNameError
-from harness.registry.family import missing_packages
-from harness.registry.registry import Registry, load_registry
+from harness.preprocessing.encodings import ENCODINGS
+from harness.registry.family import ENCODING_NAMES, missing_packages
+from harness.registry.registry import Registry, load_plugin_registry, load_registry
 
 REGISTRY = load_registry()
 
@@ -73,10 +75,9 @@ def test_a_bad_family_is_told_what_is_wrong():
         name="careless",
         build=lambda seed: Careless(),
         space={"depth": choice(1, 2, default=1)},
-        encodings={"tabular": "nothing"},
+        encodings={"tabular": "ordinal"},
     )
     failures = complaints(checks.check_family(family))
-    assert "unknown encodings ['nothing']" in failures["knows its encodings"]
     assert "build does not take" in failures["takes its space"]
     better = Family(name="careless", build=lambda seed: Careless(), space={}, encodings={"tabular": "ordinal"})
     failures = complaints(checks.check_family(better))
@@ -85,6 +86,69 @@ def test_a_bad_family_is_told_what_is_wrong():
     failures = complaints(checks.check_family(unseeded))
     assert set(failures) == {"repeats itself", "answers each row alone"}
     assert "same seed gave other probabilities" in failures["repeats itself"]
+
+
+@pytest.mark.parametrize(
+    ("encodings", "message"),
+    [
+        ({"tabular": "one_hott"}, r"unknown encoding 'one_hott' of tabular data: did you mean 'one_hot'\?"),
+        ({"text": "native"}, "unknown encoding 'native' of text data: there are: texts, tfidf, lsa, tokens"),
+        ({"tables": "native"}, r"no encoding is for 'tables' data: did you mean 'tabular'\?"),
+    ],
+)
+def test_a_wrong_encoding_is_refused_where_it_is_declared(encodings, message):
+    with pytest.raises(DeclarationError, match=message):
+        Family(name="f", build=lambda seed: None, space={}, encodings=encodings)
+
+
+def test_the_encodings_that_families_may_name_are_those_that_there_are():
+    known = {}
+    for encoding in ENCODINGS.values():
+        known[encoding.modality] = (*known.get(encoding.modality, ()), encoding.name)
+    assert known == ENCODING_NAMES
+
+
+def test_predictions_that_depend_on_the_number_of_rows_are_complained_about():
+    from sklearn.linear_model import LogisticRegression
+
+    class Centred(LogisticRegression):
+        def predict_proba(self, X):
+            proba = super().predict_proba(X)
+            return proba if len(X) < 1000 else np.tile(proba.mean(axis=0), (len(X), 1))
+
+    family = Family(name="centred", build=lambda seed: Centred(), space={}, encodings={"tabular": "one_hot_scaled"})
+    failures = complaints(checks.check_family(family))
+    assert list(failures) == ["takes other sizes"]
+    assert "among 1,200 rows than among 240" in failures["takes other sizes"]
+
+
+PLUGIN = """
+from evenhand import Family
+
+def build(seed):
+    from sklearn.naive_bayes import GaussianNB
+    return GaussianNB()
+
+FAMILY = Family(name="{name}", build=build, space={{}}, encodings={{"tabular": "{encoding}"}}, description="a test")
+"""
+
+
+def test_of_plugins_the_declarations_of_the_plugin_alone_are_checked(tmp_path, capfd):
+    file = tmp_path / "my_family.py"
+    file.write_text(PLUGIN.format(name="my_family", encoding="ordinal"))
+    app(["check", "--plugin", str(file)], standalone_mode=False)
+    out = capfd.readouterr().out
+    assert out.splitlines()[-1].endswith("0 failed, 0 skipped")
+    assert len(out.splitlines()) == 1
+    registry = load_plugin_registry([str(file)])
+    assert (list(registry.families), registry.n_declarations) == (["my_family"], 1)
+    (tmp_path / "empty.py").write_text("x = 1\n")
+    with pytest.raises(EvenhandError, match=r"empty\.py' declares nothing: a Task, Family"):
+        load_plugin_registry([str(tmp_path / "empty.py")])
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text(PLUGIN.format(name="wrong", encoding="ordinall"))
+    with pytest.raises(EvenhandError, match="unknown encoding 'ordinall' of tabular data: did you mean 'ordinal'"):
+        load_plugin_registry([str(wrong)])
 
 
 def test_a_family_that_ignores_weights_is_told_so():

@@ -21,11 +21,12 @@ from harness.checks.fitted_checks import (
     prediction_checks,
     search_space_check,
     shared_state_check,
+    sizes_checks,
 )
 from harness.checks.small_tables import count_training_rows, fit_family_to_small_table, make_small_table
 from harness.errors import Unavailable, failure
 from harness.metrics.metric import Metric, Predictions
-from harness.registry.family import ROW_WEIGHTS, Family, missing_packages
+from harness.registry.family import ROW_WEIGHTS, Family, import_needed_packages, missing_packages
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.space import defaults
 from harness.registry.strategy import Strategy
@@ -137,10 +138,11 @@ def check_family(family: Family, sample: tuple[Modality, Table] | None = None) -
     if missing := missing_packages(family):
         yield CheckResult("family", family.name, "fits", skipped=missing)
         return
+    import_needed_packages(family)
     for modality, name in family.encodings.items():
         if sample and modality != sample[0]:
             continue
-        if name in ENCODINGS and (missing := missing_packages(family, ENCODINGS[name].needs)):
+        if missing := missing_packages(family, ENCODINGS[name].needs):
             yield CheckResult("family", family.name, f"fits {modality} data", skipped=missing)
             continue
         kind = cast("Modality", modality)
@@ -155,14 +157,6 @@ def check_family(family: Family, sample: tuple[Modality, Table] | None = None) -
 
 def _family_checks_without_fit(family: Family) -> list[Check]:
     """Checks of a family that need no fit."""
-    from harness.preprocessing.encodings import ENCODINGS
-
-    def knows_its_encodings() -> str:
-        unknown = [name for name in family.encodings.values() if name not in ENCODINGS]
-        if unknown:
-            return f"unknown encodings {unknown}: there are {', '.join(ENCODINGS)}"
-        wrong = [name for modality, name in family.encodings.items() if ENCODINGS[name].modality != modality]
-        return complaint_unless(not wrong, f"encodings {wrong} are for another kind of data")
 
     def takes_its_space() -> str:
         parameters = inspect.signature(family.build).parameters
@@ -171,7 +165,7 @@ def _family_checks_without_fit(family: Family) -> list[Check]:
         unknown = [name for name in family.space if name not in parameters]
         return complaint_unless(not unknown, f"build does not take {unknown}")
 
-    return [knows_its_encodings, takes_its_space]
+    return [takes_its_space]
 
 
 def _fitted_family_checks(
@@ -212,7 +206,9 @@ def _fitted_family_checks(
     checks = [shared_state_check(fit, family, table), gives_probabilities, repeats_itself, takes_weights]
     checks.append(counts_weights_as_rows)
     checks += prediction_checks(fit, table)
-    return [*checks, search_space_check(fit, family, table)] if searched else checks
+    if searched:
+        return [*checks, search_space_check(fit, family, table)]
+    return [*checks, *sizes_checks(fit, modality, table)]
 
 
 def check_strategy(strategy: Strategy) -> Iterator[CheckResult]:

@@ -17,12 +17,14 @@ from harness.checks.small_tables import fit_family_to_weighted_rows, make_weight
 from harness.registry.estimator_state import digest_shared_state, is_installed
 from harness.registry.family import Family
 from harness.registry.space import Choice, Float, Integer, Space, When, fill
-from harness.registry.task import Table, take
+from harness.registry.task import Modality, Table, take
 
 #: Returns a complaint, or an empty text; its name is the title of the check.
 Check: TypeAlias = Callable[[], str]
 
 OTHER_PROBABILITIES = "the same seed gave other probabilities: draw from `seed` alone"
+FEW_ROWS = 60  #: of a table, two thirds of which are fitted
+BATCHES = 5  #: times that the table is repeated where many rows are predicted
 ROWS_ALONE = 10  #: rows that are predicted one by one
 ALONE_TOLERANCE = 1e-5  #: float32 sums depend on the number of rows
 MAX_CONFIGURATIONS = 16
@@ -69,6 +71,27 @@ def prediction_checks(fit: Callable[[Table, int], Any], table: Table) -> list[Ch
         return complaint_unless(farthest <= ALONE_TOLERANCE, message)
 
     return [leaves_rows_unchanged, answers_each_row_alone]
+
+
+def sizes_checks(fit: Callable[[Table, int], Any], modality: Modality, table: Table) -> list[Check]:
+    """The check of tables that few rows can be fitted, and that predictions do not depend on how many rows are predicted."""
+    if modality != "tabular":
+        return []
+
+    def takes_other_sizes() -> str:
+        """Many more rows are predicted than were fitted, and each as in a smaller batch."""
+        fitted = fit(table.take(np.arange(FEW_ROWS)), 5)
+        batch = fitted.predict_proba(table.X)
+        repeated_rows = take(table.X, np.tile(np.arange(len(table.y)), BATCHES))
+        repeated = fitted.predict_proba(repeated_rows)
+        farthest = float(np.abs(repeated - np.tile(batch, (BATCHES, 1))).max())
+        message = (
+            f"rows got other probabilities among {len(repeated):,} rows than among {len(batch):,} (up to {farthest:.3g} apart): a "
+            "prediction must depend on the row and the training rows only"
+        )
+        return complaint_unless(farthest <= ALONE_TOLERANCE, message)
+
+    return [takes_other_sizes]
 
 
 def shared_state_check(fit: Callable[[Table, int], Any], family: Family, table: Table) -> Check:

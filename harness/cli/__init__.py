@@ -63,15 +63,18 @@ def fetch(
 
 @app.command()
 def check(plugin: Plugins = None, data_dir: DataDir = None) -> None:
-    """Check every declaration against the contract: tasks, families, strategies and metrics, plugins included.
+    """Check declarations against the contract: tasks, families, strategies and metrics; those of plugins alone, if any are named.
 
     \b
     evenhand check --plugin my_family.py
     """
     from harness.checks import check_all
-    from harness.registry.registry import load_registry
+    from harness.registry.registry import load_plugin_registry, load_registry
 
-    if not check_all(load_registry(plugin or ()), data_dir, typer.echo):
+    registry = load_registry(plugin or ())  # refuses names that are declared twice
+    if plugin:
+        registry = load_plugin_registry(plugin)
+    if not check_all(registry, data_dir, typer.echo):
         raise typer.Exit(1)
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from harness.arguments import (
@@ -31,6 +35,14 @@ ROW_WEIGHTS = "row_weights"
 #: Parameter that bounds the size of leaves → rows that one unit of it stands for: XGBoost counts p(1 - p), at most 1/4 a row.
 LEAF_SIZES = {"min_samples_leaf": 1, "min_child_samples": 1, "min_data_in_leaf": 1, "min_child_weight": 4}
 MIN_LEAVES = 10  #: leaves that the rows must suffice for
+
+
+#: Modality → names of the encodings that `harness.preprocessing.encodings` defines for it.
+ENCODING_NAMES: dict[str, tuple[str, ...]] = {
+    "tabular": ("one_hot_scaled", "one_hot", "mixed", "ordinal", "native", "frame", "matrix"),
+    "text": ("texts", "tfidf", "lsa", "tokens"),
+    "image": ("embedding", "pixels", "activations", "principal"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +85,23 @@ class Family:
             limits=MAPPING,
         )
         check_space(self.space)
+        check_encodings(self.name, self.encodings)
         if reserved := [name for name in self.space if name in RESERVED_NAMES or "." in name]:
             raise DeclarationError(f"family {self.name!r}: parameters {reserved} have names that mean something else")
+
+
+def check_encodings(family: str, encodings: Mapping[str, str]) -> None:
+    """Raise `DeclarationError` where encodings of a family are for no known modality, or do not exist for it."""
+    from harness.registry.registry import suggest_similar_name
+
+    for modality, name in encodings.items():
+        if modality not in ENCODING_NAMES:
+            hint = suggest_similar_name(str(modality), ENCODING_NAMES)
+            raise DeclarationError(f"family {family!r}: no encoding is for {modality!r} data: {hint}")
+        names = ENCODING_NAMES[modality]
+        if name not in names:
+            hint = suggest_similar_name(str(name), names)
+            raise DeclarationError(f"family {family!r}: unknown encoding {name!r} of {modality} data: {hint}")
 
 
 def strategy_limit(family: Family, strategy: Strategy) -> str:
@@ -109,6 +136,20 @@ def limit_leaf_sizes(params: Mapping[str, Any], rows: int) -> dict[str, Any]:
             largest = max(1, rows // (MIN_LEAVES * rows_per_unit))
             limited[name] = min(limited[name], largest)
     return limited
+
+
+def import_needed_packages(family: Family) -> None:
+    """Import the packages that a family needs, without what they print: TensorFlow writes greetings past Python's streams."""
+    sys.stderr.flush()
+    error_stream = os.dup(2)
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        try:
+            os.dup2(nowhere.fileno(), 2)
+            for package in family.needs:
+                importlib.import_module(package)
+        finally:
+            os.dup2(error_stream, 2)
+            os.close(error_stream)
 
 
 def missing_packages(family: Family, encoding_needs: Iterable[str] = ()) -> str:

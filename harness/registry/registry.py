@@ -79,6 +79,11 @@ class Registry:
     strategies: dict[str, Strategy] = field(default_factory=dict)
     metrics: dict[str, Metric] = field(default_factory=dict)
 
+    @property
+    def n_declarations(self) -> int:
+        """Number of declarations of all kinds."""
+        return len(self.tasks) + len(self.families) + len(self.strategies) + len(self.metrics)
+
     def task(self, name: str) -> Task:
         """The task of this name."""
         return lookup_declaration(self.tasks, name, "task")
@@ -144,9 +149,31 @@ def load_registry(plugins: Iterable[str] = ()) -> Registry:
     """
     registry = Registry()
     for module in _import_declaration_modules(plugins):
-        for attribute in vars(module).values():
-            for candidate in attribute if isinstance(attribute, tuple) else (attribute,):
-                _add_declaration(registry, candidate, module.__name__)
+        _add_declarations_of_module(registry, module)
+    return registry
+
+
+def load_plugin_registry(plugins: Iterable[str]) -> Registry:
+    """Collect the declarations of plugins without any other.
+
+    Parameters
+    ----------
+    plugins : iterable of str
+        As of `load_registry`.
+
+    Raises
+    ------
+    EvenhandError
+        If a plugin cannot be imported, or declares nothing.
+    """
+    registry = Registry()
+    for plugin in make_plugin_paths_absolute(plugins):
+        module, n_declared = _import_plugin(plugin), registry.n_declarations
+        _add_declarations_of_module(registry, module)
+        if registry.n_declarations == n_declared:
+            raise EvenhandError(
+                f"plugin {plugin!r} declares nothing: a Task, Family, Strategy or Metric must be a variable of the module"
+            )
     return registry
 
 
@@ -209,14 +236,18 @@ def _import_declaration_modules(plugins: Iterable[str]) -> Iterator[ModuleType]:
             yield importlib.import_module(f"{name}.{submodule.name}")
     published = [point.value.split(":")[0] for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
     for plugin in dict.fromkeys([*published, *make_plugin_paths_absolute(plugins)]):
-        try:
-            yield _import_plugin_file(Path(plugin)) if plugin.endswith(".py") else importlib.import_module(plugin)
-        except EvenhandError:
-            raise
-        except Exception as error:  # whatever the code of a plugin raises is reported in one line
-            hint = _import_hint(plugin, error)
-            message = f"plugin {plugin!r} cannot be imported: {type(error).__name__}: {error}{hint}"
-            raise EvenhandError(message) from error
+        yield _import_plugin(plugin)
+
+
+def _import_plugin(plugin: str) -> ModuleType:
+    try:
+        return _import_plugin_file(Path(plugin)) if plugin.endswith(".py") else importlib.import_module(plugin)
+    except EvenhandError:
+        raise
+    except Exception as error:  # whatever the code of a plugin raises is reported in one line
+        hint = _import_hint(plugin, error)
+        message = f"plugin {plugin!r} cannot be imported: {type(error).__name__}: {error}{hint}"
+        raise EvenhandError(message) from error
 
 
 def make_plugin_paths_absolute(plugins: Iterable[str]) -> tuple[str, ...]:
@@ -278,6 +309,13 @@ def _import_hint(plugin: str, error: Exception) -> str:
     if (Path(plugin).parent / file).is_file() or (Path(plugin).parent / file.removesuffix(".py")).is_dir():
         return f" ({file.removesuffix('.py')} beside it is not imported: put both into one file, or install them as a package)"
     return ""
+
+
+def _add_declarations_of_module(registry: Registry, module: ModuleType) -> None:
+    """Add the declarations that are variables of a module, or entries of tuples among them."""
+    for attribute in vars(module).values():
+        for candidate in attribute if isinstance(attribute, tuple) else (attribute,):
+            _add_declaration(registry, candidate, module.__name__)
 
 
 def _add_declaration(registry: Registry, candidate: Any, source: str) -> None:
