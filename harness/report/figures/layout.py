@@ -1,7 +1,7 @@
 """The layout of figures: room for ticks, labels, titles and legends, from the widths of characters.
 
 The constrained layout of matplotlib draws every text to measure it, and does so in two passes over all panels: on the figures of
-a report that took 40 % of the time, and this layout takes 5 %.
+a report that took 40 % of the time (6.7 of 16.5 s of CPU for 50 figures), and this layout takes 17 % (1.6 of 9.5 s).
 """
 
 from __future__ import annotations

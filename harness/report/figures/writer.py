@@ -16,7 +16,7 @@ from harness.store.files import remove_file, write_atomic
 from harness.store.store import Store
 
 VERSION = 12  #: of the drawings; figures of another version are drawn again
-MIN_PARALLEL_FIGURES = 8  #: from which on further processes, which take a tenth of a second to fork, save time
+MIN_PARALLEL_FIGURES = 8  #: from which on further processes are forked
 MAX_PROCESSES = 4
 ALL_TASKS = "all-tasks"  #: replaces the task in the names of files that are about no single task
 UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9._-]+")
@@ -84,7 +84,7 @@ def draw_figures(orders: Sequence[FigureOrder]) -> None:
         write_atomic(path, figure.draw())
 
     processes = MAX_PROCESSES if len(orders) >= MIN_PARALLEL_FIGURES else 1
-    # Figures leave much garbage, and every search for it would go through all that the report has read: 15 % of the time.
+    # Figures leave much garbage, and every search for it would go through all that the report has read.
     gc.freeze()
     try:
         with mpl.rc_context():
