@@ -569,3 +569,9 @@ def test_declared_types_decide() -> None:
     ]
     schema = describe_task_rows(task_of(frame, types=types), table)
     assert read_rows(schema, {"amount": [1], "when": ["03/04/21"], "code": ["1"]}).X["when"].tolist() == [18_690.0]
+
+
+def test_a_target_without_any_label_is_refused_in_one_line() -> None:
+    frame = raw(y=[None] * N)
+    with pytest.raises(DataError, match="target 'y' is missing in every row"):
+        make_table(task_of(frame, drop_missing_target=True), frame)

@@ -168,6 +168,8 @@ def _check_class_counts(target: str, counts: pd.Series) -> None:
     """Raise `DataError` if a target has one class, is a quantity (many distinct numbers, or numbers that occur once), or text."""
     import pandas as pd
 
+    if not len(counts):
+        raise DataError(f"target {target!r} is missing in every row: name another column with --target")
     if len(counts) < 2:
         raise DataError(f"target {target!r} has one class only ({counts.index[0]!r}): expected at least two")
     is_scattered = len(counts) > min(MAX_CLASSES, counts.sum() / 2) or counts.min() == 1
