@@ -56,7 +56,7 @@ def test_the_examples_keep_the_contract(declared, evenhand):
 
     found = [
         *checks.check_task(registry.task("third_wine")),
-        *checks.check_family(registry.family("extra_trees")),
+        *checks.check_family(registry.family("random_cut_trees")),
         *checks.check_strategy(registry.strategy("svm_smote")),
         *checks.check_metric(registry.metric("missed_share")),
     ]
@@ -68,7 +68,7 @@ def test_the_examples_run_together(declared, evenhand):
     command = next(line for line in commands(EXTENDING) if "--plugin my_task" in line)
     code, out, err = evenhand(*shlex.split(command)[1:])
     assert code == 0, err
-    assert "extra_trees/svm_smote" in out
+    assert "random_cut_trees/svm_smote" in out
     assert "missed_share" in Path("results/third_wine/leaderboard.csv").read_text(encoding="utf-8")
 
 
