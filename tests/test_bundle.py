@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from harness.data.table import make_table, row_keys
+from harness.data.table import hash_rows, make_table
 from harness.deploy.bundle import (
     CARD_FILE,
     HELD_OUT_FILE,
@@ -63,7 +63,7 @@ def parts_of(family: str = "logistic_regression") -> BundleContents:
         "calibration": "none",
         "versions": {},
     }
-    held_out = HeldOutProba(row_keys(table.X), fitted.predict_proba(table.X))
+    held_out = HeldOutProba(hash_rows(table.X), fitted.predict_proba(table.X))
     return BundleContents(about, describe_task_rows(task, table), fitted, None, "# A card\n", held_out)
 
 

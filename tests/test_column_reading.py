@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.data.column_types import parse_types
+from harness.data.column_types import parse_types_option
 from harness.data.columns import infer_column
-from harness.data.dates import learn_dates
+from harness.data.dates import learn_date_format
 from harness.data.durations import parse_duration
-from harness.data.numbers import learn_numbers
+from harness.data.numbers import learn_number_format
 from harness.data.table import load_table, make_table
 from harness.data.user_data import UserData
 from harness.deploy.predict import read_rows
@@ -79,7 +79,7 @@ def test_a_number_comes_back_in_any_format_and_strangers_are_missing(
 ) -> None:
     rounded = [round(number, decimals) + 0.0 for number in numbers]
     texts = [write_number(number, decimals, separators, affixes, negative) for number in rounded]
-    learned = learn_numbers(Counter([*texts, *strangers]))
+    learned = learn_number_format(Counter([*texts, *strangers]))
     assert learned is not None
     assert [learned.numbers[text] for text in texts] == rounded
     assert set(learned.strangers) == strangers
@@ -105,7 +105,7 @@ def test_a_number_comes_back_in_any_format_and_strangers_are_missing(
     ],
 )
 def test_numbers_with_words_around_them(texts: list[str], numbers: list[float]) -> None:
-    learned = learn_numbers(Counter(texts))
+    learned = learn_number_format(Counter(texts))
     assert learned is not None
     assert list(learned.numbers.values()) == numbers
 
@@ -132,8 +132,8 @@ def test_numbers_with_words_around_them(texts: list[str], numbers: list[float]) 
     ],
 )
 def test_codes_and_texts_are_no_numbers_and_no_dates(texts: list[str]) -> None:
-    assert learn_numbers(Counter(texts)) is None
-    assert learn_dates(Counter(texts)) is None
+    assert learn_number_format(Counter(texts)) is None
+    assert learn_date_format(Counter(texts)) is None
 
 
 DATE_FORMATS = [
@@ -159,7 +159,7 @@ def test_a_date_comes_back_in_any_format(
     seconds -= seconds % {"": 86_400, " %H:%M": 60, " %I:%M %p": 60}.get(clock, 1)
     moments = [datetime.combine(day, datetime.min.time()) + timedelta(seconds=seconds) for day in days]
     texts = [moment.strftime(date_format + clock) for moment in moments]
-    learned = learn_dates(Counter([*texts, *strangers]))
+    learned = learn_date_format(Counter([*texts, *strangers]))
     assert learned is not None
     offset = 7200 if "+02:00" in clock else 0
     expected = [(moment - datetime(1970, 1, 1)).total_seconds() - offset for moment in moments]
@@ -195,7 +195,7 @@ def test_a_date_comes_back_in_any_format(
     ],
 )
 def test_dates_of_other_languages_and_programs(texts: list[str], first_day: float) -> None:
-    learned = learn_dates(Counter(texts))
+    learned = learn_date_format(Counter(texts))
     assert learned is not None
     assert learned.days[texts[0]] == pytest.approx(first_day)
 
@@ -267,7 +267,7 @@ def test_a_first_day_near_the_others_is_no_sentinel() -> None:
     ],
 )
 def test_times_in_named_zones_are_counted_in_utc_and_said(text: str, moment: str, zone: str) -> None:
-    learned = learn_dates({text: 3})
+    learned = learn_date_format({text: 3})
     expected = (pd.Timestamp(moment) - pd.Timestamp(0)) / pd.Timedelta(days=1)
     assert learned.days[text] == pytest.approx(expected, abs=1e-9)
     assert learned.zones == (zone,)
@@ -541,13 +541,13 @@ def test_a_column_of_times_is_one_of_numbers_and_few_times_are_names() -> None:
 def test_types_are_read_from_one_option() -> None:
     texts = ["amount=number,when=date:%b %d, %Y,code=category", "a=b=id,free=drop"]
     expected = {"amount": "number", "when": "date:%b %d, %Y", "code": "category", "a=b": "id", "free": "drop"}
-    assert parse_types(texts) == expected
+    assert parse_types_option(texts) == expected
 
 
 @pytest.mark.parametrize("text", ["amount", "amount=float", "when=date:soon", "=number", "amount=number:x"])
 def test_types_that_do_not_exist_are_refused(text: str) -> None:
     with pytest.raises(EvenhandError, match=r"amount=number,when=date|no format of dates|only a date has a format"):
-        parse_types([text])
+        parse_types_option([text])
 
 
 def test_declared_types_decide() -> None:

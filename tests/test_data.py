@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.data.audit import audit
+from harness.data.audit import audit_table
 from harness.data.column_summaries import summarize_columns
-from harness.data.table import fingerprint, load_table, make_table
+from harness.data.table import fingerprint_table, load_table, make_table
 from harness.data.user_data import UserData
 from harness.errors import DataError
 from harness.registry.task import Task
@@ -126,7 +126,7 @@ def test_dates_that_all_differ_or_count_the_days_are_no_identifier(pattern):
     (finding,) = result.notes
     assert (finding.code, finding.column) == ("read_as_date", "joined")
     assert "days since 1970" in finding.message
-    assert "id_like" not in [finding.code for finding in audit(result)]
+    assert "id_like" not in [finding.code for finding in audit_table(result)]
 
 
 def test_an_order_of_dates_that_is_assumed_is_warned_of():
@@ -269,9 +269,9 @@ def test_a_split_column_marks_the_test_rows():
 
 def test_a_fingerprint_tells_every_change_and_nothing_else():
     frame = raw(city=["Bonn", "Köln"] * (N // 2), zero=[0.0, 1.0] * (N // 2))
-    known = fingerprint(table(frame))
-    assert fingerprint(table(frame.assign(zero=[-0.0, 1.0] * (N // 2)))) == known
-    assert fingerprint(table(frame.assign(city=frame["city"].astype("category")))) == known
+    known = fingerprint_table(table(frame))
+    assert fingerprint_table(table(frame.assign(zero=[-0.0, 1.0] * (N // 2)))) == known
+    assert fingerprint_table(table(frame.assign(city=frame["city"].astype("category")))) == known
     others = [
         table(frame.assign(zero=[0.0, 1.0000001] * (N // 2))),
         table(frame.assign(city=["Bonn", "Kiel"] * (N // 2))),
@@ -281,7 +281,7 @@ def test_a_fingerprint_tells_every_change_and_nothing_else():
         table(frame.assign(g=[1, 2] * (N // 2)), group="g"),
         table(frame.assign(g=[1, 2] * (N // 2)), time="g"),
     ]
-    assert len({known, *map(fingerprint, others)}) == len(others) + 1
+    assert len({known, *map(fingerprint_table, others)}) == len(others) + 1
 
 
 def test_a_fingerprint_is_the_same_in_another_process():
@@ -305,7 +305,7 @@ def test_a_fingerprint_is_the_same_in_another_process():
 
 
 def codes(frame, **declared):
-    return [finding.code for finding in audit(table(frame, **declared))]
+    return [finding.code for finding in audit_table(table(frame, **declared))]
 
 
 def plenty(**columns):

@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 
 from harness.data.dates import to_days
-from harness.data.table import make_table, row_keys
+from harness.data.table import hash_rows, make_table
 from harness.data.user_data import UserData
 from harness.deploy.bundle import Bundle
 from harness.deploy.predict import read_row_batches, read_rows
 from harness.deploy.schema import Schema, count_rows_per_bin, describe_task_rows, typical_row
 from harness.deploy.validate import InvalidRowsError
-from harness.preprocessing.tabular import fit_preprocessor
+from harness.preprocessing.tabular import fit_table_preprocessor
 from harness.registry.task import Task
 
 ROWS = 60
@@ -92,7 +92,7 @@ def test_training_rows_written_out_and_read_again_are_the_same_rows(schema: Sche
     else:
         given = raw if way == "frame" else columns_of(json.loads(raw.to_json(orient="records")))
     read = read_rows(schema, given)
-    np.testing.assert_array_equal(row_keys(read.X), row_keys(make_table(TASK, raw).X))
+    np.testing.assert_array_equal(hash_rows(read.X), hash_rows(make_table(TASK, raw).X))
     assert read.ignored == ("left",)
     assert {(flag[0], flag[1]) for flag in read.flags} == {(7, "plan"), (9, "months")}
 
@@ -125,7 +125,7 @@ def test_a_file_of_training_is_read_again_as_it_was_learnt(tmp_path: Path, odd: 
     table = make_table(task, raw)
     bundle = Bundle(tmp_path, {}, describe_task_rows(task, table), None)  # type: ignore[arg-type]  # rows need no model
     ((part, _),) = read_row_batches(bundle, tmp_path / name)
-    prepare = fit_preprocessor(table.X).transform
+    prepare = fit_table_preprocessor(table.X).transform
     learnt, found = prepare(table.X), prepare(part.inputs.X)
     assert list(table.X.columns) == [one.name for one in bundle.schema.features]
     assert (learnt.numbers == found.numbers).all()
@@ -177,7 +177,7 @@ def test_odd_values_are_answered_and_flagged(schema: Schema, value: dict[str, ob
     ],
 )
 def test_the_same_value_written_otherwise_is_the_same(schema: Schema, value: dict[str, object]) -> None:
-    keys = row_keys(read_rows(schema, columns_of([row(), row(**value)])).X)
+    keys = hash_rows(read_rows(schema, columns_of([row(), row(**value)])).X)
     assert keys[0] == keys[1]
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from harness.api.benchmark import benchmark
-from harness.data.table import row_keys
+from harness.data.table import hash_rows
 from harness.data.user_data import UserData
 from harness.deploy.bundle import read_bundle
 from harness.deploy.error_analysis import ErrorAnalysis, SubgroupProportion, analyze_errors, class_recalls
@@ -348,7 +348,7 @@ def test_where_splits_follow_time_a_copy_of_a_row_that_was_learnt_from_is_no_wor
 def test_a_bundle_knows_its_training_rows_by_key_and_what_moves_it(folder, weighted):
     bundle, rows = weighted[0], table(folder)
     held_out = bundle.read_held_out_proba()
-    assert (held_out.keys == row_keys(rows.X)).all()
+    assert (held_out.keys == hash_rows(rows.X)).all()
     nested = read_run_entry(Store(folder / "run"), METRIC, None, "logistic_regression/class_weight", None)
     assert (held_out.proba == average_held_out_predictions(nested).proba).all()
     drivers = bundle.read_permutation_importances()

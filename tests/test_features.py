@@ -27,7 +27,7 @@ class Counting:
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("EVENHAND_CACHE", str(tmp_path))
-    features._warn_once.cache_clear()
+    features._warn_of_cache_error.cache_clear()
     return tmp_path / "features"
 
 

@@ -16,9 +16,9 @@ import pytest
 
 import evenhand
 from harness.api.data_frames import convert_to_pandas
-from harness.data.arrow_table import without_arrow_types
+from harness.data.arrow_table import convert_arrow_types
 from harness.data.csv_format import NO_NAME
-from harness.data.files import read_batches, read_table
+from harness.data.files import read_row_batches, read_table
 from harness.data.table import NOTES, load_table
 from harness.data.user_data import UserData
 from harness.deploy.predict import read_rows
@@ -40,7 +40,7 @@ def messages(frame: pd.DataFrame) -> str:
 
 def rejoined(path: Path, **options: bool) -> pd.DataFrame:
     """A file as it is read for predictions, in batches."""
-    return pd.concat([frame for frame, _ in read_batches(path, 7, **options)], ignore_index=True)
+    return pd.concat([frame for frame, _ in read_row_batches(path, 7, **options)], ignore_index=True)
 
 
 def zipped(**members: str) -> bytes:
@@ -220,7 +220,7 @@ def test_json_lines_are_read_with_exact_integers(tmp_path):
     assert frame["x"].isna().tolist() == [False, True, False]
     as_list = written(tmp_path / "rows.json", json.dumps(records))
     pd.testing.assert_frame_equal(read_table(as_list), frame)
-    assert sum(len(part) for part, _ in read_batches(path, 2)) == 3
+    assert sum(len(part) for part, _ in read_row_batches(path, 2)) == 3
     with pytest.raises(DataError, match="line 2"):
         read_table(written(tmp_path / "bad.jsonl", '{"a": 1}\n{"a"\n'))
 
@@ -302,7 +302,7 @@ def test_columns_of_lists_are_refused_by_name_unless_they_are_left_out(tmp_path,
 
 def test_a_frame_with_types_of_arrow_becomes_one_without(tmp_path):
     frame = pd.DataFrame({"a": pd.Series([1, None, 3], dtype="int64[pyarrow]"), "b": [1.5, 2.5, 3.5]}, index=[5, 6, 7])
-    plain = without_arrow_types(frame)
+    plain = convert_arrow_types(frame)
     assert plain["a"].dtype == "Int64"
     assert plain.index.tolist() == [5, 6, 7]
     assert plain["b"] is not None
@@ -311,7 +311,7 @@ def test_a_frame_with_types_of_arrow_becomes_one_without(tmp_path):
 def test_an_index_that_numbers_the_rows_is_a_column_where_it_has_a_name(tmp_path):
     pd.DataFrame({"a": range(9)}, index=pd.RangeIndex(9, name="customer")).to_parquet(tmp_path / "rows.parquet")
     assert read_table(tmp_path / "rows.parquet")["customer"].tolist() == list(range(9))
-    assert pd.concat([part for part, _ in read_batches(tmp_path / "rows.parquet", 4)])["customer"].tolist() == list(
+    assert pd.concat([part for part, _ in read_row_batches(tmp_path / "rows.parquet", 4)])["customer"].tolist() == list(
         range(9)
     )
 

@@ -14,7 +14,7 @@ from harness.networks import pretrained
 from harness.networks.fine_tuning import PretrainedClassifier
 from harness.networks.optimizer import TrainConfig
 from harness.networks.torch_weights import read_torch_weights
-from harness.preprocessing.image import fit_activations
+from harness.preprocessing.image import fit_pretrained_activations
 from harness.registry.space import defaults
 
 PUBLISHED = partial(wheel_member, *pretrained.SOURCE)
@@ -211,7 +211,7 @@ def test_the_whole_network_as_a_keras_model_gives_the_same_from_pictures(tmp_pat
     import keras
 
     X, y = pictures(channels=channels), np.arange(12) % 3
-    rows = fit_activations(X, y, 0, cut=cut).transform(X)
+    rows = fit_pretrained_activations(X, y, 0, cut=cut).transform(X)
     model = classifier(units=units).fit(rows, y)
     whole = model.keras_model(X.shape[1:])
     whole.save(tmp_path / "whole.keras")

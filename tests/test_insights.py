@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.data.table import make_table, row_keys
+from harness.data.table import hash_rows, make_table
 from harness.deploy.bundle import BundleContents, HeldOutProba, write_bundle
 from harness.deploy.error_analysis import clopper_pearson_interval as exact_interval
 from harness.deploy.error_analysis import wilson_interval
@@ -33,7 +33,7 @@ from harness.deploy.insights.shapley import log_odds
 from harness.deploy.schema import Feature, describe_task_rows
 from harness.errors import EvenhandError
 from harness.evaluation.corrected_t import estimate_mean_with_interval
-from harness.preprocessing.tabular_encoders import feature_sources
+from harness.preprocessing.tabular_encoders import source_columns_of_encoding
 from harness.registry.registry import load_registry
 from harness.registry.space import defaults
 from harness.registry.task import Task, take
@@ -86,7 +86,7 @@ def bundle_of(folder, frame, family="logistic_regression", task=TASK):
         "threshold": 0.5 if len(table.classes) == 2 else None,
         "versions": {},
     }
-    held = HeldOutProba(row_keys(table.X), proba)
+    held = HeldOutProba(hash_rows(table.X), proba)
     return write_bundle(folder, BundleContents(about, schema, fit(rows), None, "card", held, drivers))
 
 
@@ -128,7 +128,7 @@ def test_a_row_that_was_learnt_from_is_judged_by_what_was_said_while_it_was_seal
     assert set(scored.source[:50]) == {HELD_OUT}
     held = bundle.read_held_out_proba()
     place = {int(key): at for at, key in enumerate(held.keys)}
-    own = row_keys(scored.X)
+    own = hash_rows(scored.X)
     single = [i for i in range(50) if (held.keys == own[i]).sum() == 1]
     assert len(single) > 20
     assert scored.proba[single] == pytest.approx(held.proba[[place[int(own[i])] for i in single]])
@@ -149,7 +149,7 @@ def test_rows_learnt_from_and_never_sealed_are_counted_nowhere(tmp_path):
         made.model.pipeline,
         None,
         "card",
-        HeldOutProba(row_keys(table.X), proba),
+        HeldOutProba(hash_rows(table.X), proba),
     )
     scored = scored_rows_of(write_bundle(tmp_path / "c", part), tmp_path, frame)
     assert (scored.source == LEARNT).sum() > 50
@@ -239,7 +239,7 @@ def test_reasons_of_trees_add_up_over_raw_columns(family, tmp_path):
 
 def test_an_encoded_column_knows_its_raw_one(bundle):
     fitted = bundle.model.pipeline
-    sources = feature_sources(fitted.encoder, fitted.preparer.layout)
+    sources = source_columns_of_encoding(fitted.encoder, fitted.preparer.layout)
     assert sources == ("months", *["plan"] * 3, *["line"] * 3, *["guard"] * 3)
 
 

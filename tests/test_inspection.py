@@ -10,8 +10,8 @@ from simulations_inspection import inspect_simulated
 import evenhand
 from harness.data.user_data import UserData
 from harness.inspection.inspector import inspect_rows
-from harness.inspection.labels import MIN_LIKELIHOOD_RATIO, label_suspects, wrong_label_rate
-from harness.inspection.quick_model import area_error, group_shares, level_codes
+from harness.inspection.labels import MIN_LIKELIHOOD_RATIO, find_label_suspects, wrong_label_rate
+from harness.inspection.quick_model import levels_to_codes, predict_by_code_shares, roc_auc_standard_error
 from harness.inspection.summary import Inspection
 from harness.registry.protocol import EvaluationProtocol
 from harness.report.inspection import render_html, summarize_inspection
@@ -170,7 +170,7 @@ def test_confident_learning_counts_a_row_by_the_mean_probability_of_its_class():
     proba = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.4, 0.6], [0.2, 0.8], [0.95, 0.05]])
     y = np.array([0, 0, 0, 1, 1, 1])
     # Means of the own class: 0.6 of class 0, 0.483 of class 1. Row 2 reaches that of class 1 only, row 5 that of class 0 only.
-    assert label_suspects(y, proba).tolist() == [5, 2]
+    assert find_label_suspects(y, proba).tolist() == [5, 2]
 
 
 def test_the_order_of_rows_and_of_identifiers_predicts():
@@ -265,11 +265,11 @@ def test_the_same_rows_give_the_same_inspection():
 def test_levels_are_scored_in_other_folds_only():
     y, folds = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
     unique = pd.Series(pd.Categorical(["a", "b", "c", "d"]))
-    assert group_shares(level_codes(unique), y, folds)[:, 1] == pytest.approx(0.5)
+    assert predict_by_code_shares(levels_to_codes(unique), y, folds)[:, 1] == pytest.approx(0.5)
 
 
 def test_the_error_of_an_area_is_that_of_hanley_and_mcneil():
-    assert area_error(0.9, 50, 50) == pytest.approx(0.03212, abs=1e-5)  # their formula, computed by hand
+    assert roc_auc_standard_error(0.9, 50, 50) == pytest.approx(0.03212, abs=1e-5)  # their formula, computed by hand
 
 
 @pytest.mark.parametrize("kind", ["text", "image"])

@@ -10,16 +10,16 @@ from PIL import Image
 from scipy.sparse import csr_matrix, issparse
 
 from harness.checks.small_tables import make_small_table
-from harness.data.audit import audit
+from harness.data.audit import audit_table
 from harness.data.images import LabeledImages
 from harness.data.splits import make_splitter
-from harness.data.table import fingerprint, make_table, row_keys
+from harness.data.table import fingerprint_table, hash_rows, make_table
 from harness.errors import DataError, DeclarationError, Inapplicable
 from harness.execution.cell import run_cell
 from harness.findings import Finding
 from harness.preprocessing.cache import FoldCache
 from harness.preprocessing.encodings import ENCODINGS
-from harness.preprocessing.resampling import resample_points
+from harness.preprocessing.resampling import resample_encoded_rows
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.space import defaults
 from harness.registry.strategy import Strategy
@@ -73,10 +73,10 @@ def test_a_task_says_what_its_texts_are_and_pictures_have_no_columns():
 
 def test_copies_of_a_text_or_a_picture_stay_on_one_side():
     table = make_table(text_task(), MESSAGES)
-    keys = row_keys(table.X)
+    keys = hash_rows(table.X)
     assert keys[0] == keys[1], "case and spaces alone make no other text"
     assert len(set(keys)) == 7
-    assert [finding.code for finding in audit(table)] == ["few_positives", "few_positives", "duplicates"]
+    assert [finding.code for finding in audit_table(table)] == ["few_positives", "few_positives", "duplicates"]
     pictures = make_small_table("image", 2)
     doubled = pictures.take(np.repeat(np.arange(240), 2))
     for fold in make_splitter(doubled).outer(EvaluationProtocol(folds=3)):
@@ -86,9 +86,9 @@ def test_copies_of_a_text_or_a_picture_stay_on_one_side():
 @pytest.mark.parametrize("modality", ["text", "image"])
 def test_a_fingerprint_changes_with_any_row(modality):
     table, other = make_small_table(modality, 2), make_small_table(modality, 2)
-    assert fingerprint(table) == fingerprint(other)
+    assert fingerprint_table(table) == fingerprint_table(other)
     other.X[7] = "another text" if modality == "text" else 0
-    assert fingerprint(table) != fingerprint(other)
+    assert fingerprint_table(table) != fingerprint_table(other)
 
 
 def test_pictures_become_a_table_and_keep_their_notes():
@@ -109,7 +109,7 @@ def test_rows_are_made_between_encoded_rows(name, sparse, registry):
     y = (np.arange(90) < 20).astype(np.int64)
     X[:20] += 0.3
     strategy = registry.strategy(name)
-    made, made_y = resample_points(
+    made, made_y = resample_encoded_rows(
         strategy, defaults(strategy.space), csr_matrix(X) if sparse else X, y, 1, (FoldCache(), "X")
     )
     assert issparse(made) == sparse
@@ -124,7 +124,7 @@ def test_rows_of_any_form_can_be_chosen(name, form, registry):
     X = np.arange(40 * int(np.prod(form))).reshape(40, *form)
     y = (np.arange(40) < 8).astype(np.int64)
     strategy = registry.strategy(name)
-    made, made_y = resample_points(strategy, defaults(strategy.space), X, y, 1, (FoldCache(), "X"))
+    made, made_y = resample_encoded_rows(strategy, defaults(strategy.space), X, y, 1, (FoldCache(), "X"))
     assert np.bincount(made_y).tolist() == ([32, 32] if name == "random_oversampling" else [8, 8])
     assert all(any((row == one).all() for one in X[y == label]) for row, label in zip(made, made_y, strict=True))
 
@@ -134,7 +134,7 @@ def test_the_same_points_are_resampled_alike_whether_sparse_or_not(registry):
     y = (np.arange(60) < 15).astype(np.int64)
     strategy = registry.strategy("smote")
     one, other = (
-        resample_points(strategy, {"k_neighbors": 20}, form(X), y, 1, (FoldCache(), "X"))[0]
+        resample_encoded_rows(strategy, {"k_neighbors": 20}, form(X), y, 1, (FoldCache(), "X"))[0]
         for form in (np.asarray, csr_matrix)
     )
     np.testing.assert_allclose(one, other.toarray(), atol=1e-6)
@@ -196,7 +196,9 @@ def test_a_strategy_that_claims_to_choose_but_makes_rows_is_found_out(registry):
         build=lambda seed: imblearn.over_sampling.SMOTE(random_state=seed),
     )
     with pytest.raises(Exception, match="declared to choose"):
-        resample_points(liar, {}, np.zeros((40, 2, 2)), (np.arange(40) < 9).astype(np.int64), 1, (FoldCache(), "X"))
+        resample_encoded_rows(
+            liar, {}, np.zeros((40, 2, 2)), (np.arange(40) < 9).astype(np.int64), 1, (FoldCache(), "X")
+        )
 
 
 QUICK = "--family logistic_regression --strategy none --strategy smote --trials 2 --folds 2 --inner-folds 2 --jobs 1 --no-report"
@@ -286,13 +288,13 @@ def test_texts_that_share_no_word_are_known_by_pieces_of_words(registry):
 
 
 def test_texts_that_look_alike_are_copies():
-    keys = row_keys(np.array(["caf\u00e9 now", "cafe\u0301 NOW", "caf\u00e9\u200b  now", "cafe now"], dtype=object))
+    keys = hash_rows(np.array(["caf\u00e9 now", "cafe\u0301 NOW", "caf\u00e9\u200b  now", "cafe now"], dtype=object))
     assert keys[0] == keys[1] == keys[2] != keys[3]
 
 
 def test_what_is_said_of_copies_with_a_time_column_is_true():
     rows = pd.concat([MESSAGES, MESSAGES]).assign(day=range(16))
-    said = {one.code: one.message for one in audit(make_table(text_task(time="day"), rows))}
+    said = {one.code: one.message for one in audit_table(make_table(text_task(time="day"), rows))}
     assert "may stand on both sides" in said["duplicates"]
 
 

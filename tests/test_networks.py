@@ -29,7 +29,7 @@ from harness.networks.keras_export import dense_to_keras
 from harness.networks.losses import Loss
 from harness.networks.optimizer import RATE_SCHEDULES, Adam, TrainConfig, train_epoch
 from harness.networks.rows import MixedRows, WeightedRows
-from harness.preprocessing.tabular import fit_preprocessor
+from harness.preprocessing.tabular import fit_table_preprocessor
 from harness.registry.registry import load_registry
 from harness.registry.space import defaults
 
@@ -414,7 +414,7 @@ def wine():
         rows = load_table(load_registry().task("keel_winequality_red_4"), data_directory())
     except Unavailable as reason:
         pytest.skip(str(reason))
-    return fit_preprocessor(rows.X).transform(rows.X).numbers.astype("float32"), rows.y
+    return fit_table_preprocessor(rows.X).transform(rows.X).numbers.astype("float32"), rows.y
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,19 @@ import sys
 import numpy as np
 import pytest
 
-from harness.data.sources import cache_dir, wheel_member
+from harness.data.sources import cache_directory, wheel_member
 from harness.errors import DataError, Unavailable
 from harness.networks import pretrained
 from harness.networks.pretrained import activation_shape, build_frozen, processing_image_size
 from harness.networks.torch_weights import read_torch_weights
 from harness.preprocessing.encodings import IMAGE
-from harness.preprocessing.image import PretrainedEncoder, augment, fit_activations, fit_embedding, fit_pixels
+from harness.preprocessing.image import (
+    PretrainedEncoder,
+    augment_images,
+    fit_pixels,
+    fit_pretrained_activations,
+    fit_pretrained_embedding,
+)
 from harness.registry.space import check_space, defaults
 
 Image = pytest.importorskip("PIL.Image")
@@ -30,7 +36,7 @@ def weights(tmp_path, monkeypatch):
     package, version, _, member, _ = pretrained.SOURCE
     place = tmp_path / f"{package}-{version}" / member
     place.parent.mkdir(parents=True)
-    place.symlink_to((cache_dir() / f"{package}-{version}" / member).resolve())
+    place.symlink_to((cache_directory() / f"{package}-{version}" / member).resolve())
     monkeypatch.setenv("EVENHAND_CACHE", str(tmp_path))
     return read_torch_weights(content)
 
@@ -77,13 +83,13 @@ def test_parameters_are_counted_without_building_the_network(weights, first, las
 
 
 def test_features_are_those_of_the_whole_network(weights):
-    found = fitted(fit_embedding, images(), cut="features").transform(images())
+    found = fitted(fit_pretrained_embedding, images(), cut="features").transform(images())
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, stage_outputs(weights, pretrained.HEAD))
 
 
 def test_the_grid_keeps_where_in_a_picture_something_is(weights):
-    encoder = fitted(fit_embedding, images())
+    encoder = fitted(fit_pretrained_embedding, images())
     made = encoder.transform(images()).reshape(-1, 3, 3, 192)
     turned = encoder.transform(images()[:, ::-1]).reshape(-1, 3, 3, 192)
     held = stage_outputs(weights, 15)
@@ -94,18 +100,18 @@ def test_the_grid_keeps_where_in_a_picture_something_is(weights):
 def test_what_is_cached_is_found_again_by_the_next_encoder_and_half_precision_costs_a_thousandth(weights):
     exact = stage_outputs(weights, 11)
     for _ in range(2):
-        held = fitted(fit_activations, images(), cut="last_blocks").transform(images())
+        held = fitted(fit_pretrained_activations, images(), cut="last_blocks").transform(images())
         assert held.dtype == np.float16
         assert held.shape == (3, 6, 6, 112)
         np.testing.assert_allclose(held, exact, rtol=2**-10, atol=1e-4)
 
 
 def test_views_stand_beside_the_picture_itself(weights):
-    alone = fitted(fit_activations, images(), cut="last_blocks").transform(images())
-    held = fitted(fit_activations, images(), cut="last_blocks", views=2).transform(images())
+    alone = fitted(fit_pretrained_activations, images(), cut="last_blocks").transform(images())
+    held = fitted(fit_pretrained_activations, images(), cut="last_blocks", views=2).transform(images())
     assert held.shape == (3, 3, 6, 6, 112)
     np.testing.assert_array_equal(held[:, 0], alone)
-    of_view = fitted(fit_activations, images(), cut="last_blocks").transform(augment(images(), 2))
+    of_view = fitted(fit_pretrained_activations, images(), cut="last_blocks").transform(augment_images(images(), 2))
     np.testing.assert_array_equal(held[:, 2], of_view)
 
 
@@ -123,7 +129,7 @@ print(sorted({"tensorflow", "keras", "PIL", "sklearn"} & set(sys.modules)))
 
 def test_a_process_that_finds_everything_cached_needs_no_tensorflow(weights, tmp_path):
     for cut in pretrained.CUTS:
-        fitted(fit_activations, images(), cut=cut).transform(images())
+        fitted(fit_pretrained_activations, images(), cut=cut).transform(images())
     np.save(tmp_path / "images.npy", images())
     command = [sys.executable, "-c", LOOKUP, str(tmp_path / "images.npy")]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "[]"
@@ -155,8 +161,8 @@ def test_pixels_stay_as_they_are():
 
 
 def test_views_are_made_only_where_blocks_learn():
-    assert fitted(fit_activations, images(), cut="grid", views=3).n_augmented == 0
-    assert fitted(fit_activations, images(), cut="last_blocks", views=3).n_augmented == 3
+    assert fitted(fit_pretrained_activations, images(), cut="grid", views=3).n_augmented == 0
+    assert fitted(fit_pretrained_activations, images(), cut="last_blocks", views=3).n_augmented == 3
 
 
 @pytest.mark.parametrize("encoder", [PretrainedEncoder("grid", 96), fitted(fit_pixels, images())])
@@ -172,31 +178,34 @@ def test_anything_but_images_is_refused(encoder, rows):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_view_differs_a_little_and_is_the_same_whatever_stands_beside_the_picture(channels):
     X = images(5, channels=channels)
-    first, second = augment(X, 1), augment(X, 2)
+    first, second = augment_images(X, 1), augment_images(X, 2)
     assert first.shape == X.shape
     assert first.dtype == np.uint8
     for made in (first, second):
         assert (made != X).any(axis=(1, 2, 3)).all()
         assert np.abs(made.astype(float) - X).mean() < 40
     assert (first != second).any(axis=(1, 2, 3)).all()
-    np.testing.assert_array_equal(augment(X[[3, 1]], 1), first[[3, 1]])
+    np.testing.assert_array_equal(augment_images(X[[3, 1]], 1), first[[3, 1]])
 
 
 def test_view_0_is_the_picture_itself():
-    np.testing.assert_array_equal(augment(images(), 0), images())
+    np.testing.assert_array_equal(augment_images(images(), 0), images())
 
 
 def test_a_view_is_never_mirrored():
     X = np.zeros((20, 40, 40, 1), np.uint8)
     X[:, 10:30, 8:14] = 200  # a bar on the left, at different heights so that the pictures differ
     X[np.arange(20), np.arange(20) + 10, 8:14] = 100
-    left, right = augment(X, 1)[:, :, :20].sum(axis=(1, 2, 3)), augment(X, 1)[:, :, 20:].sum(axis=(1, 2, 3))
+    left, right = (
+        augment_images(X, 1)[:, :, :20].sum(axis=(1, 2, 3)),
+        augment_images(X, 1)[:, :, 20:].sum(axis=(1, 2, 3)),
+    )
     assert (left > 10 * right).all()
 
 
 def test_what_comes_in_from_outside_has_the_colour_of_the_border():
     X = np.full((10, 30, 30, 3), (200, 150, 100), np.uint8)
     X[:, 10:20, 10:20] = np.arange(10)[:, None, None, None]
-    for made in augment(X, 1):
+    for made in augment_images(X, 1):
         corner = made[0, 0] / made[0, 0, 0] * 200
         np.testing.assert_allclose(corner, (200, 150, 100), atol=3)

@@ -10,10 +10,10 @@ from harness.errors import Inapplicable
 from harness.preprocessing.cache import FoldCache
 from harness.preprocessing.resampling import (
     compute_level_weight,
-    from_metric_space,
-    resample,
-    resample_points,
-    to_metric_space,
+    metric_space_to_rows,
+    resample_encoded_rows,
+    resample_table_rows,
+    rows_to_metric_space,
 )
 from harness.preprocessing.samplers import CachedNeighbors, use_fast_cleaning
 from harness.preprocessing.tabular import ColumnLayout, PreparedRows
@@ -48,7 +48,7 @@ def as_bytes(rows):
 
 def run(strategy, rows, y, seed=7, cache=None, layout=LAYOUT, **params):
     cache = FoldCache() if cache is None else cache
-    return resample(strategy, defaults(strategy.space) | params, rows, y, layout, seed, cache)
+    return resample_table_rows(strategy, defaults(strategy.space) | params, rows, y, layout, seed, cache)
 
 
 @pytest.mark.parametrize("counts", [(80, 20), (60, 30, 12)], ids=["two classes", "three classes"])
@@ -101,10 +101,10 @@ def test_the_strength_of_undersampling_goes_from_all_rows_to_even_classes(regist
 def test_a_level_weighs_half_the_median_deviation_of_the_numbers():
     rows, _ = mixed()
     assert compute_level_weight(rows) == pytest.approx(0.5)
-    points = to_metric_space(rows, LAYOUT)
+    points = rows_to_metric_space(rows, LAYOUT)
     assert points.shape == (100, 2 + 3 + 2)
     assert set(np.unique(points[:, 2:])) == {0, compute_level_weight(rows)}
-    assert as_bytes(from_metric_space(points, LAYOUT)) == as_bytes(rows)
+    assert as_bytes(metric_space_to_rows(points, LAYOUT)) == as_bytes(rows)
 
 
 def test_a_table_of_categories_alone_can_be_resampled(registry):
@@ -124,12 +124,12 @@ def test_a_table_of_categories_alone_can_be_resampled(registry):
 @pytest.mark.parametrize("k", [1, 4, 15])
 def test_remembered_neighbours_give_exactly_what_plain_imbalanced_learn_gives(plain, k):
     rows, y = mixed((150, 40), seed=1)
-    points = to_metric_space(rows, LAYOUT)
+    points = rows_to_metric_space(rows, LAYOUT)
     expected, expected_y = plain(k).fit_resample(points, y)
     cache = FoldCache()
     for _ in range(2):
         made, made_y = run(Strategy(name="s", kind="resample", build=lambda _: plain(k)), rows, y, cache=cache)
-        assert as_bytes(made) == as_bytes(from_metric_space(expected, LAYOUT))
+        assert as_bytes(made) == as_bytes(metric_space_to_rows(expected, LAYOUT))
         assert (made_y == expected_y).all()
 
 
@@ -200,8 +200,8 @@ def test_sparse_points_are_resampled_as_dense_ones_are(registry, name, given, fo
     strategy, (rows, y) = registry.strategy(name), mixed()
     params = defaults(strategy.space) | given
     X = np.where(np.abs(rows.numbers) < 0.3, 0.0, rows.numbers)
-    dense, dense_y = resample_points(strategy, params, X, y, 7, (FoldCache(), "dense"))
-    made, made_y = resample_points(strategy, params, form(X), y, 7, (FoldCache(), "sparse"))
+    dense, dense_y = resample_encoded_rows(strategy, params, X, y, 7, (FoldCache(), "dense"))
+    made, made_y = resample_encoded_rows(strategy, params, form(X), y, 7, (FoldCache(), "sparse"))
     assert type(made) is form
     assert (made_y == dense_y).all()
     np.testing.assert_allclose(made.toarray(), dense, atol=1e-12)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import evenhand as public
-from harness.data.table import fingerprint, make_table
+from harness.data.table import fingerprint_table, make_table
 from harness.errors import DataError
 from harness.metrics import calibration
 from harness.metrics.classification import METRICS
@@ -16,7 +16,7 @@ from harness.metrics.logits import conditional_logit
 from harness.metrics.metric import Predictions, best_threshold
 from harness.metrics.threshold import choose_threshold, parse_goal
 from harness.networks.rows import make_training_rows, make_validation_rows
-from harness.preprocessing.tabular import fit_preprocessor
+from harness.preprocessing.tabular import fit_table_preprocessor
 from harness.preprocessing.target_encoding import WeightedTargetEncoder, _make_target_encoder
 from harness.preprocessing.weighted import compute_lower_median, compute_quantiles
 from harness.registry.fingerprint import declaration_fingerprint
@@ -57,7 +57,7 @@ def test_quantiles_are_those_of_repeated_rows(levels):
 
 
 def test_a_preparation_is_that_of_repeated_rows():
-    weighted, repeated = fit_preprocessor(X, WEIGHTS), fit_preprocessor(X.iloc[COPIES])
+    weighted, repeated = fit_table_preprocessor(X, WEIGHTS), fit_table_preprocessor(X.iloc[COPIES])
     assert weighted.layout == repeated.layout
     for name in ("medians", "means", "deviations"):
         assert getattr(weighted, name) == pytest.approx(getattr(repeated, name))
@@ -169,7 +169,7 @@ def test_rows_of_weight_0_are_left_out_and_a_weight_is_no_feature():
     assert {"zero_weight", "row_weights"} <= codes
     assert "scale_of_weights" in [note.code for note in table(people(big=WEIGHTS * 1000), weights="big").notes]
     plain = table(people().drop(columns="weight"))
-    assert fingerprint(plain) != fingerprint(table(people(), weights="weight"))
+    assert fingerprint_table(plain) != fingerprint_table(table(people(), weights="weight"))
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from harness.deploy.schema import describe_task_rows
 from harness.execution.plan import LoadedTask, make_cell
 from harness.preprocessing.encodings import ENCODINGS, has_many_levels
 from harness.preprocessing.native_levels import MAX_NATIVE_LEVELS, keep_levels
-from harness.preprocessing.tabular import fit_preprocessor, many_level_names
-from harness.preprocessing.tabular_encoders import feature_sources
+from harness.preprocessing.tabular import fit_table_preprocessor, many_level_categories
+from harness.preprocessing.tabular_encoders import source_columns_of_encoding
 from harness.preprocessing.target_encoding import FOLDS, SMOOTHING, add_target_encoding
 from harness.registry.family import Family, missing_packages
 from harness.registry.fingerprint import declaration_fingerprint, digest
@@ -65,7 +65,7 @@ def test_only_categories_whose_merged_levels_hold_many_rows_have_many_levels():
     few = pd.Categorical(rng.integers(0, 50, 5000).astype(str))
     rare = pd.Categorical(np.where(np.arange(5000) < 100, np.arange(5000), 0).astype(str))
     many = pd.Categorical(rng.integers(0, 1000, 5000).astype(str))
-    assert many_level_names(pd.DataFrame({"few": few, "rare": rare, "many": many})) == ("many",)
+    assert many_level_categories(pd.DataFrame({"few": few, "rare": rare, "many": many})) == ("many",)
 
 
 @pytest.mark.parametrize("family", ["logistic_regression", "xgb", "random_forest", "dense_network"])
@@ -102,7 +102,7 @@ def test_target_encoding_is_the_default_where_there_is_one(registry, family):
 
 def test_training_rows_are_encoded_by_other_rows_and_new_rows_by_all():
     table = shops(classes=2)
-    preparer, encoded = add_target_encoding(fit_preprocessor(table.X), table.X, table.y, None, seed=1)
+    preparer, encoded = add_target_encoding(fit_table_preprocessor(table.X), table.X, table.y, None, seed=1)
     encoding = preparer.target_encoding
     shop, y = table.X["shop"], table.y
     # A row is encoded by four fifths of the others: recompute a shop's shares from the rows of each other fold.
@@ -121,7 +121,7 @@ def test_training_rows_are_encoded_by_other_rows_and_new_rows_by_all():
 
 def test_several_classes_have_a_share_each_that_add_up_to_one():
     table = shops(classes=3)
-    preparer, encoded = add_target_encoding(fit_preprocessor(table.X), table.X, table.y, None, seed=1)
+    preparer, encoded = add_target_encoding(fit_table_preprocessor(table.X), table.X, table.y, None, seed=1)
     assert encoded.shape == (len(table.y), 3)
     assert encoded.sum(axis=1) == pytest.approx(1)
     assert preparer.layout.numbers == ("number", "shop", "shop", "shop")
@@ -136,7 +136,7 @@ def test_unknown_levels_have_the_share_of_all_rows_and_missing_ones_their_own():
     X, y = table.X.copy(), table.y.copy()
     X.loc[:199, "shop"] = np.nan
     y[:200] = 1
-    preparer, _ = add_target_encoding(fit_preprocessor(X), X, y, None, seed=1)
+    preparer, _ = add_target_encoding(fit_table_preprocessor(X), X, y, None, seed=1)
     rows = pd.DataFrame({"number": [0.0, 0.0], "shop": pd.Categorical([None, "never"]), "colour": ["red", "red"]})
     missing, unknown = preparer.target_encoding.transform(rows)[:, 0]
     assert missing > 0.95
@@ -146,7 +146,7 @@ def test_unknown_levels_have_the_share_of_all_rows_and_missing_ones_their_own():
 def test_rows_of_a_group_are_not_encoded_by_each_other():
     table = shops()
     groups = table.X["shop"].cat.codes.to_numpy().astype(np.int64)
-    _, encoded = add_target_encoding(fit_preprocessor(table.X), table.X, table.y, groups, seed=1)
+    _, encoded = add_target_encoding(fit_table_preprocessor(table.X), table.X, table.y, groups, seed=1)
     assert len(np.unique(encoded.round(9))) <= FOLDS  # the share of all rows of the other folds, whatever the shop
 
 
@@ -154,7 +154,7 @@ def test_a_class_of_fewer_rows_than_folds_is_cross_fitted_too():
     table = shops()
     y = np.zeros(len(table.y), dtype=np.int64)
     y[:2] = 1
-    _, encoded = add_target_encoding(fit_preprocessor(table.X), table.X, y, None, seed=1)
+    _, encoded = add_target_encoding(fit_table_preprocessor(table.X), table.X, y, None, seed=1)
     assert np.isfinite(encoded).all()
 
 
@@ -237,7 +237,7 @@ def test_more_levels_than_families_take_are_merged_with_the_rarest():
     rng = np.random.default_rng(0)
     names = np.append(np.arange(400), np.repeat(np.arange(300), 5)).astype(str)
     X = pd.DataFrame({"code": pd.Categorical(np.where(rng.random(1900) < 0.1, None, names))})
-    preparer = keep_levels(fit_preprocessor(X), X)
+    preparer = keep_levels(fit_table_preprocessor(X), X)
     levels = preparer.layout.categories[0][1]
     assert len(levels) == len(set(levels)) == MAX_NATIVE_LEVELS
     assert levels[-2:] == ("(other)", "(missing)")
@@ -256,7 +256,7 @@ def test_a_category_that_is_noise_predicts_nothing(registry, family):
 @pytest.mark.parametrize(("family", "colours"), [("logistic_regression", 3), ("random_forest", 1), ("xgb", 1)])
 def test_an_encoded_column_belongs_to_its_category(registry, family, colours):
     fitted = fit(registry, family, shops(600), np.arange(600))
-    sources = feature_sources(fitted.encoder, fitted.preparer.layout)
+    sources = source_columns_of_encoding(fitted.encoder, fitted.preparer.layout)
     assert sources == ("number", "shop", *["colour"] * colours)
     assert fitted.preparer.table_columns == ({"number"}, {"shop", "colour"})
 

@@ -12,7 +12,7 @@ from harness.api.task_file import describe_task, write_task_file
 from harness.data.arrow_table import NOTES
 from harness.data.costs import check_costs, parse_costs, resolve_costs
 from harness.data.splits import make_splitter
-from harness.data.table import fingerprint, load_table, make_table
+from harness.data.table import fingerprint_table, load_table, make_table
 from harness.data.user_data import FILE_SPLIT, UserData, load_rows
 from harness.errors import DataError, EvenhandError
 from harness.execution.plan import RunRequest, load_task, make_plan
@@ -126,7 +126,7 @@ def test_a_split_column_says_which_rows_are_tested_or_the_fold_of_each():
     by_fold = load_table(task(split="fold", ids=("customer",), banned={"part": ""}))
     splits = make_splitter(by_fold).outer(EvaluationProtocol(folds=5))
     assert [split.test.tolist() for split in splits] == [list(range(first, N, 4)) for first in range(4)]
-    assert fingerprint(table) != fingerprint(by_fold)
+    assert fingerprint_table(table) != fingerprint_table(by_fold)
 
 
 def test_validation_rows_of_a_split_column_are_training_rows_and_that_is_said():

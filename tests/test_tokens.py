@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from harness.preprocessing.text import MAX_TOKENS, PADDING, UNKNOWN, fit_tokens, tokenise
+from harness.preprocessing.text import MAX_TOKENS, PADDING, UNKNOWN, fit_token_encoder, tokenise
 
 
 def texts(*rows):
@@ -13,7 +13,7 @@ def texts(*rows):
 
 
 def fit(*rows, **params):
-    return fit_tokens(texts(*rows), np.zeros(len(rows), np.int64), 0, **params)
+    return fit_token_encoder(texts(*rows), np.zeros(len(rows), np.int64), 0, **params)
 
 
 @pytest.mark.parametrize(

@@ -50,13 +50,13 @@ def collect_data_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_column_types(types: Mapping[str, str] | None) -> dict[str, str]:
     """Types of columns, each of them valid."""
-    from harness.data.column_types import parse_type
+    from harness.data.column_types import parse_column_type
 
     if types is not None and not isinstance(types, Mapping):
         raise EvenhandError(f"types: a mapping of columns to types is expected, but got {types!r}")
     declared = {str(column): str(kind) for column, kind in (types or {}).items()}
     for column, kind in declared.items():
-        parse_type(kind, column)
+        parse_column_type(kind, column)
     return declared
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data.arrow_table import arrow_to_pandas, without_arrow_types
+from harness.data.arrow_table import arrow_to_pandas, convert_arrow_types
 from harness.errors import DataError
 from harness.store.files import write_atomic
 
@@ -46,8 +46,8 @@ def convert_to_pandas(data: Any) -> pd.DataFrame:
         if names.count(name) > 1:
             raise DataError(f"the data frame has two columns named {name!r}, counting its index: rename one")
     if index_names:
-        return without_arrow_types(frame.reset_index().set_axis(names, axis=1))
-    return without_arrow_types(frame.set_axis(names, axis=1))
+        return convert_arrow_types(frame.reset_index().set_axis(names, axis=1))
+    return convert_arrow_types(frame.set_axis(names, axis=1))
 
 
 def _polars_to_arrow(data: Any) -> pyarrow.Table:

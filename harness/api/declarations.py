@@ -13,7 +13,7 @@ from typing import Any
 from harness.api.source_data import make_source_user_data
 from harness.data.addresses import fetch_address, is_address
 from harness.data.column_summaries import describe_features
-from harness.data.sources import cache_dir, data_directory
+from harness.data.sources import cache_directory, data_directory
 from harness.data.table import load_table
 from harness.errors import DataError, EvenhandError, Unavailable, UnknownNameError
 from harness.execution.environment import package_versions
@@ -194,7 +194,7 @@ def diagnose_machine(data_dir: Path | None, plugins: Iterable[str] = ()) -> str:
         f"cores           {cores}",
         f"memory          {memory.total / 1e9:.1f} GB, {memory.available / 1e9:.1f} GB free",
         f"disk            {shutil.disk_usage(Path.cwd()).free / 1e9:.0f} GB free here",
-        f"cache           {cache_dir()} (EVENHAND_CACHE)",
+        f"cache           {cache_directory()} (EVENHAND_CACHE)",
         f"data directory  {_describe_data_directory(directory)}",
         f"versions        {packages}",
         "",

@@ -91,7 +91,7 @@ def check_task(task: Task, data_dir: Path | None = None) -> Iterator[CheckResult
         The result of one check.
     """
     from harness.data.splits import make_splitter
-    from harness.data.table import fingerprint, load_table
+    from harness.data.table import fingerprint_table, load_table
 
     def names_its_source() -> str:
         missing = [name for name in ("title", "description", "source", "licence") if not getattr(task, name)]
@@ -105,7 +105,7 @@ def check_task(task: Task, data_dir: Path | None = None) -> Iterator[CheckResult
         return complaint_unless(not leaks, f"columns {leaks} must not be among the features")
 
     def loads_the_same_twice() -> str:
-        first, second = fingerprint(load_table(task, data_dir)), fingerprint(load_table(task, data_dir))
+        first, second = fingerprint_table(load_table(task, data_dir)), fingerprint_table(load_table(task, data_dir))
         return complaint_unless(first == second, "two loads gave different rows: load must not draw without a seed")
 
     def can_be_split() -> str:
@@ -251,15 +251,15 @@ def _weighting_strategy_checks(strategy: Strategy) -> list[Check]:
 
 def _resampling_strategy_checks(strategy: Strategy) -> list[Check]:
     from harness.preprocessing.cache import FoldCache
-    from harness.preprocessing.resampling import resample
-    from harness.preprocessing.tabular import fit_preprocessor
+    from harness.preprocessing.resampling import resample_table_rows
+    from harness.preprocessing.tabular import fit_table_preprocessor
 
     table = make_small_table("tabular", 2)
-    preparer = fit_preprocessor(table.X)
+    preparer = fit_table_preprocessor(table.X)
 
     def resampled() -> Any:
         rows, params = preparer.transform(table.X), defaults(strategy.space)
-        return resample(strategy, params, rows, table.y, preparer.layout, 5, FoldCache())
+        return resample_table_rows(strategy, params, rows, table.y, preparer.layout, 5, FoldCache())
 
     def makes_typed_rows() -> str:
         rows, y = resampled()

@@ -100,7 +100,7 @@ def collect_data_options(typed: dict[str, Any]) -> dict[str, Any]:
         The fields; raises `EvenhandError` for types or costs that cannot be read.
     """
     from harness.api.task_file import task_name_of_file
-    from harness.data.column_types import parse_types
+    from harness.data.column_types import parse_types_option
     from harness.data.costs import DeclaredCosts, parse_costs
 
     names = ("target", "positive", "group", "time", "text", "split", "weights", "title", "drop_missing_target")
@@ -111,7 +111,7 @@ def collect_data_options(typed: dict[str, Any]) -> dict[str, Any]:
     if typed["costs"] is not None:
         costs = parse_costs(typed["costs"])
     columns |= {"costs": costs.matrix, "costs_by_class": costs.by_class}
-    columns |= {"has_header": not typed["no_header"], "types": parse_types(typed["types"] or ())}
+    columns |= {"has_header": not typed["no_header"], "types": parse_types_option(typed["types"] or ())}
     if typed["test_file"] is not None:
         columns["test_path"] = str(typed["test_file"])
     if typed["save_task"] is not None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.data.csv_format import MAX_COLUMNS, NO_NAME, check_names, name_column, number_columns
+from harness.data.csv_format import MAX_COLUMNS, NO_NAME, check_column_names, name_column, numbered_column_names
 from harness.data.packed_files import open_unpacked
-from harness.data.reader import cell_text
+from harness.data.reader import cell_to_text
 from harness.data.title_lines import count_titles, title_findings
 from harness.errors import DataError, MissingPackageError
 from harness.findings import Finding
@@ -54,19 +54,21 @@ def arrow_to_pandas(table: Any, first_row: int = 0) -> pd.DataFrame:
     import pandas as pd
 
     names = list(map(str, table.column_names))
-    check_names([name for name in names if name.strip()], "the table")
+    check_column_names([name for name in names if name.strip()], "the table")
     columns = {}
     for name, column in zip(names, table.columns, strict=True):
         if not name.startswith("__index_level_"):
-            columns[name_column(name)] = _to_series(column)
-    numbered = _named_ranges(table, first_row)
+            columns[name_column(name)] = _arrow_to_series(column)
+    numbered = _named_range_indices(table, first_row)
     columns = {name: numbers for name, numbers in numbered.items() if name not in columns} | columns
-    first_names = [name for name in _stored_index(table) if name in columns]  # pandas writes them after the columns
+    first_names = [
+        name for name in _stored_index_names(table) if name in columns
+    ]  # pandas writes them after the columns
     order = [*first_names, *(name for name in columns if name not in first_names)]
     return pd.DataFrame({name: columns[name] for name in order}, index=pd.RangeIndex(table.num_rows))
 
 
-def _stored_index(table: Any) -> list[str]:
+def _stored_index_names(table: Any) -> list[str]:
     """Names of the columns that were the index of a data frame."""
     try:
         return [name for name in table.schema.pandas_metadata["index_columns"] if isinstance(name, str)]
@@ -74,7 +76,7 @@ def _stored_index(table: Any) -> list[str]:
         return []
 
 
-def _named_ranges(table: Any, first_row: int) -> dict[str, pd.Series]:
+def _named_range_indices(table: Any, first_row: int) -> dict[str, pd.Series]:
     """Columns of indices with a name that number the rows, which pandas writes as their limits only."""
     import pandas as pd
 
@@ -96,7 +98,7 @@ def _named_ranges(table: Any, first_row: int) -> dict[str, pd.Series]:
     return ranges
 
 
-def without_arrow_types(frame: pd.DataFrame) -> pd.DataFrame:
+def convert_arrow_types(frame: pd.DataFrame) -> pd.DataFrame:
     """Convert the columns of a data frame that have Arrow's types; the others are unchanged."""
     import pandas as pd
     import pyarrow
@@ -105,17 +107,17 @@ def without_arrow_types(frame: pd.DataFrame) -> pd.DataFrame:
     for position, dtype in enumerate(frame.dtypes):
         if isinstance(dtype, pd.ArrowDtype):
             column = pyarrow.chunked_array(frame.iloc[:, position].array.__arrow_array__())
-            converted[frame.columns[position]] = _to_series(column).set_axis(frame.index)
+            converted[frame.columns[position]] = _arrow_to_series(column).set_axis(frame.index)
     return frame.assign(**converted) if converted else frame
 
 
-def _to_series(column: Any) -> pd.Series:
+def _arrow_to_series(column: Any) -> pd.Series:
     """Convert a column of any Arrow type."""
     import pandas as pd
     import pyarrow
 
     try:
-        column = _plain_type(column)
+        column = _cast_to_plain_type(column)
         kind = column.type
         if pyarrow.types.is_integer(kind) and column.null_count:
             dtype = "UInt64" if pyarrow.types.is_unsigned_integer(kind) else "Int64"
@@ -125,7 +127,7 @@ def _to_series(column: Any) -> pd.Series:
         return pd.Series(column.to_pylist(), dtype=object)
 
 
-def _plain_type(column: Any) -> Any:
+def _cast_to_plain_type(column: Any) -> Any:
     """Cast types that pandas does not have."""
     import pyarrow
     import pyarrow.compute
@@ -136,28 +138,28 @@ def _plain_type(column: Any) -> Any:
     if types.is_run_end_encoded(column.type):
         column = pyarrow.chunked_array(list(map(pyarrow.compute.run_end_decode, column.chunks)))
     kind = column.type
-    if types.is_dictionary(kind) and not _is_text(kind.value_type):
-        return _plain_type(column.cast(kind.value_type))
+    if types.is_dictionary(kind) and not _is_text_type(kind.value_type):
+        return _cast_to_plain_type(column.cast(kind.value_type))
     for is_type, convert in _CONVERSIONS:
         if getattr(types, is_type)(kind):
             return convert(column)
     return column
 
 
-def _number_or_text(column: Any) -> Any:
+def _convert_decimals(column: Any) -> Any:
     """Convert decimals to floats, or to texts where they have more digits than floats."""
     import pyarrow
 
     return column.cast(pyarrow.float64() if column.type.precision <= EXACT_DIGITS else pyarrow.string())
 
 
-def _text(column: Any) -> Any:
+def _cast_to_string(column: Any) -> Any:
     import pyarrow
 
     return column.cast(pyarrow.string())
 
 
-def _decoded(column: Any) -> Any:
+def _decode_bytes(column: Any) -> Any:
     """Convert bytes to text, each value by itself, so that it does not depend on the others."""
     import pyarrow
 
@@ -166,17 +168,17 @@ def _decoded(column: Any) -> Any:
     except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
         texts = []
         for cell in column.to_pylist():
-            texts.append(None if cell is None else cell_text(cell))
+            texts.append(None if cell is None else cell_to_text(cell))
         return pyarrow.chunked_array([texts], pyarrow.string())
 
 
-def _is_text(kind: Any) -> bool:
+def _is_text_type(kind: Any) -> bool:
     import pyarrow
 
     return bool(pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind))
 
 
-def _usual_years(column: Any) -> Any:
+def _drop_unusual_years(column: Any) -> Any:
     """Make moments outside the years 1 to 9999, which no calendar of pandas or Python has, missing values."""
     import pyarrow
     from pyarrow import compute
@@ -193,14 +195,14 @@ def _usual_years(column: Any) -> Any:
 
 #: Test of `pyarrow.types` → conversion of the columns that it is true of.
 _CONVERSIONS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
-    ("is_decimal", _number_or_text),
-    ("is_string_view", _text),
-    ("is_binary", _decoded),
-    ("is_large_binary", _decoded),
-    ("is_binary_view", _decoded),
-    ("is_fixed_size_binary", _decoded),
-    ("is_timestamp", _usual_years),
-    ("is_time", _text),
+    ("is_decimal", _convert_decimals),
+    ("is_string_view", _cast_to_string),
+    ("is_binary", _decode_bytes),
+    ("is_large_binary", _decode_bytes),
+    ("is_binary_view", _decode_bytes),
+    ("is_fixed_size_binary", _decode_bytes),
+    ("is_timestamp", _drop_unusual_years),
+    ("is_time", _cast_to_string),
 )
 
 
@@ -225,7 +227,7 @@ def cells_to_series(cells: list[Any]) -> pd.Series:
     return column.infer_objects()
 
 
-def check_scalars(column: pd.Series) -> None:
+def check_scalar_cells(column: pd.Series) -> None:
     """Raise `DataError` for a column of lists or records, of which no model of tables can read anything."""
     if column.dtype != object:
         return
@@ -237,35 +239,35 @@ def check_scalars(column: pd.Series) -> None:
             )
 
 
-def is_index(name: str, values: pd.Series) -> bool:
+def is_row_number_index(name: str, values: pd.Series) -> bool:
     """Whether a column without a name numbers the rows, perhaps of a larger table: whole numbers that all differ."""
     if not UNNAMED.fullmatch(name) or values.dtype != np.float64 or not values.is_unique:
         return False
     return bool((values >= 0).all() and (values % 1 == 0).all())
 
 
-def json_batches(path: Path, rows: int | None = None) -> Iterator[tuple[pd.DataFrame, float]]:
+def read_json_batches(path: Path, rows: int | None = None) -> Iterator[tuple[pd.DataFrame, float]]:
     """Read JSON lines, an object per line, or one list of objects, in batches; all rows at once where `rows` is None."""
     size = max(path.stat().st_size, 1)
     with open_unpacked(path) as (content, packed):
-        records = _read_records(content, path)
+        records = _read_json_records(content, path)
         while batch := list(islice(records, rows)):
-            yield _records_to_frame(batch, path), min(1.0, packed.tell() / size)
+            yield _json_records_to_frame(batch, path), min(1.0, packed.tell() / size)
 
 
-def _read_records(content: Any, path: Path) -> Iterator[dict[str, Any]]:
+def _read_json_records(content: Any, path: Path) -> Iterator[dict[str, Any]]:
     start = content.read(1)
     while start.isspace():
         start = content.read(1)
     if start == b"[":
-        yield from _checked_records(_parse_json(start + content.read(), path), path)
+        yield from _check_json_records(_parse_json(start + content.read(), path), path)
         return
     number, line = 1, start + content.readline(MAX_JSON_LINE)
     while line:
         if len(line) >= MAX_JSON_LINE:
             raise DataError(f"{path}, line {number}: longer than {MAX_JSON_LINE // 1_000_000} MB")
         if line.strip():
-            yield from _checked_records([_parse_json(line, path, f", line {number}")], path)
+            yield from _check_json_records([_parse_json(line, path, f", line {number}")], path)
         number, line = number + 1, content.readline(MAX_JSON_LINE)
 
 
@@ -279,7 +281,7 @@ def _parse_json(text: bytes, path: Path, position: str = "") -> Any:
         ) from error
 
 
-def _checked_records(records: Any, path: Path) -> Iterator[dict[str, Any]]:
+def _check_json_records(records: Any, path: Path) -> Iterator[dict[str, Any]]:
     for record in records:
         if not isinstance(record, dict):
             raise DataError(
@@ -288,7 +290,7 @@ def _checked_records(records: Any, path: Path) -> Iterator[dict[str, Any]]:
         yield record
 
 
-def _records_to_frame(records: list[dict[str, Any]], path: Path) -> pd.DataFrame:
+def _json_records_to_frame(records: list[dict[str, Any]], path: Path) -> pd.DataFrame:
     import pandas as pd
 
     names: dict[str, None] = {}
@@ -367,11 +369,11 @@ def _sheet_to_frame(rows: list[list[Any]], path: Path, has_header: bool) -> pd.D
     if cells.empty:
         raise DataError(f"{path} is empty: expected names in the first row of its first sheet")
     used = int(np.flatnonzero(cells.notna().any())[-1]) + 1
-    names = list(number_columns(used))
+    names = list(numbered_column_names(used))
     if has_header:
         names = list(map(str, cells.iloc[0, :used].where(cells.iloc[0, :used].notna(), "")))
         cells = cells.iloc[1:]
-    check_names(names, str(path))
+    check_column_names(names, str(path))
     columns = {}
     for position, name in enumerate(names):
         columns[name_column(name)] = cells_to_series(cells[position].tolist())

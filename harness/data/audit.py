@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from harness.data.table import row_keys
+from harness.data.table import hash_rows
 from harness.findings import Finding
 from harness.registry.task import Table
 
@@ -21,7 +21,7 @@ MAX_LEVELS = 50
 CONSTANT_SHARE = 0.999
 
 
-def audit(table: Table) -> tuple[Finding, ...]:
+def audit_table(table: Table) -> tuple[Finding, ...]:
     """Check a table.
 
     Parameters
@@ -52,7 +52,7 @@ def check_few_positives(table: Table) -> Iterator[Finding]:
 
 def check_duplicates(table: Table) -> Iterator[Finding]:
     """Find rows with the features of an earlier row."""
-    if repeated := len(table.y) - len(np.unique(row_keys(table.X))):
+    if repeated := len(table.y) - len(np.unique(hash_rows(table.X))):
         share = repeated / len(table.y)
         consequence = "splits keep such rows on one side"
         if table.time is not None:
@@ -65,7 +65,7 @@ def check_conflicting_labels(table: Table) -> Iterator[Finding]:
     """Find rows with equal features and different labels, which no classifier can separate."""
     import pandas as pd
 
-    labels = pd.Series(table.y).groupby(row_keys(table.X)).transform("nunique")
+    labels = pd.Series(table.y).groupby(hash_rows(table.X)).transform("nunique")
     if conflicting := int((labels > 1).sum()):
         message = f"rows with equal features and different labels: {conflicting} ({conflicting / len(table.y):.1%})"
         yield Finding("conflicting_labels", "note", message, rows=conflicting)
@@ -74,7 +74,7 @@ def check_conflicting_labels(table: Table) -> Iterator[Finding]:
 def check_leaky_columns(table: Table) -> Iterator[Finding]:
     """Find columns that nearly determine the class: often they are known only after the event."""
     for name, column in table.X.items():
-        auc = _column_auc(column, table.y, len(table.classes))
+        auc = _single_column_auc(column, table.y, len(table.classes))
         if auc >= LEAKY_AUC:
             message = f"column {name!r} alone tells the classes apart (ROC AUC {auc:.3f}): is it known beforehand?"
             yield Finding("leaky_column", "warning", message, column=str(name))
@@ -108,7 +108,7 @@ def check_high_cardinality(table: Table) -> Iterator[Finding]:
             yield Finding("high_cardinality", "note", message, column=str(name))
 
 
-def check_missing(table: Table) -> Iterator[Finding]:
+def check_missing_values(table: Table) -> Iterator[Finding]:
     """Find columns with missing values."""
     for name, column in table.X.items():
         count = int(column.isna().sum())
@@ -127,11 +127,11 @@ CHECKS = (
     check_duplicates,
     check_constant_columns,
     check_high_cardinality,
-    check_missing,
+    check_missing_values,
 )
 
 
-def _column_auc(column: pd.Series, y: npt.NDArray[np.int64], n_classes: int) -> float:
+def _single_column_auc(column: pd.Series, y: npt.NDArray[np.int64], n_classes: int) -> float:
     """ROC AUC of a column as the score of a class against the rest, averaged over classes; at least 0.5 for each.
 
     The score of a level of a category is the share of the class in it, counted in the other half of the rows: counted in the
@@ -151,7 +151,7 @@ def _column_auc(column: pd.Series, y: npt.NDArray[np.int64], n_classes: int) -> 
     for label in labels:
         in_class = y == label
         if is_category:
-            ranks = rankdata(_level_shares(codes, in_class))
+            ranks = rankdata(_class_shares_of_levels(codes, in_class))
         n_in_class = int(in_class.sum())
         rank_sum = ranks[in_class].sum() - n_in_class * (n_in_class + 1) / 2
         area = rank_sum / (n_in_class * (len(y) - n_in_class))
@@ -159,7 +159,7 @@ def _column_auc(column: pd.Series, y: npt.NDArray[np.int64], n_classes: int) -> 
     return float(np.mean(areas))
 
 
-def _level_shares(codes: npt.NDArray[np.int64], in_class: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+def _class_shares_of_levels(codes: npt.NDArray[np.int64], in_class: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """Share of a class in the level of each row, counted in the half of the rows to which the row does not belong."""
     is_odd = np.arange(len(codes)) % 2 == 1
     n_levels = int(codes.max()) + 1

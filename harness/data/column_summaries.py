@@ -39,15 +39,15 @@ def summarize_columns(task: Task, table: Table) -> list[dict[str, Any]]:
     """
     if not hasattr(table.X, "columns"):
         return []
-    summaries = [_feature_summary(table, str(name)) for name in table.X.columns]
+    summaries = [_summarize_feature(table, str(name)) for name in table.X.columns]
     described = {summary["name"] for summary in summaries}
-    for name, role in _other_columns(task, table).items():
+    for name, role in _summarize_other_columns(task, table).items():
         if name not in described:
             summaries.append({"name": name, "kind": role, "missing": None, "levels": None})
     return summaries
 
 
-def _feature_summary(table: Table, name: str) -> dict[str, Any]:
+def _summarize_feature(table: Table, name: str) -> dict[str, Any]:
     column = table.X[name]
     kind = "number"
     if name in table.dates:
@@ -57,7 +57,7 @@ def _feature_summary(table: Table, name: str) -> dict[str, Any]:
     return {"name": name, "kind": kind, "missing": int(column.isna().sum()), "levels": int(column.nunique())}
 
 
-def _other_columns(task: Task, table: Table) -> dict[str, str]:
+def _summarize_other_columns(task: Task, table: Table) -> dict[str, str]:
     """The columns that are no features, with their role."""
     columns = {name: role for name, role in task.column_roles.items() if role != "text"}
     for finding in table.notes:

@@ -35,7 +35,7 @@ class DeclaredType:
     date_format: str = ""
 
 
-def parse_type(text: str, column: str) -> DeclaredType:
+def parse_column_type(text: str, column: str) -> DeclaredType:
     """Read a type such as ``number`` or ``date:%d.%m.%y``.
 
     Raises
@@ -65,7 +65,7 @@ def _is_date_format(date_format: str) -> bool:
         return False
 
 
-def parse_types(texts: Iterable[str]) -> dict[str, str]:
+def parse_types_option(texts: Iterable[str]) -> dict[str, str]:
     """Read the option `--types`.
 
     Parameters
@@ -89,11 +89,11 @@ def parse_types(texts: Iterable[str]) -> dict[str, str]:
             column, equals, kind = entry.rpartition("=")
             if not equals or not column:
                 raise EvenhandError(f"--types: expected column=type, as in {EXAMPLE}, but found {entry!r}")
-            parse_type(kind, column)
+            parse_column_type(kind, column)
             types[column.strip()] = kind.strip()
     return types
 
 
-def check_types(types: Mapping[str, str]) -> dict[str, DeclaredType]:
+def check_column_types(types: Mapping[str, str]) -> dict[str, DeclaredType]:
     """Read the declared types of a task; raises `DataError` for one that does not exist."""
-    return {column: parse_type(text, column) for column, text in types.items()}
+    return {column: parse_column_type(text, column) for column, text in types.items()}

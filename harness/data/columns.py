@@ -11,13 +11,20 @@ import numpy as np
 
 from harness.data import repairs
 from harness.data.column_types import DeclaredType
-from harness.data.dates import are_compact_dates, learn_dates, to_days
-from harness.data.durations import learn_durations
-from harness.data.numbers import LearnedNumbers, learn_numbers
+from harness.data.dates import are_compact_dates, learn_date_format, to_days
+from harness.data.durations import are_durations
+from harness.data.numbers import LearnedNumbers, learn_number_format
 from harness.data.omissions import is_identifier_name
-from harness.data.reader import category_writing, count_texts, numbers_of_dtype, parse_numbers, read_values, to_text
-from harness.data.sentinels import find_date_sentinels, find_sentinels
-from harness.data.spellings import common_spellings, spelling_key
+from harness.data.reader import (
+    column_to_text,
+    count_texts,
+    dtype_to_numbers,
+    find_category_writing,
+    parse_numbers,
+    read_values,
+)
+from harness.data.sentinels import find_date_sentinels, find_number_sentinels
+from harness.data.spellings import map_spellings_to_names, normalize_spelling
 from harness.data.written_columns import may_separate_thousands
 from harness.errors import DataError
 from harness.findings import Finding
@@ -81,37 +88,37 @@ def infer_column(column: pd.Series, declared: DeclaredType | None = None) -> Col
     DataError
         If numbers are infinite, or if a column does not hold what is declared.
     """
-    inferred = _declared_column(column, declared) if declared else _inferred_column(column)
+    inferred = _convert_declared_column(column, declared) if declared else _infer_untyped_column(column)
     if inferred.kind == "number" and (infinite := int(np.isinf(inferred.values).sum())):
         raise DataError(f"column {column.name!r} has {infinite} infinite values: replace them, or leave them empty")
     return inferred
 
 
-def _inferred_column(column: pd.Series) -> Column:
+def _infer_untyped_column(column: pd.Series) -> Column:
     number = _number_from_dtype(column, repair=True)
     if number is not None:
         return number
-    text = to_text(column)
-    if not _is_categorical(column):
+    text = column_to_text(column)
+    if not _has_category_dtype(column):
         number = _number_from_text(column, text, is_declared=False)
     return number or _category_from_text(column, text, repair=True)
 
 
-def _declared_column(column: pd.Series, declared: DeclaredType) -> Column:
+def _convert_declared_column(column: pd.Series, declared: DeclaredType) -> Column:
     if declared.kind == "date":
-        return _declared_date(column, declared.date_format)
+        return _convert_declared_date(column, declared.date_format)
     if declared.kind == "category":
-        return _category_from_text(column, to_text(column), repair=False)
+        return _category_from_text(column, column_to_text(column), repair=False)
     number = _number_from_dtype(column, repair=False)
-    text = to_text(column)
-    if number is None and not _is_categorical(column):
+    text = column_to_text(column)
+    if number is None and not _has_category_dtype(column):
         number = _number_from_text(column, text, is_declared=True)
     if number is None and declared.kind == "number":
-        raise DataError(f"column {column.name!r} is declared a number, but holds {_first_word(text)!r}")
+        raise DataError(f"column {column.name!r} is declared a number, but holds {_first_non_number(text)!r}")
     return number or _category_from_text(column, text, repair=False)
 
 
-def _is_categorical(column: pd.Series) -> bool:
+def _has_category_dtype(column: pd.Series) -> bool:
     """Whether the dtype says that the column is a category."""
     import pandas as pd
 
@@ -121,21 +128,21 @@ def _is_categorical(column: pd.Series) -> bool:
 def _category_from_text(column: pd.Series, text: pd.Series, *, repair: bool) -> Column:
     import pandas as pd
 
-    name, written = str(text.name), category_writing(column)
+    name, written = str(text.name), find_category_writing(column)
     counts = count_texts(text)
     spellings: dict[str, str] = {}
     made: list[Repair] = []
     findings: list[Finding] = []
     merges = repair and not written
     if merges:
-        spellings = common_spellings(counts)
+        spellings = map_spellings_to_names(counts)
         names = set(counts) - spellings.keys()
-        merges = len(set(map(spelling_key, names))) == len(names)
+        merges = len(set(map(normalize_spelling, names))) == len(names)
         findings += repairs.mixed_column_findings(counts, name)
     if spellings:
         text = text.replace(spellings)
         made.append(repairs.spellings_repair(counts, spellings))
-        findings.append(repairs.finding_of(made[0], name))
+        findings.append(repairs.repair_to_finding(made[0], name))
     levels = pd.Index(sorted(text.dropna().unique()), dtype="str")
     category = pd.Series(pd.Categorical(text, categories=levels), index=text.index, name=text.name)
     reading = ColumnReading(
@@ -156,33 +163,33 @@ def _number_from_dtype(column: pd.Series, *, repair: bool) -> Column | None:
     types = pd.api.types
     if types.is_complex_dtype(column):
         raise DataError(f"column {column.name!r} holds complex numbers: split them into two columns")
-    numbers = numbers_of_dtype(column)
+    numbers = dtype_to_numbers(column)
     name = str(column.name)
     if numbers is None:
         return None
     if types.is_datetime64_any_dtype(column):
         finding = Finding("read_as_date", "note", "dates as days since 1970", name)
-        return _with_sentinels(Column(numbers, ColumnReading("date"), (finding,)), repair=repair)
+        return _replace_sentinels(Column(numbers, ColumnReading("date"), (finding,)), repair=repair)
     if types.is_timedelta64_dtype(column):
         return Column(numbers, ColumnReading("number", "duration"), (repairs.duration_finding(name),))
-    if repair and (_is_rounded_integer(column, numbers) or _has_compact_dates(numbers)):
+    if repair and (_is_rounded_integer_column(column, numbers) or _holds_compact_dates(numbers)):
         return None
     findings = repairs.coded_number_findings(numbers, name) if repair and CODE_NAME.fullmatch(name) else []
-    return _with_sentinels(Column(numbers, ColumnReading("number"), tuple(findings)), repair=repair)
+    return _replace_sentinels(Column(numbers, ColumnReading("number"), tuple(findings)), repair=repair)
 
 
-def _is_rounded_integer(column: pd.Series, numbers: pd.Series) -> bool:
+def _is_rounded_integer_column(column: pd.Series, numbers: pd.Series) -> bool:
     import pandas as pd
 
-    return pd.api.types.is_integer_dtype(column) and _is_rounded(numbers, column.nunique())
+    return pd.api.types.is_integer_dtype(column) and _loses_integer_digits(numbers, column.nunique())
 
 
-def _has_compact_dates(numbers: pd.Series) -> bool:
+def _holds_compact_dates(numbers: pd.Series) -> bool:
     """Whether whole numbers are dates such as 20210131, and not called an identifier."""
     return are_compact_dates(numbers) and not is_identifier_name(str(numbers.name))
 
 
-def _is_rounded(numbers: pd.Series, distinct: int) -> bool:
+def _loses_integer_digits(numbers: pd.Series, distinct: int) -> bool:
     """Whether different whole numbers beyond 2^53 become equal in double precision."""
     return bool(numbers.abs().max() >= MAX_EXACT_INTEGER) and numbers.nunique() < distinct
 
@@ -193,28 +200,30 @@ def _number_from_text(column: pd.Series, text: pd.Series, *, is_declared: bool) 
     if known.empty:
         return None
     if is_declared:
-        return _plain_number(text, known) or _learned_number(column, count_texts(known), is_declared=True)
-    inferred = None if _are_codes(known) else _inferred_from_text(column, text, known)
-    return inferred and _with_sentinels(inferred, repair=True)
+        return _plain_number_from_text(text, known) or _formatted_number_from_text(
+            column, count_texts(known), is_declared=True
+        )
+    inferred = None if _are_digit_codes(known) else _infer_from_text(column, text, known)
+    return inferred and _replace_sentinels(inferred, repair=True)
 
 
-def _inferred_from_text(column: pd.Series, text: pd.Series, known: pd.Series) -> Column | None:
+def _infer_from_text(column: pd.Series, text: pd.Series, known: pd.Series) -> Column | None:
     """A column of plain numbers, dates or numbers in another format."""
-    inferred = None if may_separate_thousands(known) else _plain_number(text, known)
-    if inferred is None or _has_compact_dates(inferred.values):
+    inferred = None if may_separate_thousands(known) else _plain_number_from_text(text, known)
+    if inferred is None or _holds_compact_dates(inferred.values):
         counts = count_texts(known)
         inferred = _date_from_text(column, text, counts) or inferred or _duration_from_text(column, counts)
-        inferred = inferred or _learned_number(column, counts, is_declared=False)
+        inferred = inferred or _formatted_number_from_text(column, counts, is_declared=False)
     return inferred
 
 
-def _learned_number(column: pd.Series, counts: Mapping[str, int], *, is_declared: bool) -> Column | None:
+def _formatted_number_from_text(column: pd.Series, counts: Mapping[str, int], *, is_declared: bool) -> Column | None:
     """A column of numbers that are more than plain digits; None for any other."""
-    learned = learn_numbers(counts, declared=is_declared)
-    return None if learned is None else _formatted_number(column, learned, counts)
+    learned = learn_number_format(counts, declared=is_declared)
+    return None if learned is None else _make_formatted_number_column(column, learned, counts)
 
 
-def _are_codes(known: pd.Series) -> bool:
+def _are_digit_codes(known: pd.Series) -> bool:
     """Whether texts of digits are codes: too long for a number, or with leading zeros as no number is written."""
     if not known.str.fullmatch(WHOLE_NUMBER).all():
         return False
@@ -223,100 +232,102 @@ def _are_codes(known: pd.Series) -> bool:
     is_padded = bool(has_zero.any()) and lengths.nunique() == 1 and lengths.iloc[0] >= MIN_CODE_DIGITS
     if is_padded or (has_zero.mean() > 0.5 and lengths.max() >= MIN_CODE_DIGITS):
         return True
-    return bool(lengths.max() > 15) and _is_rounded(parse_numbers(known), known.nunique())
+    return bool(lengths.max() > 15) and _loses_integer_digits(parse_numbers(known), known.nunique())
 
 
-def _plain_number(text: pd.Series, known: pd.Series) -> Column | None:
+def _plain_number_from_text(text: pd.Series, known: pd.Series) -> Column | None:
     """A column of plain numbers, with a decimal point or a decimal comma; None for any other."""
     numbers = parse_numbers(text)
     if numbers.notna().sum() == len(known):
-        finding = _text_finding("number_as_text", "numbers written as text", text)
+        finding = _describe_text_reading("number_as_text", "numbers written as text", text)
         return Column(numbers, ColumnReading("number"), (finding,))
     # Where every comma is followed by three digits it may separate thousands.
     if known.str.fullmatch(DECIMAL_COMMA).all() and not known.str.fullmatch(THOUSANDS_COMMA).all():
         numbers = parse_numbers(text, "decimal comma")
-        finding = _text_finding("decimal_comma", "numbers with a decimal comma", text)
+        finding = _describe_text_reading("decimal_comma", "numbers with a decimal comma", text)
         return Column(numbers, ColumnReading("number", "decimal comma"), (finding,))
     return None
 
 
 def _date_from_text(column: pd.Series, text: pd.Series, counts: Mapping[str, int]) -> Column | None:
     """A column of dates; None for any other."""
-    learned = learn_dates(counts)
+    learned = learn_date_format(counts)
     if learned is None:
         return None
     name = str(text.name)
     written = "" if learned.order == "year first" else learned.order
     findings = repairs.date_findings(learned, name)
-    made = repairs.stranger_repairs(learned.strangers)
+    made = repairs.non_number_repairs(learned.strangers)
     if learned.impossible:
-        made.append(repairs.missing_repair("impossible_date", learned.impossible))
-    findings += [repairs.finding_of(repair, name) for repair in made]
+        made.append(repairs.missing_value_repair("impossible_date", learned.impossible))
+    findings += [repairs.repair_to_finding(repair, name) for repair in made]
     skips = any(repair.code != "placeholder" for repair in made)
     reading = ColumnReading("date", written, skips_unreadable=skips, first_year=learned.first_year, repairs=tuple(made))
-    return Column(_read(column, reading), reading, tuple(findings))
+    return Column(_read_as_new_rows(column, reading), reading, tuple(findings))
 
 
 def _duration_from_text(column: pd.Series, counts: Mapping[str, int]) -> Column | None:
     """A column of times of day or durations; None for any other."""
-    strangers = learn_durations(counts)
+    strangers = are_durations(counts)
     if strangers is None:
         return None
-    made = repairs.stranger_repairs(strangers)
+    made = repairs.non_number_repairs(strangers)
     findings = [repairs.duration_finding(str(column.name))]
-    findings += [repairs.finding_of(repair, str(column.name)) for repair in made]
+    findings += [repairs.repair_to_finding(repair, str(column.name)) for repair in made]
     skips = any(repair.code != "placeholder" for repair in made)
     reading = ColumnReading("number", "duration", skips_unreadable=skips, repairs=tuple(made))
-    return Column(_read(column, reading), reading, tuple(findings))
+    return Column(_read_as_new_rows(column, reading), reading, tuple(findings))
 
 
-def _declared_date(column: pd.Series, date_format: str) -> Column:
+def _convert_declared_date(column: pd.Series, date_format: str) -> Column:
     """A column that is declared as dates, in a format or in any."""
     import pandas as pd
 
     name = str(column.name)
     if pd.api.types.is_datetime64_any_dtype(column):
         return Column(to_days(column), ColumnReading("date"))
-    text = to_text(column)
+    text = column_to_text(column)
     if not date_format:
         inferred = _date_from_text(column, text, count_texts(text.dropna()))
         if inferred is None:
-            raise DataError(f"column {name!r} is declared a date, but holds {_first_word(text)!r}: name its format too")
+            raise DataError(
+                f"column {name!r} is declared a date, but holds {_first_non_number(text)!r}: name its format too"
+            )
         return inferred
     reading = ColumnReading("date", date_format=date_format, skips_unreadable=True)
-    days = _read(column, reading)
+    days = _read_as_new_rows(column, reading)
     unread = count_texts(text[text.notna() & days.isna()])
     if days.notna().sum() <= sum(unread.values()):
         first = next(iter(unread), "no date")
         raise DataError(f"column {name!r} is declared a date like {date_format}, but holds {first!r}")
-    made = repairs.stranger_repairs(unread)
-    findings = tuple(repairs.finding_of(repair, name) for repair in made)
+    made = repairs.non_number_repairs(unread)
+    findings = tuple(repairs.repair_to_finding(repair, name) for repair in made)
     return Column(days, replace(reading, repairs=tuple(made)), findings)
 
 
-def _formatted_number(column: pd.Series, learned: LearnedNumbers, counts: Mapping[str, int]) -> Column:
+def _make_formatted_number_column(column: pd.Series, learned: LearnedNumbers, counts: Mapping[str, int]) -> Column:
     """A column of numbers that are more than plain digits, or with few other texts."""
     name = str(column.name)
-    made = [*repairs.format_repairs(learned, counts), *repairs.stranger_repairs(learned.strangers)]
-    findings = [repairs.finding_of(repair, name) for repair in made]
+    made = [*repairs.number_format_repairs(learned, counts), *repairs.non_number_repairs(learned.strangers)]
+    findings = [repairs.repair_to_finding(repair, name) for repair in made]
     if learned.ambiguous:
         findings.append(repairs.ambiguous_number_finding(learned, name))
     skips = any(repair.code in ("unreadable_value", "censored_number") for repair in made)
     written = "decimal comma" if learned.format.decimal == "," else ""
     reading = ColumnReading("number", written, number=learned.format, skips_unreadable=skips, repairs=tuple(made))
-    return Column(_formatted_values(column, learned, reading), reading, tuple(findings))
+    return Column(_parse_formatted_numbers(column, learned, reading), reading, tuple(findings))
 
 
-def _formatted_values(column: pd.Series, learned: LearnedNumbers, reading: ColumnReading) -> pd.Series:
+def _parse_formatted_numbers(column: pd.Series, learned: LearnedNumbers, reading: ColumnReading) -> pd.Series:
     """The numbers of a column; those of texts were read while their format was learned."""
     import pandas as pd
 
     if not isinstance(column.dtype, pd.StringDtype):
-        return _read(column, reading)
-    return to_text(column).map(learned.numbers).astype("float64")
+        return _read_as_new_rows(column, reading)
+    return column_to_text(column).map(learned.numbers).astype("float64")
 
 
-def _with_sentinels(column: Column, *, repair: bool) -> Column:
+def _replace_sentinels(column: Column, *, repair: bool) -> Column:
     """The column without numbers or dates far outside the others that stand for missing values."""
     if not repair:
         return column
@@ -324,7 +335,7 @@ def _with_sentinels(column: Column, *, repair: bool) -> Column:
         counts = find_date_sentinels(column.values)
         sentinels_repair = repairs.date_sentinel_repair(counts)
     else:
-        counts = find_sentinels(column.values)
+        counts = find_number_sentinels(column.values)
         sentinels_repair = repairs.sentinel_repair(counts)
     if not counts:
         return column
@@ -332,18 +343,18 @@ def _with_sentinels(column: Column, *, repair: bool) -> Column:
         column.reading, sentinels=tuple(sorted(counts)), repairs=(*column.reading.repairs, sentinels_repair)
     )
     values = column.values.mask(column.values.isin(list(counts)))
-    finding = repairs.finding_of(sentinels_repair, str(values.name))
+    finding = repairs.repair_to_finding(sentinels_repair, str(values.name))
     return Column(values, reading, (*column.findings, finding))
 
 
-def _read(column: pd.Series, reading: ColumnReading) -> pd.Series:
+def _read_as_new_rows(column: pd.Series, reading: ColumnReading) -> pd.Series:
     """Read a column as new rows are read."""
     values = read_values(column, reading)
     values.index, values.name = column.index, column.name
     return values
 
 
-def _text_finding(code: str, message: str, text: pd.Series) -> Finding:
+def _describe_text_reading(code: str, message: str, text: pd.Series) -> Finding:
     """Describe how text was read, and how many of its values are missing."""
     n_missing = int(text.isna().sum())
     if not n_missing:
@@ -351,7 +362,7 @@ def _text_finding(code: str, message: str, text: pd.Series) -> Finding:
     return Finding(code, "note", f"{message}, {n_missing} blank ones missing", str(text.name), n_missing)
 
 
-def _first_word(text: pd.Series) -> str:
+def _first_non_number(text: pd.Series) -> str:
     """First known value that is not a number."""
     import pandas as pd
 

@@ -53,7 +53,7 @@ class CsvFormat:
     encoding, separator : str
         Its encoding and the separator of its columns.
     names : tuple of str
-        The names of its columns; those of `number_columns` for a file without a header.
+        The names of its columns; those of `numbered_column_names` for a file without a header.
     has_header : bool
         Whether its first line has the names.
     skipped_lines : int
@@ -70,12 +70,12 @@ class CsvFormat:
     notes: tuple[Finding, ...] = ()
 
 
-def number_columns(count: int) -> tuple[str, ...]:
+def numbered_column_names(count: int) -> tuple[str, ...]:
     """Name the columns of a file without a header: column_1, column_2, …"""
     return tuple(f"column_{number}" for number in range(1, count + 1))
 
 
-def find_format(path: Path, min_columns: int = 2, has_header: bool = True) -> CsvFormat:
+def detect_csv_format(path: Path, min_columns: int = 2, has_header: bool = True) -> CsvFormat:
     """Find how a CSV file is written.
 
     Parameters
@@ -97,7 +97,7 @@ def find_format(path: Path, min_columns: int = 2, has_header: bool = True) -> Cs
     DataError
         If the file is not a CSV, has fewer columns, or two columns with one name.
     """
-    encoding, notes = find_encoding(path)
+    encoding, notes = detect_encoding(path)
     with open_unpacked(path) as (content, _):
         start = content.read(FIRST_LINE)
     text = _decode_start(start, encoding, str(path), is_all=len(start) < FIRST_LINE)
@@ -109,15 +109,15 @@ def find_format(path: Path, min_columns: int = 2, has_header: bool = True) -> Cs
     titles = _find_titles(text[:SAMPLE]) if has_header else []
     skipped_lines, text = skipped_lines + len(titles), text.split("\n", len(titles))[-1]
     notes = (*notes, *title_findings(titles))
-    separator = stated[1] if stated else _find_separator(text[:SAMPLE], is_all=len(text) <= SAMPLE)
-    records = list(_parse(text[:SAMPLE], separator))
+    separator = stated[1] if stated else _detect_separator(text[:SAMPLE], is_all=len(text) <= SAMPLE)
+    records = list(_parse_csv_rows(text[:SAMPLE], separator))
     header = records[0] if records else []
     if len(header) < min_columns:
         shown = ascii(text.partition("\n")[0][:MAX_SHOWN])
         raise DataError(
             f"{path} has one column only, {shown}: a target and at least one feature are needed (separators: , ; tab |)"
         )
-    names = number_columns(len(header))
+    names = numbered_column_names(len(header))
     if has_header:
         names = tuple(map(name_column, header))
         notes = (*notes, *_check_header(header, records[1:], path))
@@ -127,9 +127,9 @@ def find_format(path: Path, min_columns: int = 2, has_header: bool = True) -> Cs
 def _check_header(header: list[str], rows: list[list[str]], path: Path) -> list[Finding]:
     """Check the names of the columns; a warning where they look like a row of data."""
     if not _looks_like_data(header, rows):
-        check_names(header, str(path))
+        check_column_names(header, str(path))
         return []
-    check_names(header, str(path), ": is its first line a row of data? (--no-header)")
+    check_column_names(header, str(path), ": is its first line a row of data? (--no-header)")
     message = (
         f"its first line looks like a row of data ({', '.join(header[:3])}, …) and was taken for names: --no-header"
     )
@@ -141,7 +141,7 @@ def name_column(name: str) -> str:
     return name if name.strip() else NO_NAME
 
 
-def check_names(names: list[str], what: str, advice: str = "") -> None:
+def check_column_names(names: list[str], what: str, advice: str = "") -> None:
     """Raise `DataError` where two columns have one name, several have none, or there are more than any table has."""
     if len(names) > MAX_COLUMNS:
         raise DataError(f"{what} has {len(names):,} columns: expected at most {MAX_COLUMNS:,}")
@@ -152,7 +152,7 @@ def check_names(names: list[str], what: str, advice: str = "") -> None:
             raise DataError(f"{what} has {count} columns without a name: name them{advice}")
 
 
-def find_encoding(path: Path) -> tuple[str, tuple[Finding, ...]]:
+def detect_encoding(path: Path) -> tuple[str, tuple[Finding, ...]]:
     """Find the encoding of a text file: by its first bytes, as UTF-8 where all of it is, else by its words.
 
     Parameters
@@ -179,19 +179,19 @@ def find_encoding(path: Path) -> tuple[str, tuple[Finding, ...]]:
                 return encoding, ()
         zeros = block[:SAMPLE].count(0)
         if zeros > MAX_ZEROS * len(block[:SAMPLE]):
-            return _find_utf16(block[: SAMPLE // 2 * 2], path)
+            return _detect_utf16(block[: SAMPLE // 2 * 2], path)
         decoder = codecs.getincrementaldecoder("utf-8")()
         while block:
             try:
                 decoder.decode(block)
             except UnicodeDecodeError:
-                sample = _lines_outside_ascii(block + content.read(BLOCK))
+                sample = _non_ascii_lines(block + content.read(BLOCK))
                 return _guess_encoding(sample, path)
             block = content.read(BLOCK)
     return UTF8, ()
 
 
-def _find_utf16(sample: bytes, path: Path) -> tuple[str, tuple[Finding, ...]]:
+def _detect_utf16(sample: bytes, path: Path) -> tuple[str, tuple[Finding, ...]]:
     """Tell UTF-16 without a byte order mark by where its zero bytes are."""
     even, odd = sample[::2].count(0), sample[1::2].count(0)
     encoding = "utf-16-le" if odd > even else "utf-16-be"
@@ -201,11 +201,11 @@ def _find_utf16(sample: bytes, path: Path) -> tuple[str, tuple[Finding, ...]]:
         except UnicodeDecodeError:
             text = ""
         if any(end in text for end in "\r\n"):
-            return encoding, (_encoding_note(encoding),)
+            return encoding, (_make_encoding_finding(encoding),)
     raise DataError(f"{path} is not a text file: expected a CSV, or a file that ends in .parquet, .xlsx or .jsonl")
 
 
-def _lines_outside_ascii(content: bytes) -> bytes:
+def _non_ascii_lines(content: bytes) -> bytes:
     lines = [line for line in content.splitlines() if not line.isascii()]
     return b"\n".join(lines)[:SAMPLE]
 
@@ -226,18 +226,18 @@ def _guess_encoding(sample: bytes, path: Path) -> tuple[str, tuple[Finding, ...]
         if match is not None:
             candidates.insert(0, match.encoding)
     for encoding in candidates:
-        if _decodes(path, encoding):
-            return encoding, (_encoding_note(encoding),)
-    return LAST_ENCODING, (_encoding_note(LAST_ENCODING),)
+        if _is_decodable(path, encoding):
+            return encoding, (_make_encoding_finding(encoding),)
+    return LAST_ENCODING, (_make_encoding_finding(LAST_ENCODING),)
 
 
-def _encoding_note(encoding: str) -> Finding:
+def _make_encoding_finding(encoding: str) -> Finding:
     return Finding(
         "encoding", "note", f"the file is not UTF-8 and was read as {encoding}: save it as UTF-8 if that is wrong"
     )
 
 
-def _decodes(path: Path, encoding: str) -> bool:
+def _is_decodable(path: Path, encoding: str) -> bool:
     decoder = codecs.getincrementaldecoder(encoding)()
     with open_unpacked(path) as (content, _):
         try:
@@ -293,7 +293,7 @@ def _find_titles(text: str) -> list[str]:
     return []
 
 
-def _parse(text: str, separator: str, *, strict: bool = False) -> Iterator[list[str]]:
+def _parse_csv_rows(text: str, separator: str, *, strict: bool = False) -> Iterator[list[str]]:
     """Parse the first rows of a text; ends where they cannot be parsed."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=strict)
     try:
@@ -305,11 +305,11 @@ def _parse(text: str, separator: str, *, strict: bool = False) -> Iterator[list[
         return
 
 
-def _find_separator(text: str, *, is_all: bool) -> str:
+def _detect_separator(text: str, *, is_all: bool) -> str:
     """Choose the separator that divides the header, with quotes, and the most rows into the same number of columns."""
 
-    def quality(separator: str) -> tuple[float, int]:
-        records = list(_parse(text, separator, strict=True))
+    def separator_quality(separator: str) -> tuple[float, int]:
+        records = list(_parse_csv_rows(text, separator, strict=True))
         if not is_all and len(records) > 1:
             records = records[:-1]  # the last one may be cut
         width = len(records[0]) if records else 0
@@ -319,7 +319,7 @@ def _find_separator(text: str, *, is_all: bool) -> str:
         matching = sum(len(record) == width for record in rows)
         return (1 + matching) / (1 + len(rows)), width
 
-    return max(SEPARATORS, key=quality)
+    return max(SEPARATORS, key=separator_quality)
 
 
 def _looks_like_data(header: list[str], rows: list[list[str]]) -> bool:

@@ -84,7 +84,7 @@ LAST_BIRTH, LAST_FUTURE = (
 LONG_YEAR = re.compile(r"^[^:]*(?<!\d)\d{4}(?!\d)|(?<![\d+-])(?:19|20)\d{2}$|\d{8}")
 
 
-def iso_date(text: str, order: DateOrder, first_year: int = FIRST_YEAR) -> str | None:
+def convert_to_iso_date(text: str, order: DateOrder, first_year: int = FIRST_YEAR) -> str | None:
     """Write a date as year, month, day and time.
 
     Parameters
@@ -101,7 +101,7 @@ def iso_date(text: str, order: DateOrder, first_year: int = FIRST_YEAR) -> str |
     str or None
         The date, which need not exist: 2021-02-30 stays so. None for texts without the format of a date.
     """
-    normalized, region = split_region(normalized_date(text))
+    normalized, region = split_region(normalize_date_text(text))
     written = _written_date(normalized, order, first_year)
     return add_difference(written, region) if written and region else written
 
@@ -109,15 +109,19 @@ def iso_date(text: str, order: DateOrder, first_year: int = FIRST_YEAR) -> str |
 def _written_date(normalized: str, order: DateOrder, first_year: int) -> str | None:
     """Write a normalised date as year, month, day and time."""
     if (match := ISO.fullmatch(normalized)) is not None:
-        return f"{match['year']}-{match['number']}-{match['day']}{_clock(match['clock'])}"
+        return f"{match['year']}-{match['number']}-{match['day']}{_normalize_time_of_day(match['clock'])}"
     for pattern in NAMED_MONTH:
         match = pattern.fullmatch(normalized)
-        if match is not None and (named := _named_month_date(match.groupdict(), first_year)) is not None:
+        if match is not None and (named := _month_name_to_iso_date(match.groupdict(), first_year)) is not None:
             return named
-    return _compact_date(normalized) or _period_date(normalized) or _numbers_date(normalized, order, first_year)
+    return (
+        _compact_to_iso_date(normalized)
+        or _period_to_iso_date(normalized)
+        or _numeric_to_iso_date(normalized, order, first_year)
+    )
 
 
-def learn_first_year(texts: Iterable[str], order: DateOrder) -> tuple[int, bool]:
+def find_first_year(texts: Iterable[str], order: DateOrder) -> tuple[int, bool]:
     """Find the hundred years in which the years of two digits of a column lie: they begin where the fewest dates are.
 
     Years 45 to 99 and 00 to 05 are those from 1945 to 2005, and 15 to 25 those from 2015 to 2025.
@@ -138,7 +142,7 @@ def learn_first_year(texts: Iterable[str], order: DateOrder) -> tuple[int, bool]
     """
     years = set()
     for text in texts:
-        written = None if LONG_YEAR.search(text) else iso_date(text, order)
+        written = None if LONG_YEAR.search(text) else convert_to_iso_date(text, order)
         if written is not None:
             years.add(int(written[:4]) % 100)
     if not years:
@@ -152,7 +156,7 @@ def learn_first_year(texts: Iterable[str], order: DateOrder) -> tuple[int, bool]
     return century + start - gap // 2, False
 
 
-def normalized_date(text: str) -> str:
+def normalize_date_text(text: str) -> str:
     """Write a text in lower case, with plain digits, single blanks and letters without accents."""
     if not text.isascii():
         for unit, separator in UNITS_OF_TIME:
@@ -163,7 +167,7 @@ def normalized_date(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _compact_date(text: str) -> str | None:
+def _compact_to_iso_date(text: str) -> str | None:
     """Write a date without separators."""
     match = COMPACT.fullmatch(text)
     if match is None:
@@ -176,7 +180,7 @@ def _compact_date(text: str) -> str | None:
     return f"{match['year']}-{match['number']}-{match['day']}{clock.upper()}"
 
 
-def _period_date(text: str) -> str | None:
+def _period_to_iso_date(text: str) -> str | None:
     """Write the first day of a quarter or a week."""
     match = QUARTER.fullmatch(text)
     if match is not None:
@@ -191,7 +195,7 @@ def _period_date(text: str) -> str | None:
         return f"{match['year']}-0-0"
 
 
-def _numbers_date(text: str, order: DateOrder, first_year: int) -> str | None:
+def _numeric_to_iso_date(text: str, order: DateOrder, first_year: int) -> str | None:
     """Write a date whose day, month and year are numbers."""
     match = NUMBERS.fullmatch(text)
     if match is None or VERSION.match(text):
@@ -203,18 +207,18 @@ def _numbers_date(text: str, order: DateOrder, first_year: int) -> str | None:
         if len(year) == 4:
             return None
         year, day = day.zfill(2), year
-    return f"{_four_digits(year, first_year)}-{month}-{day}{_clock(match['clock'])}"
+    return f"{_complete_year(year, first_year)}-{month}-{day}{_normalize_time_of_day(match['clock'])}"
 
 
-def _named_month_date(parts: Mapping[str, str | None], first_year: int) -> str | None:
+def _month_name_to_iso_date(parts: Mapping[str, str | None], first_year: int) -> str | None:
     """Write the parts of a date whose month is a name; without a day it is the first of the month."""
     month = parts.get("number")
     if month is None:
         month = _month_number(str(parts["month"]))
         if month is None:
             return None
-    year = _four_digits(str(parts["year"]), first_year)
-    return f"{year}-{month}-{parts.get('day') or 1}{_clock(parts.get('clock'))}"
+    year = _complete_year(str(parts["year"]), first_year)
+    return f"{year}-{month}-{parts.get('day') or 1}{_normalize_time_of_day(parts.get('clock'))}"
 
 
 @lru_cache(maxsize=256)
@@ -226,20 +230,20 @@ def _month_number(word: str) -> str | None:
     return None
 
 
-def _four_digits(year: str, first_year: int) -> str:
+def _complete_year(year: str, first_year: int) -> str:
     if len(year) == 4:
         return year
     return f"{first_year + (int(year) - first_year) % 100}"
 
 
-def _clock(clock: str | None) -> str:
+def _normalize_time_of_day(clock: str | None) -> str:
     """Write a time of day with its zone as a difference from UTC."""
     if not clock:
         return ""
     clock = clock.lstrip(",: t").removeprefix("at ").strip()
     clock = re.sub(r"\[[^\]]*\]$", "", clock)  # the name of a zone after its difference
     clock = re.sub(r"^(\d{1,2})\.(\d{2})\.(\d{2})", r"\1:\2:\3", clock)  # as Oracle writes it
-    clock = DIFFERENCE.sub(_difference, clock)
+    clock = DIFFERENCE.sub(_normalize_utc_offset, clock)
     zone = ABBREVIATION.search(clock)
     if zone is not None:
         difference = ABBREVIATIONS[zone[1].lower()]
@@ -251,6 +255,6 @@ def _clock(clock: str | None) -> str:
     return " " + clock.strip()
 
 
-def _difference(zone: re.Match[str]) -> str:
+def _normalize_utc_offset(zone: re.Match[str]) -> str:
     """Write a zone such as UTC+2 as +02:00."""
     return f"{zone[1]}{zone[2].zfill(2)}:{zone[3] or '00'}"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.data.date_formats import NUMBERS, DateOrder, iso_date, learn_first_year, normalized_date
-from harness.data.numbers import is_placeholder
+from harness.data.date_formats import NUMBERS, DateOrder, convert_to_iso_date, find_first_year, normalize_date_text
+from harness.data.numbers import is_missing_value_word
 from harness.data.time_zones import split_region, zone_names
 from harness.readings import FIRST_YEAR
 
@@ -69,7 +69,7 @@ class LearnedDates:
     strangers: dict[str, int]
 
 
-def date_order(text: pd.Series) -> DateOrder | None:
+def find_common_date_order(text: pd.Series) -> DateOrder | None:
     """Find the order of day, month and year in a column of dates.
 
     Parameters
@@ -105,7 +105,7 @@ def looks_like_date(text: pd.Series) -> pd.Series:
     return text.str.fullmatch(YEAR_FIRST).astype(bool) | text.str.fullmatch(YEAR_LAST).astype(bool)
 
 
-def learn_dates(counts: Mapping[str, int]) -> LearnedDates | None:
+def learn_date_format(counts: Mapping[str, int]) -> LearnedDates | None:
     """Learn how the dates of a column are written.
 
     Parameters
@@ -122,10 +122,10 @@ def learn_dates(counts: Mapping[str, int]) -> LearnedDates | None:
 
     if not _sample_has_dates(list(counts)):
         return None
-    order, ambiguous = _learn_order(counts)
+    order, ambiguous = _learn_date_order(counts)
     if order is None:
         return None
-    first_year, assumed_century = learn_first_year(counts, order)
+    first_year, assumed_century = find_first_year(counts, order)
     texts = pd.Series(list(counts), dtype="str")
     days: dict[str, float] = {}
     impossible: dict[str, int] = {}
@@ -134,11 +134,11 @@ def learn_dates(counts: Mapping[str, int]) -> LearnedDates | None:
     for text, day in zip(texts.tolist(), parse_dates(texts, order, first_year).tolist(), strict=True):
         if not pd.isna(day):
             days[text] = day
-        elif iso_date(text, order) is not None:
+        elif convert_to_iso_date(text, order) is not None:
             impossible[text] = counts[text]
         else:
             strangers[text] = counts[text]
-            other += 0 if is_placeholder(text) else counts[text]
+            other += 0 if is_missing_value_word(text) else counts[text]
     total = sum(counts.values())
     if not days or other > MAX_OTHER_SHARE * total or sum(impossible.values()) > MAX_IMPOSSIBLE_SHARE * total:
         return None
@@ -146,8 +146,8 @@ def learn_dates(counts: Mapping[str, int]) -> LearnedDates | None:
 
 
 def _sample_has_dates(texts: list[str]) -> bool:
-    sample = [text for text in texts[:: max(1, len(texts) // SAMPLE)] if not is_placeholder(text)]
-    with_date = sum(iso_date(text, "day first") is not None for text in sample)
+    sample = [text for text in texts[:: max(1, len(texts) // SAMPLE)] if not is_missing_value_word(text)]
+    with_date = sum(convert_to_iso_date(text, "day first") is not None for text in sample)
     return with_date > 0 and with_date >= MIN_SAMPLE_SHARE * len(sample)
 
 
@@ -195,11 +195,11 @@ class _OrderEvidence:
         return "day first", True
 
 
-def _learn_order(counts: Mapping[str, int]) -> tuple[DateOrder | None, bool]:
+def _learn_date_order(counts: Mapping[str, int]) -> tuple[DateOrder | None, bool]:
     """Find whether the day or the month comes first where both are numbers, and whether that is assumed only."""
     evidence = _OrderEvidence()
     for text, count in counts.items():
-        match = NUMBERS.fullmatch(split_region(normalized_date(text))[0])
+        match = NUMBERS.fullmatch(split_region(normalize_date_text(text))[0])
         if match is not None:
             evidence.add(match, count)
     if not evidence.firsts:
@@ -246,7 +246,7 @@ def _parse_distinct_dates(text: pd.Series, order: DateOrder, first_year: int) ->
     others = text[text.notna() & days.isna()]
     if others.empty:
         return days
-    converted = {other: iso_date(other, order, first_year) for other in others.unique()}
+    converted = {other: convert_to_iso_date(other, order, first_year) for other in others.unique()}
     iso_others = others.map(converted).astype("str")
     iso_others = iso_others.where(others.map(converted).notna())
     return days.fillna(to_days(pd.to_datetime(iso_others, errors="coerce", format="mixed", utc=True)))
@@ -259,9 +259,9 @@ def parse_declared_dates(text: pd.Series, date_format: str) -> pd.Series:
     return to_days(pd.to_datetime(text, errors="coerce", format=date_format, utc=True))
 
 
-def parse_days(text: pd.Series) -> pd.Series | None:
+def parse_consistent_dates(text: pd.Series) -> pd.Series | None:
     """Convert dates in strings to days since 1970, in the order that all of them have; None if they have none."""
-    order = date_order(text)
+    order = find_common_date_order(text)
     if order in (None, "unclear"):
         return None
     days = parse_dates(text, order)

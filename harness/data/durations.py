@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from harness.data.numbers import is_placeholder
+from harness.data.numbers import is_missing_value_word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,15 +40,15 @@ def parse_duration(text: str) -> float | None:
     """
     match = CLOCK.fullmatch(text)
     if match is not None:
-        return _clock_days(match)
+        return _clock_time_to_days(match)
     match = ISO.fullmatch(text)
     if match is None or text[-1] in "PT":
         return None
-    days = int(match["days"] or 0) + _day_share(match, int(match["hours"] or 0))
+    days = int(match["days"] or 0) + _time_as_day_fraction(match, int(match["hours"] or 0))
     return -days if match["sign"] == "-" else days
 
 
-def _clock_days(match: re.Match[str]) -> float | None:
+def _clock_time_to_days(match: re.Match[str]) -> float | None:
     """Days of a time with colons; None where the hour is none of a half of the day."""
     hours = int(match["hours"])
     half = (match["half"] or "").lower()
@@ -56,15 +56,15 @@ def _clock_days(match: re.Match[str]) -> float | None:
         return None
     if half:
         hours = hours % 12 + (12 if half == "p" else 0)
-    share = _day_share(match, hours)
+    share = _time_as_day_fraction(match, hours)
     return int(match["days"] or 0) + (-share if match["sign"] == "-" else share)
 
 
-def _day_share(match: re.Match[str], hours: int) -> float:
+def _time_as_day_fraction(match: re.Match[str], hours: int) -> float:
     return (3600 * hours + 60 * int(match["minutes"] or 0) + float(match["seconds"] or 0)) / 86_400
 
 
-def learn_durations(counts: Mapping[str, int]) -> dict[str, int] | None:
+def are_durations(counts: Mapping[str, int]) -> dict[str, int] | None:
     """Tell whether a column holds times of day or durations.
 
     Parameters
@@ -83,7 +83,7 @@ def learn_durations(counts: Mapping[str, int]) -> dict[str, int] | None:
     for text, count in counts.items():
         if parse_duration(text) is None:
             strangers[text] = count
-            other += 0 if is_placeholder(text) else count
+            other += 0 if is_missing_value_word(text) else count
             if other > MAX_OTHER_SHARE * total:
                 return None
     return strangers if len(counts) - len(strangers) >= MIN_DISTINCT else None

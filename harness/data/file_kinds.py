@@ -17,7 +17,7 @@ PARQUET_MAGIC, OLD_EXCEL_MAGIC = b"PAR1", b"\xd0\xcf\x11\xe0"
 FileKind: TypeAlias = Literal["csv", "parquet", "excel", "json"]
 
 
-def file_kind(path: Path) -> FileKind:
+def detect_file_kind(path: Path) -> FileKind:
     """Find what kind of table a file is, by its name or else its first bytes; raises `DataError` where it is none.
 
     Raises
@@ -26,7 +26,7 @@ def file_kind(path: Path) -> FileKind:
         If there is no such file, or it is known to be no table.
     """
     _check_is_file(path)
-    suffix = _suffix(path)
+    suffix = _unpacked_suffix(path)
     with path.open("rb") as file:
         magic = file.read(4)
         file.seek(max(0, path.stat().st_size - 4))
@@ -35,7 +35,7 @@ def file_kind(path: Path) -> FileKind:
         return "parquet"
     if magic == OLD_EXCEL_MAGIC or suffix == ".xls":
         raise DataError(f"{path} is an Excel file of the old kind or protected by a password: save it as .xlsx or CSV")
-    if suffix in EXCEL_SUFFIXES or _is_excel(path, magic):
+    if suffix in EXCEL_SUFFIXES or _is_excel_zip(path, magic):
         return "excel"
     if suffix in JSON_SUFFIXES:
         return "json"
@@ -49,7 +49,7 @@ def _check_is_file(path: Path) -> None:
         raise DataError(f"{path} is a folder: name a CSV or Parquet file")
 
 
-def _suffix(path: Path) -> str:
+def _unpacked_suffix(path: Path) -> str:
     """The last suffix of a file that does not say how it is packed, in lower case."""
     for suffix in reversed(path.suffixes):
         if suffix.lower() not in PACKED_SUFFIXES:
@@ -57,7 +57,7 @@ def _suffix(path: Path) -> str:
     return ""
 
 
-def _is_excel(path: Path, magic: bytes) -> bool:
+def _is_excel_zip(path: Path, magic: bytes) -> bool:
     """Whether a zip is an Excel file."""
     if magic != b"PK\x03\x04":
         return False

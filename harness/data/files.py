@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data.arrow_table import NOTES, arrow_to_pandas, json_batches, read_excel
-from harness.data.csv_format import CsvFormat, find_format
-from harness.data.file_kinds import FileKind, file_kind
+from harness.data.arrow_table import NOTES, arrow_to_pandas, read_excel, read_json_batches
+from harness.data.csv_format import CsvFormat, detect_csv_format
+from harness.data.file_kinds import FileKind, detect_file_kind
 from harness.data.packed_files import open_unpacked
-from harness.data.written_columns import rounded_columns
+from harness.data.written_columns import columns_that_lose_digits
 from harness.errors import DataError
 from harness.findings import Finding
 from harness.readings import MISSING_WORDS
@@ -53,18 +53,20 @@ def read_table(
         If the file does not exist or is not a table.
     """
     try:
-        return _read_kind(file_kind(path), path, names_only=names_only, written=written, has_header=has_header)
+        return _read_file_of_kind(
+            detect_file_kind(path), path, names_only=names_only, written=written, has_header=has_header
+        )
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or _first_words(error)}") from error
+        raise DataError(f"cannot read {path}: {error.strerror or _shorten_error_message(error)}") from error
 
 
-def _read_kind(
+def _read_file_of_kind(
     kind: FileKind, path: Path, *, names_only: bool, written: Collection[str], has_header: bool
 ) -> pd.DataFrame:
     if kind == "parquet":
         return _read_parquet(path, names_only=names_only)
     if kind == "json":
-        batches = [frame for frame, _ in json_batches(path)]
+        batches = [frame for frame, _ in read_json_batches(path)]
         if not batches:
             raise DataError(f"{path} is empty: expected an object per line")
         return batches[0]
@@ -81,18 +83,18 @@ def _read_csv_file(
 ) -> tuple[pd.DataFrame, tuple[Finding, ...]]:
     import pandas as pd
 
-    csv_format = find_format(path, has_header=has_header)
+    csv_format = detect_csv_format(path, has_header=has_header)
     with open_unpacked(path) as (content, _):
-        frame = _read_csv(content, csv_format, str(path), rows=0 if names_only else None)
+        frame = _read_unpacked_csv(content, csv_format, str(path), rows=0 if names_only else None)
     if names_only:
         return frame, csv_format.notes
     with open_unpacked(path) as (content, _):
-        beginning = _read_csv(content, csv_format, str(path), CODE_ROWS, dtype="str", na_filter=False)
-    names = [name for name in frame.columns if name in written] + rounded_columns(frame, beginning)
+        beginning = _read_unpacked_csv(content, csv_format, str(path), CODE_ROWS, dtype="str", na_filter=False)
+    names = [name for name in frame.columns if name in written] + columns_that_lose_digits(frame, beginning)
     if names:  # words for missing values hold for all columns, so that these are read again
         positions = [position for position, name in enumerate(frame.columns.tolist()) if name in names]
-        with open_unpacked(path) as (content, _), _csv_errors(str(path)):
-            options = _csv_options(csv_format) | {"usecols": positions, "low_memory": False}
+        with open_unpacked(path) as (content, _), _translate_csv_errors(str(path)):
+            options = _pandas_csv_options(csv_format) | {"usecols": positions, "low_memory": False}
             columns = pd.read_csv(content, dtype="str", na_filter=False, **options)
         for number, position in enumerate(positions):
             frame[frame.columns[position]] = columns.iloc[:, number]
@@ -121,10 +123,12 @@ def read_csv(source: bytes, *, separator: str = ",", what: str) -> pd.DataFrame:
     DataError
         If it is not a CSV.
     """
-    return _read_csv(io.BytesIO(source), CsvFormat("utf-8-sig", separator, (), True, 0), what)
+    return _read_unpacked_csv(io.BytesIO(source), CsvFormat("utf-8-sig", separator, (), True, 0), what)
 
 
-def _read_csv(content: Any, csv_format: CsvFormat, what: str, rows: int | None = None, **options: Any) -> pd.DataFrame:
+def _read_unpacked_csv(
+    content: Any, csv_format: CsvFormat, what: str, rows: int | None = None, **options: Any
+) -> pd.DataFrame:
     """Read an unpacked CSV in its format."""
     import pandas as pd
 
@@ -134,12 +138,12 @@ def _read_csv(content: Any, csv_format: CsvFormat, what: str, rows: int | None =
         "keep_default_na": False,
         "na_values": ["", *MISSING_WORDS],
     } | options
-    with _csv_errors(what):
-        frame: pd.DataFrame = pd.read_csv(content, nrows=rows, **_csv_options(csv_format), **settings)
-    return _with_names(frame, csv_format, what)
+    with _translate_csv_errors(what):
+        frame: pd.DataFrame = pd.read_csv(content, nrows=rows, **_pandas_csv_options(csv_format), **settings)
+    return _set_column_names(frame, csv_format, what)
 
 
-def _csv_options(csv_format: CsvFormat) -> dict[str, Any]:
+def _pandas_csv_options(csv_format: CsvFormat) -> dict[str, Any]:
     return {
         "sep": csv_format.separator,
         "encoding": csv_format.encoding,
@@ -148,7 +152,7 @@ def _csv_options(csv_format: CsvFormat) -> dict[str, Any]:
     }
 
 
-def read_batches(
+def read_row_batches(
     path: Path, rows: int, *, blanks_missing: bool = True, has_header: bool = True
 ) -> Iterator[tuple[pd.DataFrame, float]]:
     """Read a file of new rows in batches, so that memory does not grow with the file.
@@ -178,27 +182,27 @@ def read_batches(
     DataError
         If it is not a table.
     """
-    kind = file_kind(path)
+    kind = detect_file_kind(path)
     if kind == "parquet":
-        yield from _parquet_batches(path, rows)
+        yield from _read_parquet_batches(path, rows)
     elif kind == "json":
-        yield from json_batches(path, rows)
+        yield from read_json_batches(path, rows)
     elif kind == "excel":
         frame, _ = read_excel(path, has_header=has_header)
         for start in range(0, len(frame), rows):
             batch = frame.iloc[start : start + rows].reset_index(drop=True)
             yield batch, (start + len(batch)) / len(frame)
     else:
-        yield from _csv_batches(path, rows, blanks_missing=blanks_missing, has_header=has_header)
+        yield from _read_csv_batches(path, rows, blanks_missing=blanks_missing, has_header=has_header)
 
 
-def _csv_batches(
+def _read_csv_batches(
     path: Path, rows: int, *, blanks_missing: bool, has_header: bool
 ) -> Iterator[tuple[pd.DataFrame, float]]:
     import pandas as pd
 
-    csv_format, size = find_format(path, min_columns=1, has_header=has_header), max(path.stat().st_size, 1)
-    with open_unpacked(path) as (content, packed), _csv_errors(str(path)):
+    csv_format, size = detect_csv_format(path, min_columns=1, has_header=has_header), max(path.stat().st_size, 1)
+    with open_unpacked(path) as (content, packed), _translate_csv_errors(str(path)):
         reader = pd.read_csv(
             content,
             dtype="str",
@@ -206,18 +210,18 @@ def _csv_batches(
             keep_default_na=False,
             na_values=[""],
             na_filter=blanks_missing,
-            **_csv_options(csv_format),
+            **_pandas_csv_options(csv_format),
         )
         for frame in reader:
-            named = _with_names(frame, csv_format, str(path))
+            named = _set_column_names(frame, csv_format, str(path))
             yield named.reset_index(drop=True), min(1.0, packed.tell() / size)
 
 
-def _parquet_batches(path: Path, rows: int) -> Iterator[tuple[pd.DataFrame, float]]:
+def _read_parquet_batches(path: Path, rows: int) -> Iterator[tuple[pd.DataFrame, float]]:
     import pyarrow
     import pyarrow.parquet
 
-    with _parquet_errors(path):
+    with _translate_parquet_errors(path):
         file = pyarrow.parquet.ParquetFile(path)
         total_rows, read_rows = max(file.metadata.num_rows, 1), 0
         for batch in file.iter_batches(rows):
@@ -227,36 +231,36 @@ def _parquet_batches(path: Path, rows: int) -> Iterator[tuple[pd.DataFrame, floa
 
 
 @contextmanager
-def _csv_errors(what: str) -> Iterator[None]:
+def _translate_csv_errors(what: str) -> Iterator[None]:
     """Turn errors of parsing a CSV into `DataError`."""
     import pandas as pd
 
     try:
         yield
     except UnicodeError as error:
-        raise DataError(f"{what} is not in one encoding ({_first_words(error)}): save it as UTF-8") from error
+        raise DataError(f"{what} is not in one encoding ({_shorten_error_message(error)}): save it as UTF-8") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error, MemoryError, ValueError) as error:
         raise DataError(
-            f"{what} is not a table that can be read ({_first_words(error)}): expected a CSV with names in its first line"
+            f"{what} is not a table that can be read ({_shorten_error_message(error)}): expected a CSV with names in its first line"
         ) from error
 
 
 @contextmanager
-def _parquet_errors(path: Path) -> Iterator[None]:
+def _translate_parquet_errors(path: Path) -> Iterator[None]:
     """Turn errors of reading a Parquet file into `DataError`."""
     import pyarrow
 
     try:
         yield
     except (pyarrow.ArrowException, ValueError, MemoryError, NotImplementedError) as error:
-        raise DataError(f"{path} is not a Parquet file that can be read ({_first_words(error)})") from error
+        raise DataError(f"{path} is not a Parquet file that can be read ({_shorten_error_message(error)})") from error
 
 
-def _first_words(error: BaseException) -> str:
+def _shorten_error_message(error: BaseException) -> str:
     return " ".join(str(error).split())[:160]
 
 
-def _with_names(frame: pd.DataFrame, csv_format: CsvFormat, what: str) -> pd.DataFrame:
+def _set_column_names(frame: pd.DataFrame, csv_format: CsvFormat, what: str) -> pd.DataFrame:
     """Name the columns as the file does; raises `DataError` where pandas took the first field of rows for their names."""
     import pandas as pd
 
@@ -268,7 +272,7 @@ def _with_names(frame: pd.DataFrame, csv_format: CsvFormat, what: str) -> pd.Dat
 def _read_parquet(path: Path, *, names_only: bool) -> pd.DataFrame:
     import pyarrow.parquet
 
-    with _parquet_errors(path):
+    with _translate_parquet_errors(path):
         if names_only:
             return arrow_to_pandas(pyarrow.parquet.ParquetFile(path).schema_arrow.empty_table())
         return arrow_to_pandas(pyarrow.parquet.ParquetFile(path).read())

@@ -16,7 +16,7 @@ SPLIT_PARTS = {
 
 
 @dataclass(frozen=True)
-class FolderLayout:
+class ImageFolderLayout:
     """How the folders are read.
 
     Attributes
@@ -47,7 +47,7 @@ class FolderLayout:
         return self.parts is not None and self.parts[name.parts[self.depth - 1]] == self.test_part
 
 
-def find_layout(names: Sequence[PurePosixPath]) -> FolderLayout:
+def detect_folder_layout(names: Sequence[PurePosixPath]) -> ImageFolderLayout:
     """Find out what the folders of images mean.
 
     Folders named train, val and test are the parts of a split if at least two of them, train among them, have two classes
@@ -76,16 +76,18 @@ def find_layout(names: Sequence[PurePosixPath]) -> FolderLayout:
     test_part = "validation"
     if "test" in parts.values():
         test_part = "test"
-    if _is_split(parts, classes, test_part):
-        return FolderLayout(depth + 1, parts, test_part, (*notes, *_split_notes(parts, classes, test_part)))
+    if _is_train_test_split(parts, classes, test_part):
+        return ImageFolderLayout(
+            depth + 1, parts, test_part, (*notes, *_make_split_findings(parts, classes, test_part))
+        )
     if not parts:
-        return FolderLayout(depth, notes=tuple(notes))
-    return _ambiguous_layout(depth, parts, classes, notes)
+        return ImageFolderLayout(depth, notes=tuple(notes))
+    return _make_ambiguous_layout(depth, parts, classes, notes)
 
 
-def _ambiguous_layout(
+def _make_ambiguous_layout(
     depth: int, parts: dict[str, str], classes: dict[str, set[str]], notes: list[Finding]
-) -> FolderLayout:
+) -> ImageFolderLayout:
     """Layout of folders of which some have names of parts of a split, but are none."""
     learned = [folder for folder, part in parts.items() if part == "train" and len(classes[folder]) > 1]
     others = sorted(classes.keys() - set(learned))
@@ -94,13 +96,13 @@ def _ambiguous_layout(
             f"only {learned[0]} has folders of classes and was read; left out, without labels: {', '.join(others)}"
         )
         notes.append(Finding("ambiguous_folders", "warning", message))
-        return FolderLayout(depth + 1, dict.fromkeys(learned, "train"), notes=tuple(notes))
+        return ImageFolderLayout(depth + 1, dict.fromkeys(learned, "train"), notes=tuple(notes))
     message = (
         f"the folders {', '.join(sorted(parts))} were taken for classes: for a published split, train and test (or val) must "
         "each have the folders of the classes in them"
     )
     notes.append(Finding("ambiguous_folders", "warning", message))
-    return FolderLayout(depth, notes=tuple(notes))
+    return ImageFolderLayout(depth, notes=tuple(notes))
 
 
 def _enclosing_folder(names: Sequence[PurePosixPath], depth: int) -> str:
@@ -112,7 +114,7 @@ def _enclosing_folder(names: Sequence[PurePosixPath], depth: int) -> str:
     return outer.pop() if len(outer) == 1 and len(inner) > 1 else ""
 
 
-def _is_split(parts: dict[str, str], classes: dict[str, set[str]], test_part: str) -> bool:
+def _is_train_test_split(parts: dict[str, str], classes: dict[str, set[str]], test_part: str) -> bool:
     by_part: dict[str, set[str]] = {}
     for folder, part in parts.items():
         by_part.setdefault(part, set()).update(classes[folder])
@@ -121,7 +123,7 @@ def _is_split(parts: dict[str, str], classes: dict[str, set[str]], test_part: st
     return len(by_part["train"] & by_part[test_part]) > 1
 
 
-def _split_notes(parts: dict[str, str], classes: dict[str, set[str]], test_part: str) -> list[Finding]:
+def _make_split_findings(parts: dict[str, str], classes: dict[str, set[str]], test_part: str) -> list[Finding]:
     tested = ", ".join(sorted(folder for folder, part in parts.items() if part == test_part))
     learned = ", ".join(sorted(folder for folder, part in parts.items() if part != test_part))
     message = f"the folders are a published split: {learned} to learn from, {tested} to test on, once and not in folds"

@@ -13,7 +13,7 @@ from itertools import filterfalse
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from harness.data.image_folders import find_layout
+from harness.data.image_folders import detect_folder_layout
 from harness.data.sources import MAX_UNPACKED
 from harness.errors import DataError, MissingPackageError
 from harness.findings import Finding
@@ -80,14 +80,14 @@ def load_folder(path: Path, size: int = SIZE) -> LabeledImages:
     """
     if not path.is_dir():
         raise DataError(f"{path} is not a folder: {EXPECTED}")
-    return _load_files(_files_of_folder(path), size, str(path))
+    return _load_image_files(_list_folder_files(path), size, str(path))
 
 
 def load_zip(content: bytes, what: str, size: int = SIZE) -> LabeledImages:
     """Load the images of a zip with a folder per class, as `load_folder` does; `what` names it in messages."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return _load_files(_files_of_zip(archive, what), size, what)
+            return _load_image_files(_list_zip_files(archive, what), size, what)
     except zipfile.BadZipFile as error:
         raise DataError(f"{what} is not a zip that can be read ({error}): get it again") from error
 
@@ -118,11 +118,11 @@ def read_image(content: bytes, shape: tuple[int, int, int]) -> npt.NDArray[np.ui
 
     height, width, channels = shape
     try:
-        image = _decode(lambda: content, height)
+        image = _decode_image(lambda: content, height)
     except _UnreadableImageError as error:
         raise DataError(f"this is no PNG or JPEG file that can be read ({error})") from error
     mode = "L" if channels == 1 else "RGB"
-    resized = image.convert(mode).resize((width, height), _pillow().Resampling.BILINEAR)
+    resized = image.convert(mode).resize((width, height), _import_pillow().Resampling.BILINEAR)
     return np.asarray(resized, dtype=np.uint8).reshape(shape)
 
 
@@ -173,7 +173,7 @@ def one_against_rest(images: LabeledImages, label: str, name: str) -> LabeledIma
     return images._replace(labels=np.where(images.labels == label, name, "rest"))
 
 
-def _files_of_folder(path: Path) -> Iterator[NamedFile]:
+def _list_folder_files(path: Path) -> Iterator[NamedFile]:
     try:
         files = sorted(file for file in path.rglob("*") if file.is_file() or not file.exists())
     except OSError as error:
@@ -182,7 +182,7 @@ def _files_of_folder(path: Path) -> Iterator[NamedFile]:
         yield PurePosixPath(file.relative_to(path).as_posix()), file.read_bytes
 
 
-def _files_of_zip(archive: zipfile.ZipFile, what: str) -> Iterator[NamedFile]:
+def _list_zip_files(archive: zipfile.ZipFile, what: str) -> Iterator[NamedFile]:
     members = [member for member in archive.infolist() if not member.is_dir()]
     members.sort(key=lambda member: member.filename)
     unpacked = sum(member.file_size for member in members)
@@ -196,11 +196,11 @@ class _UnreadableImageError(Exception):
     """Raised with the reason for an image that cannot be read."""
 
 
-def _load_files(files: Iterable[NamedFile], size: int, what: str) -> LabeledImages:
+def _load_image_files(files: Iterable[NamedFile], size: int, what: str) -> LabeledImages:
     import numpy as np
 
-    files = list(filterfalse(_is_hidden, files))
-    layout = find_layout([name for name, _ in files if name.suffix.lower() in SUFFIXES])
+    files = list(filterfalse(_is_hidden_file, files))
+    layout = detect_folder_layout([name for name, _ in files if name.suffix.lower() in SUFFIXES])
     images, labels, test = [], [], []
     notes = list(layout.notes)
     for name, read in files:
@@ -212,7 +212,7 @@ def _load_files(files: Iterable[NamedFile], size: int, what: str) -> LabeledImag
             notes.append(Finding("unknown_file_type", "note", message, str(name)))
         else:
             try:
-                images.append(_decode(read, size))
+                images.append(_decode_image(read, size))
             except _UnreadableImageError as error:
                 notes.append(Finding("unreadable_image", "note", f"it cannot be read ({error})", str(name)))
                 continue
@@ -221,28 +221,29 @@ def _load_files(files: Iterable[NamedFile], size: int, what: str) -> LabeledImag
     classes = len(set(labels))
     if classes < 2:
         raise DataError(
-            f"{what} has readable images of {classes} classes: {EXPECTED}, two or more{_first_omitted(notes[len(layout.notes) :])}"
+            f"{what} has readable images of {classes} classes: {EXPECTED}, two or more"
+            f"{_describe_first_omitted_file(notes[len(layout.notes) :])}"
         )
     is_test = np.array(test) if layout.test_part else None
-    return LabeledImages(_stack(images), np.array(labels), tuple(notes), is_test)
+    return LabeledImages(_stack_images(images), np.array(labels), tuple(notes), is_test)
 
 
-def _is_hidden(file: NamedFile) -> bool:
+def _is_hidden_file(file: NamedFile) -> bool:
     """Whether a file is one of the operating system."""
     return any(part.startswith((".", "__MACOSX")) for part in file[0].parts)
 
 
-def _first_omitted(notes: Sequence[Finding]) -> str:
+def _describe_first_omitted_file(notes: Sequence[Finding]) -> str:
     return f"; of {len(notes)} files left out the first is {notes[0].note}" if notes else ""
 
 
-def _decode(read: Callable[[], bytes], size: int) -> Any:
+def _decode_image(read: Callable[[], bytes], size: int) -> Any:
     """Decode the central square of an image as a Pillow image, grey or RGB, no larger than `size`."""
-    pillow = _pillow()
+    pillow = _import_pillow()
     try:
         with pillow.open(io.BytesIO(read()), formats=("PNG", "JPEG")) as file:
             file.draft(None, (2 * size, 2 * size))  # a large JPEG is decoded at a half, a quarter or an eighth
-            image = _upright(file)
+            image = _rotate_upright(file)
     except pillow.DecompressionBombError as error:
         raise _UnreadableImageError("more pixels than any photograph has") from error
     except UNREADABLE as error:
@@ -257,7 +258,7 @@ def _decode(read: Callable[[], bytes], size: int) -> Any:
     return image.resize((size, size), pillow.Resampling.BILINEAR)
 
 
-def _upright(file: Any) -> Any:
+def _rotate_upright(file: Any) -> Any:
     """Rotate an image as its EXIF data say, and convert it to mode L or RGB, with transparency as white."""
     from PIL import Image, ImageOps
 
@@ -271,7 +272,7 @@ def _upright(file: Any) -> Any:
     return image.convert(mode)
 
 
-def _stack(images: list[Any]) -> npt.NDArray[np.uint8]:
+def _stack_images(images: list[Any]) -> npt.NDArray[np.uint8]:
     """Stack images to one array: of the size of the largest, in colour where one of them is."""
     import numpy as np
 
@@ -279,14 +280,14 @@ def _stack(images: list[Any]) -> npt.NDArray[np.uint8]:
     grey = all(image.mode == "L" for image in images)
     mode, channels = ("L", 1) if grey else ("RGB", 3)
     stack = np.empty((len(images), side, side, channels), np.uint8)
-    bilinear = _pillow().Resampling.BILINEAR
+    bilinear = _import_pillow().Resampling.BILINEAR
     for row, image in enumerate(images):
         resized = image.convert(mode).resize((side, side), bilinear)
         stack[row] = np.asarray(resized).reshape(side, side, channels)
     return stack
 
 
-def _pillow() -> Any:
+def _import_pillow() -> Any:
     try:
         from PIL import Image
     except ImportError as error:

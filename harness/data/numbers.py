@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from harness.data.units import MULTIPLIERS, WEAK_MULTIPLIERS, is_currency, may_be_unit, split_suffix, unit_key
+from harness.data.units import (
+    MULTIPLIERS,
+    WEAK_MULTIPLIERS,
+    is_currency,
+    may_be_unit,
+    normalize_unit,
+    split_multiplier_and_unit,
+)
 from harness.readings import PLACEHOLDERS, NumberFormat
 
 #: A number with what may stand around its digits; groups and fraction are taken apart by `_plain_digits`.
@@ -106,12 +113,12 @@ def normalize_number(text: str) -> str:
     return NO_CENTS.sub("", text) if "-" in text[1:] else text
 
 
-def is_placeholder(text: str) -> bool:
+def is_missing_value_word(text: str) -> bool:
     """Tell whether a text is a word for a missing value."""
     return text.strip().casefold() in PLACEHOLDERS
 
 
-def is_censored(text: str) -> bool:
+def is_censored_number(text: str) -> bool:
     """Tell whether a text says that a number lies beyond a limit, such as ``<0.5``."""
     return CENSORED.fullmatch(normalize_number(text).casefold()) is not None
 
@@ -131,14 +138,14 @@ def parse_number(text: str, number_format: NumberFormat) -> float | None:
     float or None
         The number; None where it is none of this format.
     """
-    parts = split_number(text)
+    parts = split_number_parts(text)
     if parts is None:
         return None
-    return _number(parts, number_format)
+    return _parts_to_number(parts, number_format)
 
 
 @lru_cache(maxsize=65_536)
-def split_number(text: str) -> NumberParts | None:
+def split_number_parts(text: str) -> NumberParts | None:
     """Take a number in a text apart; None where there is none."""
     normalized = normalize_number(text)
     if normalized.endswith(")"):
@@ -153,12 +160,12 @@ def split_number(text: str) -> NumberParts | None:
         return None
     if (prefix and not is_currency(prefix)) or not may_be_unit(suffix):
         return None
-    multiplier, unit = split_suffix(suffix)
-    units = tuple(filter(None, (unit_key(prefix), unit_key(unit))))
+    multiplier, unit = split_multiplier_and_unit(suffix)
+    units = tuple(filter(None, (normalize_unit(prefix), normalize_unit(unit))))
     return NumberParts(match["digits"], match["exponent"] or "", is_enclosed or signs == "-", units, multiplier)
 
 
-def learn_numbers(counts: Mapping[str, int], *, declared: bool = False) -> LearnedNumbers | None:
+def learn_number_format(counts: Mapping[str, int], *, declared: bool = False) -> LearnedNumbers | None:
     """Learn how the numbers of a column are written.
 
     Parameters
@@ -177,41 +184,41 @@ def learn_numbers(counts: Mapping[str, int], *, declared: bool = False) -> Learn
         return None
     parts: dict[str, NumberParts] = {}
     for text in counts:
-        number_parts = split_number(text)
+        number_parts = split_number_parts(text)
         if number_parts is not None:
             parts[text] = number_parts
-    number_format = _learn_units(parts, counts)
+    number_format = _learn_number_unit(parts, counts)
     if number_format is None:
         return None
     number_format, ambiguous = _learn_separators(parts, counts, number_format)
     numbers: dict[str, float] = {}
     for text, number_parts in parts.items():
-        number = _number(number_parts, number_format)
+        number = _parts_to_number(number_parts, number_format)
         if number is not None:
             numbers[text] = number
     strangers = dict(counts)
     for text in numbers:
         del strangers[text]
     learned = LearnedNumbers(number_format, numbers, strangers, ambiguous)
-    if _is_sound(learned, counts, declared=declared):
+    if _are_mostly_numbers(learned, counts, declared=declared):
         return learned
     return None
 
 
-def _is_sound(learned: LearnedNumbers, counts: Mapping[str, int], *, declared: bool) -> bool:
+def _are_mostly_numbers(learned: LearnedNumbers, counts: Mapping[str, int], *, declared: bool) -> bool:
     """Tell whether a column holds numbers, with few other texts; where that is declared, with fewer than numbers."""
     if not declared:
-        return not _are_phone_numbers(learned) and _are_few(learned, counts)
-    n_strangers = sum(count for text, count in learned.strangers.items() if not is_placeholder(text))
+        return not _are_phone_numbers(learned) and _are_few_non_numbers(learned, counts)
+    n_strangers = sum(count for text, count in learned.strangers.items() if not is_missing_value_word(text))
     return sum(map(counts.__getitem__, learned.numbers)) > n_strangers
 
 
-def number_share(counts: Mapping[str, int]) -> float:
+def share_of_numeric_texts(counts: Mapping[str, int]) -> float:
     """Share of the values that begin with digits, apart from words for missing values: for a message."""
     texts = list(counts)
     if not any(map(_may_be_number, texts[:: max(1, len(texts) // SAMPLE)])):
         return 0.0
-    known = {text: count for text, count in counts.items() if not is_placeholder(text)}
+    known = {text: count for text, count in counts.items() if not is_missing_value_word(text)}
     total = sum(known.values())
     numbers = [count for text, count in known.items() if _may_be_number(text)]
     return sum(numbers) / max(total, 1)
@@ -219,22 +226,22 @@ def number_share(counts: Mapping[str, int]) -> float:
 
 def _may_be_number(text: str) -> bool:
     """Tell whether a text is a limit, or has the digits of a number, and not those of a telephone number."""
-    parts = split_number(text)
+    parts = split_number_parts(text)
     if parts is None:
-        return is_censored(text)
+        return is_censored_number(text)
     return any(
-        _plain_digits(parts.digits, decimal, other) is not None for decimal, other in ((".", ",' "), (",", ".' "))
+        _remove_separators(parts.digits, decimal, other) is not None for decimal, other in ((".", ",' "), (",", ".' "))
     )
 
 
 def _sample_has_numbers(texts: list[str]) -> bool:
     sample = texts[:: max(1, len(texts) // SAMPLE)]
-    known = [text for text in sample if not is_placeholder(text)]
-    with_number = sum(split_number(text) is not None for text in known)
+    known = [text for text in sample if not is_missing_value_word(text)]
+    with_number = sum(split_number_parts(text) is not None for text in known)
     return with_number > 0 and with_number >= MIN_SAMPLE_SHARE * len(known)
 
 
-def _learn_units(parts: Mapping[str, NumberParts], counts: Mapping[str, int]) -> NumberFormat | None:
+def _learn_number_unit(parts: Mapping[str, NumberParts], counts: Mapping[str, int]) -> NumberFormat | None:
     """Find the unit of the numbers, and whether letters multiply; None where several units occur."""
     multipliers: Counter[str] = Counter()
     units: Counter[str] = Counter()
@@ -262,17 +269,17 @@ def _learn_separators(
     for text, number in parts.items():
         shape = number.digits[0] + number.digits[1:].translate(ONES)
         for decimal, other in ((".", ",' "), (",", ".' ")):
-            if _is_readable(shape, decimal, other):
+            if _has_valid_digit_groups(shape, decimal, other):
                 readable[decimal] += counts[text]
                 separators[decimal].update(set(number.digits.partition(decimal)[0]) & set(other))
     decimal, ambiguous = max(readable, key=readable.__getitem__), False
     if readable["."] == readable[","]:
         ambiguous = "." in separators[","] or "," in separators["."]
-        decimal = _assumed_decimal(parts, separators, number_format)
+        decimal = _assume_decimal_separator(parts, separators, number_format)
     return replace(number_format, decimal=decimal, thousands="".join(sorted(separators[decimal]))), ambiguous
 
 
-def _assumed_decimal(
+def _assume_decimal_separator(
     parts: Mapping[str, NumberParts], separators: Mapping[str, set[str]], number_format: NumberFormat
 ) -> str:
     """The decimal character where three digits follow every separator.
@@ -293,12 +300,12 @@ def _assumed_decimal(
 
 
 @lru_cache(maxsize=4_096)
-def _is_readable(shape: str, decimal: str, thousands: str) -> bool:
+def _has_valid_digit_groups(shape: str, decimal: str, thousands: str) -> bool:
     """Tell whether digits have the groups of a number; of them, only the first one matters."""
-    return _plain_digits(shape, decimal, thousands) is not None
+    return _remove_separators(shape, decimal, thousands) is not None
 
 
-def _plain_digits(digits: str, decimal: str, thousands: str) -> str | None:
+def _remove_separators(digits: str, decimal: str, thousands: str) -> str | None:
     """Write digits without separators and with a decimal point; None where their groups are not those of a number."""
     integer, point, fraction = digits.partition(decimal)
     if fraction and not fraction.isdecimal():
@@ -307,13 +314,13 @@ def _plain_digits(digits: str, decimal: str, thousands: str) -> str | None:
     if len(separators) > 1 or not separators.issubset(thousands):
         return None
     for separator in separators:
-        if not _are_groups(integer.split(separator)):
+        if not _are_thousands_groups(integer.split(separator)):
             return None
         integer = integer.replace(separator, "")
     return f"{integer or '0'}.{fraction}" if point else integer
 
 
-def _are_groups(groups: list[str]) -> bool:
+def _are_thousands_groups(groups: list[str]) -> bool:
     """Tell whether digits are grouped by thousands, or as in India: groups of two before the last one, which has three."""
     first, *others, last = groups
     if not 0 < len(first) <= 3 or first.startswith("0") or len(last) != 3:
@@ -322,9 +329,9 @@ def _are_groups(groups: list[str]) -> bool:
     return lengths <= {3} or lengths == {2}
 
 
-def _number(parts: NumberParts, number_format: NumberFormat) -> float | None:
+def _parts_to_number(parts: NumberParts, number_format: NumberFormat) -> float | None:
     """The number of these parts; None where its separators or unit are not those of the column."""
-    digits = _plain_digits(parts.digits, number_format.decimal, number_format.thousands)
+    digits = _remove_separators(parts.digits, number_format.decimal, number_format.thousands)
     multiplier, units = parts.multiplier, set(parts.units)
     if multiplier and not number_format.multiplies:
         units.add(multiplier)
@@ -350,16 +357,16 @@ def _are_phone_numbers(learned: LearnedNumbers) -> bool:
     return len(lengths) == 1 and min(lengths) >= MIN_PHONE_DIGITS
 
 
-def _are_few(learned: LearnedNumbers, counts: Mapping[str, int]) -> bool:
+def _are_few_non_numbers(learned: LearnedNumbers, counts: Mapping[str, int]) -> bool:
     """Tell whether the texts that are no numbers are few enough for a column of numbers."""
     if not learned.strangers:
         return True
     total = sum(counts.values())
     limits = placeholders = other = codes = 0
     for text, count in learned.strangers.items():
-        if is_placeholder(text):
+        if is_missing_value_word(text):
             placeholders += count
-        elif is_censored(text):
+        elif is_censored_number(text):
             limits += count
         else:
             other += count

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from harness.data.dates import date_order
+from harness.data.dates import find_common_date_order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,8 +46,8 @@ def omission_code(column: Column) -> OmissionCode | None:
     if _is_named_identifier(str(column.values.name), known):
         return "omitted_identifier"
     if column.kind == "number":
-        return "omitted_identifier" if is_complete and _counts_rows(known) else None
-    return _distinct_text_code(known.astype("str")) if known.is_unique else None
+        return "omitted_identifier" if is_complete and _are_consecutive_numbers(known) else None
+    return _omission_code_of_texts(known.astype("str")) if known.is_unique else None
 
 
 def is_identifier_name(name: str) -> bool:
@@ -64,15 +64,15 @@ def _is_named_identifier(name: str, known: pd.Series) -> bool:
     return known.dtype == "category" or bool((known % 1 == 0).all())
 
 
-def _counts_rows(numbers: pd.Series) -> bool:
+def _are_consecutive_numbers(numbers: pd.Series) -> bool:
     """Whether numbers are consecutive whole numbers in any order."""
     # Halves, because the difference of two numbers of 1e308 has no float.
     is_range = numbers.max() / 2 - numbers.min() / 2 == (len(numbers) - 1) / 2 and numbers.is_unique
     return is_range and bool((numbers % 1 == 0).all())
 
 
-def _distinct_text_code(text: pd.Series) -> OmissionCode:
+def _omission_code_of_texts(text: pd.Series) -> OmissionCode:
     """Code of the reason to leave out strings that all differ."""
-    if date_order(text) == "unclear":
+    if find_common_date_order(text) == "unclear":
         return "unclear_date"
     return "text_column" if text.str.count(r"\S+").median() >= MIN_TEXT_WORDS else "omitted_identifier"

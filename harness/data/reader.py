@@ -16,8 +16,8 @@ import numpy.typing as npt
 from harness.data.date_formats import DateOrder
 from harness.data.dates import parse_dates, parse_declared_dates, to_days
 from harness.data.durations import parse_durations
-from harness.data.numbers import is_placeholder, parse_number
-from harness.data.spellings import match_names
+from harness.data.numbers import is_missing_value_word, parse_number
+from harness.data.spellings import match_known_names
 from harness.errors import DataError
 from harness.readings import BLANKS, ColumnReading, NumberFormat
 
@@ -79,11 +79,11 @@ def read_values(column: Sequence[Any] | pd.Series, reading: ColumnReading, level
     names = dict(reading.names_by_spelling)
     if reading.merges_spellings and levels:
         unread = set(values.dropna().unique()) - names.keys()
-        names |= match_names(unread, levels)
+        names |= match_known_names(unread, levels)
     return values.map(lambda name: names.get(name, name), na_action="ignore").astype("str") if names else values
 
 
-def to_text(column: pd.Series, missing: Sequence[str] | frozenset[str] = BLANKS) -> pd.Series:
+def column_to_text(column: pd.Series, missing: Sequence[str] | frozenset[str] = BLANKS) -> pd.Series:
     """Convert a column to stripped strings.
 
     Parameters
@@ -102,9 +102,9 @@ def to_text(column: pd.Series, missing: Sequence[str] | frozenset[str] = BLANKS)
 
     if not isinstance(column.dtype, pd.StringDtype):
         is_missing = column.isna()
-        if _holds_whole_floats(column):
+        if _holds_whole_number_floats(column):
             column = column.astype("Int64")
-        column = column.astype(object).where(~is_missing, None).map(cell_text, na_action="ignore")
+        column = column.astype(object).where(~is_missing, None).map(cell_to_text, na_action="ignore")
     text = column.astype("str").str.strip()
     return text.mask(text.isin(missing))
 
@@ -115,12 +115,12 @@ def count_texts(text: pd.Series) -> dict[str, int]:
     return dict(zip(map(str, counts.index.tolist()), counts.tolist(), strict=True))
 
 
-def cell_text(cell: Any) -> str:
+def cell_to_text(cell: Any) -> str:
     """Write a value as text; bytes that are no text in UTF-8 have their codes."""
     return cell.decode("utf-8", "backslashreplace") if isinstance(cell, bytes) else str(cell)
 
 
-def numbers_of_dtype(column: pd.Series) -> pd.Series | None:
+def dtype_to_numbers(column: pd.Series) -> pd.Series | None:
     """Convert a column of a numeric or temporal dtype to float64 (dates and durations: days); None for any other."""
     import pandas as pd
 
@@ -164,7 +164,7 @@ def parse_numbers(text: pd.Series, written: str = "", number_format: NumberForma
     return pd.Series(numbers[codes], index=text.index, name=text.name)
 
 
-def category_writing(column: pd.Series) -> str:
+def find_category_writing(column: pd.Series) -> str:
     """Find how the names of a category are written, from the type of its raw values: 1.0 is the name 1, or TRUE is True."""
     import pandas as pd
 
@@ -180,20 +180,20 @@ def category_writing(column: pd.Series) -> str:
         return "true or false"
     if not pd.api.types.is_numeric_dtype(column):
         return ""
-    if pd.api.types.is_integer_dtype(column) or _holds_whole_floats(column):
+    if pd.api.types.is_integer_dtype(column) or _holds_whole_number_floats(column):
         return "whole numbers"
     return "numbers"
 
 
-def quoted(cell: Any) -> str:
+def quote_value(cell: Any) -> str:
     """Write a value for a message, shortened."""
-    if _is_too_large(cell):  # Python does not write integers of thousands of digits
+    if _is_too_large_integer(cell):  # Python does not write integers of thousands of digits
         return "a number that is far too large"
-    text = ascii(cell) if isinstance(cell, str) and not _is_unicode(cell) else repr(cell)
+    text = ascii(cell) if isinstance(cell, str) and not _is_valid_unicode(cell) else repr(cell)
     return text if len(text) <= MAX_SHOWN_CHARACTERS else text[:MAX_SHOWN_CHARACTERS] + "…"
 
 
-def _holds_whole_floats(column: pd.Series) -> bool:
+def _holds_whole_number_floats(column: pd.Series) -> bool:
     """Tell whether these are floats without a fraction that are written as integers."""
     import pandas as pd
 
@@ -203,25 +203,25 @@ def _holds_whole_floats(column: pd.Series) -> bool:
     return bool((known % 1 == 0).all() and (known.abs() < MAX_INT64).all())
 
 
-def _read_numbers(column: Sequence[Any] | pd.Series, reading: ColumnReading) -> pd.Series:
+def _read_number_column(column: Sequence[Any] | pd.Series, reading: ColumnReading) -> pd.Series:
     import pandas as pd
 
-    numbers = numbers_of_dtype(column) if isinstance(column, pd.Series) else _numbers_of_list(column, reading)
+    numbers = dtype_to_numbers(column) if isinstance(column, pd.Series) else _list_to_numbers(column, reading)
     if numbers is None:
-        column = _as_series(column)
-        text = _new_text(column, reading)
+        column = _list_to_series(column)
+        text = _new_values_to_text(column, reading)
         numbers = parse_numbers(text, reading.written, reading.number)
         has_text_format = reading.number is not None or reading.written == "duration"
         if has_text_format:  # a number among texts is no text with separators
             is_number = column.map(lambda cell: type(cell) in (int, float) and cell == cell)  # noqa: PLR0124 -- not NaN
             numbers = numbers.mask(is_number, column.where(is_number, np.nan).astype("float64"))
-        _check_readable(column, text, numbers, reading)
+        _check_all_texts_read(column, text, numbers, reading)
     if reading.sentinels:
         numbers = numbers.mask(numbers.isin(reading.sentinels))
     return numbers
 
 
-def _numbers_of_list(cells: Sequence[Any], reading: ColumnReading) -> pd.Series | None:
+def _list_to_numbers(cells: Sequence[Any], reading: ColumnReading) -> pd.Series | None:
     """Read a list of numbers, or of plain numbers in text; None for any other: the fast path of a service."""
     import pandas as pd
 
@@ -234,44 +234,46 @@ def _numbers_of_list(cells: Sequence[Any], reading: ColumnReading) -> pd.Series 
             if joined.isascii() and "_" not in joined:  # Python also reads 1_000 and digits of other scripts
                 return pd.Series(np.array(list(map(float, cells))))
     except OverflowError:  # an integer that is larger than all floats
-        raise UnreadableValueError(_first_row(cells, _is_too_large), "one that is far too large") from None
+        raise UnreadableValueError(
+            _first_matching_row(cells, _is_too_large_integer), "one that is far too large"
+        ) from None
     except ValueError:
         return None
     return None
 
 
-def _read_dates(column: Sequence[Any] | pd.Series, reading: ColumnReading) -> pd.Series:
+def _read_date_column(column: Sequence[Any] | pd.Series, reading: ColumnReading) -> pd.Series:
     import pandas as pd
 
     if not isinstance(column, pd.Series):
-        column = [_json_number(cell) for cell in column]
-    column = _as_series(column)
+        column = [_normalize_json_number(cell) for cell in column]
+    column = _list_to_series(column)
     if pd.api.types.is_datetime64_any_dtype(column):
         days = to_days(column)
     else:
-        text = _new_text(column, reading)
+        text = _new_values_to_text(column, reading)
         if reading.date_format:
             days = parse_declared_dates(text, reading.date_format)
         else:
             days = parse_dates(text, cast("DateOrder", reading.written or "year first"), reading.first_year)
-        _check_readable(column, text, days, reading)
+        _check_all_texts_read(column, text, days, reading)
     if reading.sentinels:
         days = days.mask(days.isin(reading.sentinels))
     return days.astype("float64")
 
 
-def _read_names(column: Sequence[Any] | pd.Series, reading: ColumnReading) -> pd.Series:
+def _read_category_column(column: Sequence[Any] | pd.Series, reading: ColumnReading) -> pd.Series:
     """Names of categories, as the values of training were named."""
     import pandas as pd
 
     written = reading.written
     if not isinstance(column, pd.Series):
-        _refuse(column, _is_container)
-        column = [_json_number(cell) for cell in column]
-    column = _as_series(column)
+        _raise_for_unreadable_cells(column, _is_list_or_dict)
+        column = [_normalize_json_number(cell) for cell in column]
+    column = _list_to_series(column)
     if pd.api.types.is_float_dtype(column) and not written:
         written = "whole numbers"  # of several floats, each is named as if it were alone
-    text = _new_text(column, reading)
+    text = _new_values_to_text(column, reading)
     rename = _NAMES.get(written)
     if rename is None:
         return text
@@ -279,29 +281,29 @@ def _read_names(column: Sequence[Any] | pd.Series, reading: ColumnReading) -> pd
     return text.map(names, na_action="ignore").astype("str")
 
 
-def _read_texts(column: Sequence[Any] | pd.Series, reading: ColumnReading) -> pd.Series:
+def _read_text_column(column: Sequence[Any] | pd.Series, reading: ColumnReading) -> pd.Series:
     import pandas as pd
 
     if not isinstance(column, pd.Series):
-        _refuse(column, _is_no_text)
-    return _new_text(_as_series(column), reading).fillna("")
+        _raise_for_unreadable_cells(column, _is_not_text)
+    return _new_values_to_text(_list_to_series(column), reading).fillna("")
 
 
 _READERS: dict[str, Callable[[Sequence[Any] | pd.Series, ColumnReading], pd.Series]] = {
-    "number": _read_numbers,
-    "date": _read_dates,
-    "category": _read_names,
-    "text": _read_texts,
+    "number": _read_number_column,
+    "date": _read_date_column,
+    "category": _read_category_column,
+    "text": _read_text_column,
 }
 
 
-def _boolean_name(text: str) -> str:
+def _normalize_boolean_name(text: str) -> str:
     return BOOLEANS.get(text.lower(), text)
 
 
 def _whole_number_name(text: str) -> str:
     """Write a number without a decimal point if it is whole; other texts stay."""
-    number = _plain_float(text)
+    number = _parse_plain_float(text)
     if number is None:
         return text
     if text.lstrip("+-").isdecimal():
@@ -311,18 +313,18 @@ def _whole_number_name(text: str) -> str:
 
 def _float_name(text: str) -> str:
     """Write a number as a float is written, 1 as 1.0; other texts stay."""
-    number = _plain_float(text)
+    number = _parse_plain_float(text)
     return text if number is None else str(number)
 
 
 _NAMES: dict[str, Callable[[str], str]] = {
-    "true or false": _boolean_name,
+    "true or false": _normalize_boolean_name,
     "whole numbers": _whole_number_name,
     "numbers": _float_name,
 }
 
 
-def _plain_float(text: str) -> float | None:
+def _parse_plain_float(text: str) -> float | None:
     if not text.isascii() or "_" in text:
         return None
     try:
@@ -331,29 +333,31 @@ def _plain_float(text: str) -> float | None:
         return None
 
 
-def _json_number(cell: Any) -> Any:
+def _normalize_json_number(cell: Any) -> Any:
     """JSON does not tell 1.0 from 1."""
     return int(cell) if type(cell) is float and cell.is_integer() else cell
 
 
-def _as_series(cells: Sequence[Any] | pd.Series) -> pd.Series:
+def _list_to_series(cells: Sequence[Any] | pd.Series) -> pd.Series:
     import pandas as pd
 
     return cells if isinstance(cells, pd.Series) else pd.Series(list(cells), dtype=object)
 
 
-def _new_text(column: pd.Series, reading: ColumnReading) -> pd.Series:
+def _new_values_to_text(column: pd.Series, reading: ColumnReading) -> pd.Series:
     """Convert new values to text; JSON may contain halves of characters, which files cannot."""
     try:
-        return to_text(column, reading.missing)
+        return column_to_text(column, reading.missing)
     except UnicodeEncodeError:
-        row = _first_row(column, lambda cell: isinstance(cell, str) and not _is_unicode(cell))
-        raise UnreadableValueError(row, f"one that is no Unicode, {quoted(column.iloc[row])}") from None
+        row = _first_matching_row(column, lambda cell: isinstance(cell, str) and not _is_valid_unicode(cell))
+        raise UnreadableValueError(row, f"one that is no Unicode, {quote_value(column.iloc[row])}") from None
     except ValueError:  # an integer of thousands of digits, which Python does not write
-        raise UnreadableValueError(_first_row(column, _is_too_large), "one that is far too large") from None
+        raise UnreadableValueError(
+            _first_matching_row(column, _is_too_large_integer), "one that is far too large"
+        ) from None
 
 
-def _is_unicode(text: str) -> bool:
+def _is_valid_unicode(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -361,34 +365,34 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _is_too_large(cell: Any) -> bool:
+def _is_too_large_integer(cell: Any) -> bool:
     return isinstance(cell, int) and abs(cell) > MAX_INTEGER
 
 
-def _first_row(cells: Sequence[Any] | pd.Series, is_wrong: Callable[[Any], bool]) -> int:
+def _first_matching_row(cells: Sequence[Any] | pd.Series, is_wrong: Callable[[Any], bool]) -> int:
     return next(row for row, cell in enumerate(cells) if is_wrong(cell))
 
 
-def _is_container(cell: Any) -> bool:
+def _is_list_or_dict(cell: Any) -> bool:
     return isinstance(cell, list | dict)
 
 
-def _is_no_text(cell: Any) -> bool:
+def _is_not_text(cell: Any) -> bool:
     is_nan = isinstance(cell, float) and math.isnan(cell)
     return not (cell is None or is_nan or isinstance(cell, str))
 
 
-def _refuse(cells: Sequence[Any], is_wrong: Callable[[Any], bool]) -> None:
+def _raise_for_unreadable_cells(cells: Sequence[Any], is_wrong: Callable[[Any], bool]) -> None:
     for row, cell in enumerate(cells):
         if is_wrong(cell):
-            raise UnreadableValueError(row, quoted(cell))
+            raise UnreadableValueError(row, quote_value(cell))
 
 
-def _check_readable(column: pd.Series, text: pd.Series, values: pd.Series, reading: ColumnReading) -> None:
+def _check_all_texts_read(column: pd.Series, text: pd.Series, values: pd.Series, reading: ColumnReading) -> None:
     """Raise for the first text that was not read and is no word for a missing value."""
     if reading.skips_unreadable:
         return
     unreadable: npt.NDArray[np.bool_] = (text.notna() & values.isna()).to_numpy(bool)
     for row in np.flatnonzero(unreadable):
-        if not is_placeholder(text.iloc[row]):
-            raise UnreadableValueError(int(row), quoted(column.iloc[row]))
+        if not is_missing_value_word(text.iloc[row]):
+            raise UnreadableValueError(int(row), quote_value(column.iloc[row]))

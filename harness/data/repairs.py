@@ -8,7 +8,13 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from harness.data.dates import LearnedDates
-from harness.data.numbers import LearnedNumbers, is_censored, is_placeholder, learn_numbers, number_share
+from harness.data.numbers import (
+    LearnedNumbers,
+    is_censored_number,
+    is_missing_value_word,
+    learn_number_format,
+    share_of_numeric_texts,
+)
 from harness.findings import Finding, Severity
 from harness.readings import FIRST_YEAR, MAX_EXAMPLES, Repair
 
@@ -42,10 +48,10 @@ SWITCHES = {
 }
 
 
-def finding_of(repair: Repair, column: str) -> Finding:
+def repair_to_finding(repair: Repair, column: str) -> Finding:
     """Make the finding of a repair: how many values, two examples, and how to switch it off."""
     severity: Severity = "warning" if repair.code in WARNINGS else "note"
-    examples = ", ".join(f"{written!r} as {_shown(value)}" for written, value in repair.examples)
+    examples = ", ".join(f"{written!r} as {_format_repaired_text(value)}" for written, value in repair.examples)
     advice = ""
     if (switch := SWITCHES.get(repair.code)) is not None:
         advice = f"; --types {column}={switch} leaves them as they are"
@@ -53,35 +59,37 @@ def finding_of(repair: Repair, column: str) -> Finding:
     return Finding(repair.code, severity, message, column, repair.count)
 
 
-def format_repairs(learned: LearnedNumbers, counts: Mapping[str, int]) -> list[Repair]:
+def number_format_repairs(learned: LearnedNumbers, counts: Mapping[str, int]) -> list[Repair]:
     """Repairs of numbers that are written with more than plain digits."""
-    formatted = {text: number for text, number in learned.numbers.items() if not _is_plain(text, number)}
+    formatted = {text: number for text, number in learned.numbers.items() if not _is_plain_number(text, number)}
     if not formatted:
         return []
-    examples = tuple((_cut(text), f"{number:.12g}") for text, number in islice(formatted.items(), MAX_EXAMPLES))
+    examples = tuple(
+        (_shorten_text(text), f"{number:.12g}") for text, number in islice(formatted.items(), MAX_EXAMPLES)
+    )
     return [Repair("formatted_number", sum(int(counts[text]) for text in formatted), examples)]
 
 
-def stranger_repairs(strangers: Mapping[str, int]) -> list[Repair]:
+def non_number_repairs(strangers: Mapping[str, int]) -> list[Repair]:
     """Repairs of texts among numbers or dates: words for a missing value, limits, and all others."""
     texts_of: dict[str, dict[str, int]] = {"placeholder": {}, "censored_number": {}, "unreadable_value": {}}
     for text, count in strangers.items():
         code = "unreadable_value"
-        if is_placeholder(text):
+        if is_missing_value_word(text):
             code = "placeholder"
-        elif is_censored(text):
+        elif is_censored_number(text):
             code = "censored_number"
         texts_of[code][text] = count
     repairs = []
     for code, texts in texts_of.items():
         if texts:
-            repairs.append(missing_repair(code, texts))
+            repairs.append(missing_value_repair(code, texts))
     return repairs
 
 
-def missing_repair(code: str, texts: Mapping[str, int]) -> Repair:
+def missing_value_repair(code: str, texts: Mapping[str, int]) -> Repair:
     """A repair by which texts became missing values."""
-    examples = tuple((_cut(text), "") for text in islice(texts, MAX_EXAMPLES))
+    examples = tuple((_shorten_text(text), "") for text in islice(texts, MAX_EXAMPLES))
     return Repair(code, sum(map(int, texts.values())), examples)
 
 
@@ -93,11 +101,11 @@ def sentinel_repair(counts: Mapping[float, int]) -> Repair:
 
 def date_sentinel_repair(counts: Mapping[float, int]) -> Repair:
     """A repair by which dates became missing values."""
-    examples = tuple((shown_date(day), "") for day in islice(counts, MAX_EXAMPLES))
+    examples = tuple((format_days_as_date(day), "") for day in islice(counts, MAX_EXAMPLES))
     return Repair("date_sentinel", sum(counts.values()), examples)
 
 
-def shown_date(day: float) -> str:
+def format_days_as_date(day: float) -> str:
     """Write days since 1970 as a date, for a message."""
     return (date(1970, 1, 1) + timedelta(days=int(day // 1))).isoformat()
 
@@ -109,7 +117,7 @@ def spellings_repair(counts: Mapping[str, int], spellings: Mapping[str, str], co
     for spelling, name in spellings.items():
         total += int(counts[spelling])
         if len(examples) < MAX_EXAMPLES:
-            examples.append((_cut(spelling), _cut(name)))
+            examples.append((_shorten_text(spelling), _shorten_text(name)))
     return Repair(code, total, tuple(examples))
 
 
@@ -133,7 +141,7 @@ def date_findings(learned: LearnedDates, column: str) -> list[Finding]:
     if learned.order != "year first":
         words.append(learned.order)
     if learned.first_year != FIRST_YEAR:
-        first, last = (shown_date(day)[:4] for day in (min(learned.days.values()), max(learned.days.values())))
+        first, last = (format_days_as_date(day)[:4] for day in (min(learned.days.values()), max(learned.days.values())))
         words.append(f"years {first}" if first == last else f"years {first} to {last}")
     if learned.zones:
         words.append(f"times in {', '.join(learned.zones)}, counted in UTC")
@@ -162,14 +170,14 @@ def mixed_column_findings(counts: Mapping[str, int], column: str) -> list[Findin
     """A warning of a category most of whose values are numbers; a note where all are codes of digits."""
     if len(counts) < MIN_MIXED_LEVELS:
         return []
-    share = number_share(counts)
+    share = share_of_numeric_texts(counts)
     if share < MIN_MIXED_SHARE:
         return []
     if all(map(str.isdecimal, counts)):
         message = f"codes of digits, read as names: --types {column}=number reads numbers"
         return [Finding("coded_name", "note", message, column)]
     advice = f"--types {column}=number reads them as numbers and the others as missing"
-    if learn_numbers(counts, declared=True) is None:
+    if learn_number_format(counts, declared=True) is None:
         advice = "they have several units or formats, or are limits; write all of them in one"
     message = f"read as names, although {share:.0%} of the values are numbers: {advice}"
     return [Finding("mixed_column", "warning", message, column)]
@@ -184,16 +192,16 @@ def coded_number_findings(numbers: pd.Series, column: str) -> list[Finding]:
     return [Finding("coded_number", "note", message, column)]
 
 
-def _is_plain(text: str, number: float) -> bool:
+def _is_plain_number(text: str, number: float) -> bool:
     try:
         return float(text) == number
     except ValueError:
         return False
 
 
-def _shown(value: str) -> str:
+def _format_repaired_text(value: str) -> str:
     return repr(value) if value else "missing"
 
 
-def _cut(text: str) -> str:
+def _shorten_text(text: str) -> str:
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from harness.data.dates import date_order, learn_dates, looks_like_date, parse_days, to_days
+from harness.data.dates import (
+    find_common_date_order,
+    learn_date_format,
+    looks_like_date,
+    parse_consistent_dates,
+    to_days,
+)
 from harness.data.omissions import AMBIGUOUS_DATES
-from harness.data.reader import count_texts, to_text
+from harness.data.reader import column_to_text, count_texts
 from harness.errors import DataError
 from harness.findings import Finding
 from harness.registry.task import Task
@@ -69,15 +75,15 @@ def read_row_roles(task: Task, frame: pd.DataFrame) -> RowRoles:
     groups, test, folds, weights, ids = None, None, None, None, None
     notes: list[Finding] = []
     if task.group:
-        groups = pd.factorize(_check_complete(to_text(frame[task.group]), "group"))[0].astype("int64")
+        groups = pd.factorize(_check_no_missing_values(column_to_text(frame[task.group]), "group"))[0].astype("int64")
     if task.split:
         test, folds, notes = _read_split(frame[task.split])
     if task.weights:
         weights = read_weights(frame[task.weights])
         notes += _weight_notes(weights, task.weights)
     if task.ids:
-        ids = pd.DataFrame({name: to_text(frame[name]).fillna("") for name in task.ids}).reset_index(drop=True)
-    time = _rank_times(frame[task.time]) if task.time else None
+        ids = pd.DataFrame({name: column_to_text(frame[name]).fillna("") for name in task.ids}).reset_index(drop=True)
+    time = _rank_time_column(frame[task.time]) if task.time else None
     return RowRoles(groups, time, test, folds, weights, ids, tuple(notes))
 
 
@@ -116,7 +122,7 @@ def read_weights(column: pd.Series) -> npt.NDArray[np.float64]:
     """
     import pandas as pd
 
-    _check_complete(column, "weight")
+    _check_no_missing_values(column, "weight")
     numbers = pd.to_numeric(column, errors="coerce").astype("float64").to_numpy()
     problem = ~np.isfinite(numbers)
     reason = "is no finite number"
@@ -155,7 +161,7 @@ def _read_split(
     """Read a column of train, test and perhaps val as test rows, and a column of whole numbers as folds."""
     import pandas as pd
 
-    text = _check_complete(to_text(column), "split").str.strip().str.lower()
+    text = _check_no_missing_values(column_to_text(column), "split").str.strip().str.lower()
     words = sorted(text.unique())
     parts = {PART_WORDS.get(word, "") for word in words}
     if parts in ({"train", "test"}, {"train", "validation", "test"}, {"train", "validation"}):
@@ -187,45 +193,45 @@ def _read_parts(
     return (parts == tested).to_numpy(bool), None, findings
 
 
-def _check_complete(column: pd.Series, role: str) -> pd.Series:
+def _check_no_missing_values(column: pd.Series, role: str) -> pd.Series:
     if missing := int(column.isna().sum()):
         raise DataError(f"{role} column {column.name!r} is missing in {missing} of {len(column)} rows: fill them in")
     return column
 
 
-def _rank_times(column: pd.Series) -> npt.NDArray[np.int64]:
+def _rank_time_column(column: pd.Series) -> npt.NDArray[np.int64]:
     """Dense ranks of times: only their order matters."""
     import pandas as pd
 
-    _check_complete(column, "time")
+    _check_no_missing_values(column, "time")
     times: pd.Series | None = pd.to_numeric(column, errors="coerce")
     if pd.api.types.is_datetime64_any_dtype(column):
         times = to_days(column)
     elif times is None or times.isna().any():
-        text = to_text(column)
-        times = parse_days(text)
+        text = column_to_text(column)
+        times = parse_consistent_dates(text)
         if times is None:
-            times = _unambiguous_days(text)
+            times = _parse_unambiguous_dates(text)
     if times is None or times.isna().any():
-        raise DataError(_time_error(column))
+        raise DataError(_make_time_column_error(column))
     ranks: npt.NDArray[np.int64] = times.rank(method="dense").to_numpy().astype("int64")
     return ranks
 
 
-def _unambiguous_days(text: pd.Series) -> pd.Series | None:
+def _parse_unambiguous_dates(text: pd.Series) -> pd.Series | None:
     """Days of dates in one of the less common formats, all of which exist; None for any other."""
-    learned = learn_dates(count_texts(text))
+    learned = learn_date_format(count_texts(text))
     if learned is None or learned.order != "year first" or learned.strangers or learned.impossible:
         return None
     return text.map(learned.days)
 
 
-def _time_error(column: pd.Series) -> str:
+def _make_time_column_error(column: pd.Series) -> str:
     """Message about a time column, with its first value that is neither number nor date."""
     import pandas as pd
 
-    text = to_text(column)
-    if date_order(text) == "unclear":
+    text = column_to_text(column)
+    if find_common_date_order(text) == "unclear":
         return f"time column {column.name!r} holds dates like {text.iloc[0]!r}: {AMBIGUOUS_DATES} or 31.01.2024"
     unreadable = text[pd.to_numeric(text, errors="coerce").isna() & ~looks_like_date(text)]
     if unreadable.empty:

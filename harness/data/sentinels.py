@@ -32,7 +32,7 @@ DAYS = frozenset(date.fromisoformat(text).toordinal() - date(1970, 1, 1).toordin
 MIN_DATE_GAP = 3.0  #: from the other dates to such a date, in units of their range
 
 
-def find_sentinels(numbers: pd.Series) -> dict[float, int]:
+def find_number_sentinels(numbers: pd.Series) -> dict[float, int]:
     """Find numbers that stand for a missing value.
 
     Such a number is one of a few that are used so, and lies far outside all others; -1 only where no other number is
@@ -59,12 +59,12 @@ def find_sentinels(numbers: pd.Series) -> dict[float, int]:
         # Other candidates on the same side may be sentinels too: they are no measure of how far this one lies.
         on_side = candidates[np.sign(candidates) == np.sign(number)]
         others = np.setdiff1d(distinct, [*on_side, *counts, number])
-        if len(others) >= MIN_DISTINCT and _is_far(number, float(others[0]), float(others[-1])):
+        if len(others) >= MIN_DISTINCT and _is_far_outside_range(number, float(others[0]), float(others[-1])):
             counts[number] = int((known == number).sum())
     return counts
 
 
-def _is_far(number: float, low: float, high: float) -> bool:
+def _is_far_outside_range(number: float, low: float, high: float) -> bool:
     """Whether a number lies far outside the range of the others."""
     spread = high - low
     if number == -1:

@@ -13,7 +13,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.data.sources import cache_dir, write_cached
+from harness.data.sources import cache_directory, write_cached
 from harness.errors import DataError, Unavailable
 
 TIMEOUT_SECONDS = 60  #: without any answer
@@ -88,7 +88,7 @@ class CacheFolder:
     @property
     def path(self) -> Path:
         """The folder; it need not exist."""
-        return cache_dir().joinpath(*self.parts)
+        return cache_directory().joinpath(*self.parts)
 
     def has(self, name: str) -> bool:
         """Whether a file exists and has its checksum."""

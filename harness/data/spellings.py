@@ -13,7 +13,7 @@ MAX_CODES = 50
 
 
 @lru_cache(maxsize=65_536)
-def spelling_key(name: str) -> str:
+def normalize_spelling(name: str) -> str:
     """Write a name so that its spellings are equal: in lower case, with single blanks, without a final point, in one Unicode form.
 
     Characters without a width are left out.
@@ -30,9 +30,9 @@ def spelling_key(name: str) -> str:
     return folded.rstrip(". ") or folded or name
 
 
-def label_key(name: str) -> str:
-    """Write the name of a class so that its spellings are equal: as `spelling_key`, and 1.0 is 1 but 01 is not."""
-    key = spelling_key(name)
+def normalize_class_label(name: str) -> str:
+    """Write the name of a class so that its spellings are equal: as `normalize_spelling`, and 1.0 is 1 but 01 is not."""
+    key = normalize_spelling(name)
     if not key.isascii() or "_" in key or (key.lstrip("+-").startswith("0") and key.lstrip("+-")[1:2].isdigit()):
         return key
     try:
@@ -42,7 +42,7 @@ def label_key(name: str) -> str:
     return str(int(number)) if number.is_integer() and abs(number) < 2**53 else key
 
 
-def common_spellings(counts: Mapping[str, int], key_of: Mapping[str, str] | None = None) -> dict[str, str]:
+def map_spellings_to_names(counts: Mapping[str, int], key_of: Mapping[str, str] | None = None) -> dict[str, str]:
     """Find names that are spellings of another name.
 
     Parameters
@@ -50,7 +50,7 @@ def common_spellings(counts: Mapping[str, int], key_of: Mapping[str, str] | None
     counts : mapping of str to int
         The different names with their counts.
     key_of : mapping of str to str, optional
-        The key of each name; `spelling_key` by default.
+        The key of each name; `normalize_spelling` by default.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def common_spellings(counts: Mapping[str, int], key_of: Mapping[str, str] | None
     names_of: dict[str, list[str]] = {}
     n_letters = n_codes = 0
     for name in counts:
-        names_of.setdefault(key_of[name] if key_of else spelling_key(name), []).append(name)
+        names_of.setdefault(key_of[name] if key_of else normalize_spelling(name), []).append(name)
         n_letters += len(name) == 1
         n_codes += _has_digit(name)
     merged: dict[str, str] = {}
@@ -77,7 +77,7 @@ def _has_digit(name: str) -> bool:
     return any(map(str.isdecimal, name))
 
 
-def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+def match_known_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     """Match new spellings of names with known names.
 
     Parameters
@@ -95,11 +95,11 @@ def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     known_names = set(known)
     name_of: dict[str, str | None] = {}
     for name in known_names:
-        key = label_key(name)
+        key = normalize_class_label(name)
         name_of[key] = None if key in name_of else name
     matched: dict[str, str] = {}
     for name in names:
-        match = name_of.get(label_key(name))
+        match = name_of.get(normalize_class_label(name))
         if match is not None and name not in known_names:
             matched[name] = match
     return matched

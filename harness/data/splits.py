@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.data.table import row_keys
+from harness.data.table import hash_rows
 from harness.errors import DataError
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.task import Table
@@ -17,7 +17,7 @@ from harness.seeding import seed_of
 Index: TypeAlias = npt.NDArray[np.int64]
 
 
-class SplitLevel(NamedTuple):
+class SplitErrorTexts(NamedTuple):
     """How error messages refer to the rows that are split, to their folds, and to the option that sets the number."""
 
     rows_phrase: str
@@ -25,10 +25,10 @@ class SplitLevel(NamedTuple):
     option: str
 
 
-OUTER = SplitLevel("", "folds", "--folds")
-INNER = SplitLevel(" in the training part of an outer split", "inner folds", "--inner-folds")
+OUTER = SplitErrorTexts("", "folds", "--folds")
+INNER = SplitErrorTexts(" in the training part of an outer split", "inner folds", "--inner-folds")
 #: The training part of a predefined split does not depend on the number of outer folds.
-INNER_OF_PREDEFINED = SplitLevel(" in the training part of the predefined split", "inner folds", "--inner-folds")
+INNER_OF_PREDEFINED = SplitErrorTexts(" in the training part of the predefined split", "inner folds", "--inner-folds")
 
 
 MIN_BLOCKS = 3  #: of a class: with 3 outer folds, 2 of them are left for 2 inner folds
@@ -76,7 +76,7 @@ class Splitter:
     test: npt.NDArray[np.bool_] | None
     classes: tuple[str, ...] = ()
     groups: Index | None = None
-    inner_level: SplitLevel = INNER
+    inner_level: SplitErrorTexts = INNER
     folds: Index | None = None
 
     def take(self, rows: Index) -> Splitter:
@@ -131,8 +131,10 @@ class Splitter:
         rows = np.arange(len(self.y))
         train, test = rows[~tested], rows[tested]
         train = train[~np.isin(self.blocks[train], self.blocks[test])]
-        self._check_classes(self.y[train], self.y, f"the training part of {name}, without rows of its test part,")
-        self._check_classes(self.y[test], self.y, f"the test part of {name}")
+        self._check_all_classes_present(
+            self.y[train], self.y, f"the training part of {name}, without rows of its test part,"
+        )
+        self._check_all_classes_present(self.y[test], self.y, f"the test part of {name}")
         return Fold(0, number, train, test)
 
     def inner(self, folds: int, seed: int) -> list[tuple[Index, Index]]:
@@ -176,7 +178,7 @@ class Splitter:
             Row positions; no validation rows where they or the others could not have all classes.
         """
         if self.time is not None:
-            return self._latest_rows(rows, share)
+            return self._split_latest_rows(rows, share)
         y, blocks = self.y[rows], self.blocks[rows]
         min_blocks = min(len(np.unique(blocks[y == label])) for label in np.unique(y))
         folds = min(max(2, round(1 / share)), min_blocks)
@@ -186,22 +188,22 @@ class Splitter:
             return rows, rows[:0]
 
     def _stratified_folds(
-        self, rows: Index, folds: int, seed: int, level: SplitLevel = OUTER
+        self, rows: Index, folds: int, seed: int, level: SplitErrorTexts = OUTER
     ) -> list[tuple[Index, Index]]:
         assigned = assign_folds(self.y[rows], self.blocks[rows], folds, seed, self.classes, level)
         return [(rows[assigned != i], rows[assigned == i]) for i in range(folds)]
 
-    def _check_classes(self, part_y: Index, y: Index, name: str, advice: str = "") -> None:
+    def _check_all_classes_present(self, part_y: Index, y: Index, name: str, advice: str = "") -> None:
         missing = np.setdiff1d(y, part_y)
         if len(missing):
-            label = _format_class(missing[0], self.classes)
+            label = _format_class_name(missing[0], self.classes)
             raise DataError(f"{name} has no row of class {label}, which cannot be learned or scored{advice}")
 
     def _exclude_groups(self, train: Index, test: Index) -> Index:
         """Training rows whose group has no test row."""
         return train if self.groups is None else train[~np.isin(self.groups[train], self.groups[test])]
 
-    def _latest_rows(self, rows: Index, share: float) -> tuple[Index, Index]:
+    def _split_latest_rows(self, rows: Index, share: float) -> tuple[Index, Index]:
         """Earlier rows, and about `share` of all that are later; twice as many where a class would be missing."""
         assert self.time is not None  # noqa: S101 -- the caller has checked it
         time, n_classes = self.time[rows], len(np.unique(self.y[rows]))
@@ -213,7 +215,7 @@ class Splitter:
                 return earlier, later
         return rows, rows[:0]
 
-    def _forward_folds(self, rows: Index, folds: int, level: SplitLevel = OUTER) -> list[tuple[Index, Index]]:
+    def _forward_folds(self, rows: Index, folds: int, level: SplitErrorTexts = OUTER) -> list[tuple[Index, Index]]:
         """Forward chaining: fold i tests the (i+1)-th interval of time and trains on all that is earlier.
 
         Rows of one time stay together, and training rows whose group has rows in the test interval are left out. Earlier
@@ -235,23 +237,23 @@ class Splitter:
             for part, name in ((train, "training"), (test, "test")):
                 part_name = f"splitting forward in time, the {name} part of {level.folds[:-1]} {i + 1} of {folds}"
                 advice = f": use fewer {level.option}, or split without the time column"
-                self._check_classes(self.y[part], self.y[rows], part_name, advice)
+                self._check_all_classes_present(self.y[part], self.y[rows], part_name, advice)
             splits.append((train, test))
         return splits
 
 
 def make_splitter(table: Table) -> Splitter:
     """Find the blocks of all rows of a task; done once per task."""
-    _, blocks = np.unique(row_keys(table.X), return_inverse=True)
+    _, blocks = np.unique(hash_rows(table.X), return_inverse=True)
     if table.groups is not None:
-        blocks = _join_blocks(blocks.astype(np.int64), table.groups)
+        blocks = _merge_blocks(blocks.astype(np.int64), table.groups)
     return Splitter(
         table.y, blocks.astype(np.int64), table.time, table.test, table.classes, table.groups, folds=table.folds
     )
 
 
 def assign_folds(
-    y: Index, blocks: Index, folds: int, seed: int, classes: tuple[str, ...] = (), level: SplitLevel = OUTER
+    y: Index, blocks: Index, folds: int, seed: int, classes: tuple[str, ...] = (), level: SplitErrorTexts = OUTER
 ) -> Index:
     """Assign rows to folds, stratified, with each block in one fold.
 
@@ -290,19 +292,19 @@ def assign_folds(
     if (sizes > 1).any():
         class_counts = np.zeros((len(sizes), counts.shape[1]))
         np.add.at(class_counts, (block, y), 1)
-        assigned = _assign_blocks(class_counts, sizes, counts, rng)[block]
+        assigned = _assign_blocks_to_folds(class_counts, sizes, counts, rng)[block]
     for label in labels:
         single = rng.permutation(np.flatnonzero((assigned < 0) & (y == label)))
-        assigned[single] = _fill_folds(counts[:, label].astype(np.int64), len(single), rng)
+        assigned[single] = _assign_rows_to_folds(counts[:, label].astype(np.int64), len(single), rng)
         if len(np.unique(assigned[y == label])) < folds:
             raise DataError(
-                f"equal or grouped rows hold class {_format_class(label, classes)} so tightly{level.rows_phrase} that "
+                f"equal or grouped rows hold class {_format_class_name(label, classes)} so tightly{level.rows_phrase} that "
                 f"{folds} {level.folds} cannot share it: use fewer {level.option}"
             )
     return assigned
 
 
-def _assign_blocks(
+def _assign_blocks_to_folds(
     class_counts: npt.NDArray[np.float64], sizes: Index, counts: npt.NDArray[np.float64], rng: np.random.Generator
 ) -> Index:
     """Fold of each block of several rows, -1 of others; `class_counts` are those of blocks.
@@ -322,7 +324,7 @@ def _assign_blocks(
     return fold_of_block
 
 
-def _fill_folds(counts: Index, n_rows: int, rng: np.random.Generator) -> Index:
+def _assign_rows_to_folds(counts: Index, n_rows: int, rng: np.random.Generator) -> Index:
     """Fold numbers for `n_rows` single rows so that `counts` plus these are as equal as possible."""
     gaps = int(counts.max()) - counts
     folds = np.repeat(np.arange(len(counts)), gaps)
@@ -334,7 +336,7 @@ def _fill_folds(counts: Index, n_rows: int, rng: np.random.Generator) -> Index:
     return np.concatenate([folds, np.resize(rng.permutation(len(counts)), n_remaining)]).astype(np.int64)
 
 
-def _join_blocks(first: Index, second: Index) -> Index:
+def _merge_blocks(first: Index, second: Index) -> Index:
     """Join rows that share a block in either of two groupings (connected components)."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
@@ -346,13 +348,13 @@ def _join_blocks(first: Index, second: Index) -> Index:
     return np.asarray(connected_components(graph, directed=False)[1][first], dtype=np.int64)
 
 
-def _check_block_counts(y: Index, block: Index, needed: int, classes: tuple[str, ...], level: SplitLevel) -> None:
+def _check_block_counts(y: Index, block: Index, needed: int, classes: tuple[str, ...], level: SplitErrorTexts) -> None:
     """Raise `DataError` with advice if classes have fewer blocks than are needed; it names all of them."""
     problems, fewest = [], needed
     for label in np.unique(y):
         n_rows, n_blocks = int((y == label).sum()), len(np.unique(block[y == label]))
         if n_blocks < needed:
-            problems.append(_describe_count(_format_class(label, classes), n_rows, n_blocks))
+            problems.append(_describe_class_count(_format_class_name(label, classes), n_rows, n_blocks))
             fewest = min(fewest, n_blocks)
     if not problems:
         return
@@ -362,17 +364,19 @@ def _check_block_counts(y: Index, block: Index, needed: int, classes: tuple[str,
     limit = f"{needed} {level.folds}"
     if fewest < MIN_BLOCKS and level is OUTER:
         limit = f"the {MIN_BLOCKS} that any folds need, one to test on and two to search with"
-    raise DataError(f"{shown}{level.rows_phrase}, fewer than {limit}: {_advise(len(problems), fewest, level)}")
+    raise DataError(
+        f"{shown}{level.rows_phrase}, fewer than {limit}: {_advise_on_small_classes(len(problems), fewest, level)}"
+    )
 
 
-def _describe_count(label: str, n_rows: int, n_blocks: int) -> str:
+def _describe_class_count(label: str, n_rows: int, n_blocks: int) -> str:
     count = f"class {label} has {n_rows} row{'' if n_rows == 1 else 's'}"
     if n_blocks < n_rows:
         count += f", {n_blocks} that differ{'s' if n_blocks == 1 else ''} (equal rows and groups count once)"
     return count
 
 
-def _advise(n_classes: int, fewest: int, level: SplitLevel) -> str:
+def _advise_on_small_classes(n_classes: int, fewest: int, level: SplitErrorTexts) -> str:
     """Advise what to do about classes of which the smallest has `fewest` blocks; no advice leads to another refusal."""
     advice = "merge it with another class, or leave out its rows"
     if n_classes > 1:
@@ -382,5 +386,5 @@ def _advise(n_classes: int, fewest: int, level: SplitLevel) -> str:
     return f"use more {OUTER.option}, {advice}" if level is INNER else advice
 
 
-def _format_class(label: int, classes: tuple[str, ...]) -> str:
+def _format_class_name(label: int, classes: tuple[str, ...]) -> str:
     return repr(classes[label]) if classes else str(label)

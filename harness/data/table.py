@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.data.arrow_table import NOTES, check_scalars, is_index
-from harness.data.column_types import check_types
+from harness.data.arrow_table import NOTES, check_scalar_cells, is_row_number_index
+from harness.data.column_types import check_column_types
 from harness.data.columns import Column, infer_column
 from harness.data.omissions import AMBIGUOUS_DATES, is_identifier_name, omission_code
-from harness.data.reader import to_text
+from harness.data.reader import column_to_text
 from harness.data.row_roles import drop_unweighted_rows, read_row_roles
 from harness.data.sources import data_directory
-from harness.data.target import encode_target, label_findings, labelled_rows
+from harness.data.target import encode_target, find_blank_padded_labels, read_labelled_rows
 from harness.errors import DataError
 from harness.findings import Finding
 from harness.readings import TEXT_BLANKS, ColumnReading
@@ -96,18 +96,20 @@ def make_table(task: Task, raw: Raw) -> Table:
 
     if task.modality == "image":
         y, classes = encode_target(task, pd.Series(raw.labels, name=task.target, dtype="str"))
-        return Table(X=raw.images, y=y, classes=classes, test=getattr(raw, "test", None), notes=_image_notes(raw.notes))
+        return Table(
+            X=raw.images, y=y, classes=classes, test=getattr(raw, "test", None), notes=_make_image_findings(raw.notes)
+        )
     frame = raw.reset_index(drop=True).set_axis(list(map(str, raw.columns)), axis=1)
-    _check_columns(task, frame)
+    _check_declared_columns(task, frame)
     file_notes = raw.attrs.get(NOTES, ())
     frame, weight_notes = drop_unweighted_rows(task, frame)
-    labels, target_notes = labelled_rows(task, frame[task.target])
+    labels, target_notes = read_labelled_rows(task, frame[task.target])
     if len(labels) < len(frame):
         frame = frame.loc[labels.index].reset_index(drop=True)
     labels = labels.reset_index(drop=True)
     y, classes = encode_target(task, labels)
-    target_notes += label_findings(task, frame[task.target])
-    read_features = _text_features if task.modality == "text" else _typed_features
+    target_notes += find_blank_padded_labels(task, frame[task.target])
+    read_features = _read_text_features if task.modality == "text" else _convert_features
     X, notes, readings = read_features(task, frame)
     roles = read_row_roles(task, frame)
     return Table(
@@ -117,7 +119,7 @@ def make_table(task: Task, raw: Raw) -> Table:
         groups=roles.groups,
         time=roles.time,
         test=roles.test,
-        notes=(*file_notes, *_banned_notes(task), *target_notes, *weight_notes, *roles.notes, *notes),
+        notes=(*file_notes, *_make_banned_findings(task), *target_notes, *weight_notes, *roles.notes, *notes),
         dates=tuple(name for name, reading in readings.items() if reading.kind == "date"),
         readings=readings,
         folds=roles.folds,
@@ -126,32 +128,34 @@ def make_table(task: Task, raw: Raw) -> Table:
     )
 
 
-def _typed_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesReadings:
+def _convert_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesReadings:
     """Columns that a model may use, converted to their types."""
     import pandas as pd
 
     columns: dict[str, pd.Series] = {}
     readings: dict[str, ColumnReading] = {}
     notes: list[Finding] = []
-    types = check_types(task.types)
-    for name in _feature_columns(task, frame):
+    types = check_column_types(task.types)
+    for name in _select_feature_columns(task, frame):
         declared = types.get(name)
         if declared is not None and declared.kind in ("id", "drop"):
             continue
-        check_scalars(frame[name])
+        check_scalar_cells(frame[name])
         column = infer_column(frame[name], declared)
-        code = _find_omission(name, column)
+        code = _column_omission_code(name, column)
         if code is not None and (code in ("omitted_constant", "unnamed_index") or declared is None):
-            notes += _omission_findings(code, name, column)
+            notes += _make_omission_findings(code, name, column)
             continue
         columns[name], readings[name] = column.values, column.reading
         notes += column.findings
     if not columns:
-        raise DataError(f"task {task.name!r} has no feature left: {_omission_reasons([*_banned_notes(task), *notes])}")
+        raise DataError(
+            f"task {task.name!r} has no feature left: {_explain_no_columns_left([*_make_banned_findings(task), *notes])}"
+        )
     return pd.DataFrame(columns), notes, readings
 
 
-def _omission_reasons(notes: Sequence[Finding]) -> str:
+def _explain_no_columns_left(notes: Sequence[Finding]) -> str:
     """Say why no column is left; of many columns, the first ones."""
     reasons = "; ".join(finding.note for finding in notes[:MAX_REASONS]) or "the target is its only column"
     if len(notes) > MAX_REASONS:
@@ -159,18 +163,18 @@ def _omission_reasons(notes: Sequence[Finding]) -> str:
     return reasons
 
 
-def _find_omission(name: str, column: Column) -> str | None:
+def _column_omission_code(name: str, column: Column) -> str | None:
     """Code of the reason why a column is left out; None where it is not."""
-    return "unnamed_index" if is_index(name, column.values) else omission_code(column)
+    return "unnamed_index" if is_row_number_index(name, column.values) else omission_code(column)
 
 
-def _omission_findings(code: str, name: str, column: Column) -> list[Finding]:
+def _make_omission_findings(code: str, name: str, column: Column) -> list[Finding]:
     """Why a column is left out, and whether it looks as if it should have been read as numbers."""
-    findings = [Finding(code, "note", _omission_message(code, column), column=name)]
+    findings = [Finding(code, "note", _describe_omission(code, column), column=name)]
     return findings + [finding for finding in column.findings if finding.code == "mixed_column"]
 
 
-def _omission_message(code: str, column: Column) -> str:
+def _describe_omission(code: str, column: Column) -> str:
     """Say why a column is left out; an identifier by name alone need not differ in every row."""
     known = column.values.dropna()
     if code == "omitted_identifier" and is_identifier_name(str(column.values.name)) and not known.is_unique:
@@ -178,11 +182,11 @@ def _omission_message(code: str, column: Column) -> str:
     return OMISSION_MESSAGES[code]
 
 
-def _text_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesReadings:
+def _read_text_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesReadings:
     """The texts of the declared column; a missing one is empty."""
-    column = to_text(frame[task.text], TEXT_BLANKS)  # a question mark alone is a text
+    column = column_to_text(frame[task.text], TEXT_BLANKS)  # a question mark alone is a text
     message = f"a text task reads {task.text!r} alone"
-    notes = [Finding("unread_column", "note", message, column=name) for name in _feature_columns(task, frame)]
+    notes = [Finding("unread_column", "note", message, column=name) for name in _select_feature_columns(task, frame)]
     missing = int(column.isna().sum())
     if missing == len(column) or column.nunique() < 2:
         raise DataError(f"column {task.text!r} of task {task.name!r} has fewer than two different texts")
@@ -192,15 +196,15 @@ def _text_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesReadings:
     return column.fillna("").to_numpy(object), notes, {}
 
 
-def _feature_columns(task: Task, frame: pd.DataFrame) -> list[str]:
+def _select_feature_columns(task: Task, frame: pd.DataFrame) -> list[str]:
     """Columns without a role."""
     with_role = {*task.column_roles, *task.banned}
     return [name for name in frame.columns if name not in with_role]
 
 
-def _banned_notes(task: Task) -> list[Finding]:
+def _make_banned_findings(task: Task) -> list[Finding]:
     notes = [Finding("banned", "note", reason, column=name) for name, reason in task.banned.items()]
-    for name, declared in check_types(task.types).items():
+    for name, declared in check_column_types(task.types).items():
         if declared.kind == "drop":
             notes.append(Finding("banned", "note", "as asked", column=name))
         elif declared.kind == "id":
@@ -208,7 +212,7 @@ def _banned_notes(task: Task) -> list[Finding]:
     return notes
 
 
-def _image_notes(notes: Iterable[Finding | str]) -> tuple[Finding, ...]:
+def _make_image_findings(notes: Iterable[Finding | str]) -> tuple[Finding, ...]:
     """Findings about images; a text, as a task of another package may give, becomes one without a code of its own."""
     findings = []
     for note in notes:
@@ -217,7 +221,7 @@ def _image_notes(notes: Iterable[Finding | str]) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def _check_columns(task: Task, frame: pd.DataFrame) -> None:
+def _check_declared_columns(task: Task, frame: pd.DataFrame) -> None:
     """Raise `DataError` for a frame without rows, duplicate names, or declared columns that do not exist."""
     columns = frame.columns
     if frame.empty:
@@ -233,7 +237,7 @@ def _check_columns(task: Task, frame: pd.DataFrame) -> None:
             raise DataError(f"no such column {name!r} ({role} of task {task.name!r}): {advice}")
 
 
-def fingerprint(table: Table) -> str:
+def fingerprint_table(table: Table) -> str:
     """Hash everything that a score can depend on: features, target, classes, groups, time, test rows, folds, weights.
 
     Returns
@@ -244,7 +248,7 @@ def fingerprint(table: Table) -> str:
     X = table.X
     columns = list(X.columns) if hasattr(X, "columns") else str(X.dtype)
     digest = hashlib.sha256(json.dumps([columns, table.classes, X.shape]).encode())
-    for part in _feature_bytes(X):
+    for part in _serialize_features(X):
         digest.update(part)
     for rows in (table.y, table.groups, table.time, table.test):
         digest.update(b"none" if rows is None else rows.astype("<i8").tobytes())
@@ -255,7 +259,7 @@ def fingerprint(table: Table) -> str:
     return digest.hexdigest()
 
 
-def row_keys(X: Features) -> npt.NDArray[np.uint64]:
+def hash_rows(X: Features) -> npt.NDArray[np.uint64]:
     """Hash every row, so that rows with equal features have equal keys.
 
     -0 equals 0 and missing equals missing; texts that differ only in case or white space are equal, because a copy of a
@@ -274,18 +278,18 @@ def row_keys(X: Features) -> npt.NDArray[np.uint64]:
         return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(columns), index=False), dtype=np.uint64)
     hashes = bytearray()
     for row in X:
-        content = _normalized(row).encode(errors="surrogatepass") if X.ndim == 1 else row.tobytes()
+        content = _normalize_text(row).encode(errors="surrogatepass") if X.ndim == 1 else row.tobytes()
         hashes += hashlib.blake2b(content, digest_size=8).digest()
     return np.frombuffer(bytes(hashes), dtype="<u8").astype(np.uint64)
 
 
-def _normalized(text: str) -> str:
+def _normalize_text(text: str) -> str:
     """Normalise a text: lower case, single spaces, no invisible characters, one form of each letter."""
     visible = [char for char in unicodedata.normalize("NFKC", text) if unicodedata.category(char) != "Cf"]
     return " ".join("".join(visible).casefold().split())
 
 
-def _feature_bytes(X: Features) -> list[bytes]:
+def _serialize_features(X: Features) -> list[bytes]:
     """Serialise the features, equal on every machine."""
     if not hasattr(X, "columns"):
         return [X.tobytes() if X.ndim > 1 else json.dumps(X.tolist()).encode()]

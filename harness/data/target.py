@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.data import repairs
-from harness.data.reader import count_texts, to_text
-from harness.data.spellings import common_spellings, label_key, match_names
+from harness.data.reader import column_to_text, count_texts
+from harness.data.spellings import map_spellings_to_names, match_known_names, normalize_class_label
 from harness.errors import DataError
 from harness.findings import Finding
 from harness.readings import MISSING_WORDS
@@ -25,7 +25,7 @@ MAX_NUMERIC_CLASSES = 20  #: up to this number of distinct numbers, a numeric ta
 CLASS_WORDS = frozenset({"None", "NA", "N/A", "n/a"})
 
 
-def labelled_rows(task: Task, column: pd.Series) -> tuple[pd.Series, list[Finding]]:
+def read_labelled_rows(task: Task, column: pd.Series) -> tuple[pd.Series, list[Finding]]:
     """Read the labels of a target.
 
     Labels come back as they were written. Spellings of one name are one class, the commonest, unless the target is declared
@@ -50,9 +50,9 @@ def labelled_rows(task: Task, column: pd.Series) -> tuple[pd.Series, list[Findin
     DataError
         If labels are missing, and the task does not leave such rows out.
     """
-    text = to_text(column)
+    text = column_to_text(column)
     counts = count_texts(text)
-    words = _class_words(text, counts, drop_missing=task.drop_missing_target)
+    words = _missing_words_as_classes(text, counts, drop_missing=task.drop_missing_target)
     text = text.mask(text.isin(set(MISSING_WORDS).difference(words)))
     findings: list[Finding] = []
     if missing := int(text.isna().sum()):
@@ -69,19 +69,19 @@ def labelled_rows(task: Task, column: pd.Series) -> tuple[pd.Series, list[Findin
         findings.append(Finding("class_named_missing", "warning", message, task.target, int(counts[word])))
     spellings: dict[str, str] = {}
     if task.types.get(task.target) != "category":
-        spellings = label_spellings(text)
+        spellings = find_label_spellings(text)
     if spellings:
         repair = repairs.spellings_repair(counts, spellings, "merged_label")
-        findings.append(repairs.finding_of(repair, task.target))
+        findings.append(repairs.repair_to_finding(repair, task.target))
         text = text.replace(spellings)
     return text.astype("str"), findings
 
 
-def _class_words(text: pd.Series, counts: Mapping[str, int], *, drop_missing: bool) -> list[str]:
+def _missing_words_as_classes(text: pd.Series, counts: Mapping[str, int], *, drop_missing: bool) -> list[str]:
     """Words that often mean a missing value and are classes of this target."""
     words = [word for word in MISSING_WORDS if word in counts]
     labels = list(counts.keys() - words)
-    if _are_numbers(labels) or not CLASS_WORDS.intersection(words):
+    if _are_numeric_labels(labels) or not CLASS_WORDS.intersection(words):
         return []
     only_classes = CLASS_WORDS.issuperset(words) and not text.isna().any()
     if drop_missing and only_classes:  # nothing else can be meant by a missing label
@@ -89,15 +89,15 @@ def _class_words(text: pd.Series, counts: Mapping[str, int], *, drop_missing: bo
     return sorted(CLASS_WORDS.intersection(words))
 
 
-def label_spellings(labels: pd.Series) -> dict[str, str]:
+def find_label_spellings(labels: pd.Series) -> dict[str, str]:
     """Find labels that are spellings of a commoner one."""
     counts = {str(label): int(count) for label, count in labels.value_counts().items()}
     if len(counts) > MAX_CLASSES:  # no classes, but a quantity, text or identifiers
         return {}
-    return common_spellings(counts, {label: label_key(label) for label in counts})
+    return map_spellings_to_names(counts, {label: normalize_class_label(label) for label in counts})
 
 
-def label_findings(task: Task, column: pd.Series) -> list[Finding]:
+def find_blank_padded_labels(task: Task, column: pd.Series) -> list[Finding]:
     """Find labels that stand with blanks around them in some rows and without in others."""
     import pandas as pd
 
@@ -115,7 +115,7 @@ def label_findings(task: Task, column: pd.Series) -> list[Finding]:
     return [Finding("padded_label", "note", message, task.target, rows)]
 
 
-def _are_numbers(labels: list[str]) -> bool:
+def _are_numeric_labels(labels: list[str]) -> bool:
     """Whether all labels are numbers, so that a word among them is none of the classes."""
     import pandas as pd
 
@@ -130,7 +130,7 @@ def encode_target(task: Task, labels: pd.Series) -> tuple[npt.NDArray[np.int64],
     task : Task
         The task; its positive class and cost matrix are checked.
     labels : Series
-        The label of each row, as `labelled_rows` returns them.
+        The label of each row, as `read_labelled_rows` returns them.
 
     Returns
     -------
@@ -154,7 +154,7 @@ def encode_target(task: Task, labels: pd.Series) -> tuple[npt.NDArray[np.int64],
         classes = list(map(str, counts.index[numbers.argsort().to_numpy()]))
     positive = None
     if task.positive is not None:
-        positive = _positive_class(task, classes)
+        positive = _find_positive_class(task, classes)
     if len(classes) == 2:
         # Of two equally rare classes the later one is the positive one, as 1 is of 0 and 1.
         positive = positive or min(reversed(classes), key=lambda name: int(counts[name]))
@@ -187,10 +187,10 @@ def _check_class_counts(target: str, counts: pd.Series) -> None:
         )
 
 
-def _positive_class(task: Task, classes: list[str]) -> str:
+def _find_positive_class(task: Task, classes: list[str]) -> str:
     """The class that a task names as the positive one, whichever of its spellings it names."""
     named = str(task.positive)
-    positive = match_names([named], classes).get(named, named)
+    positive = match_known_names([named], classes).get(named, named)
     if positive not in classes:
         raise DataError(
             f"positive class {named!r} is not in target {task.target!r}: its classes are {', '.join(classes)}"

@@ -37,18 +37,18 @@ def is_currency(text: str) -> bool:
 
 
 @lru_cache(maxsize=4_096)
-def split_suffix(suffix: str) -> tuple[str, str]:
+def split_multiplier_and_unit(suffix: str) -> tuple[str, str]:
     """Separate a multiplier from a unit: a multiplier stands alone, before a currency, or before a blank."""
     first, _, rest = suffix.partition(" ")
-    if (multiplier := _multiplier(first)) and (not rest or is_currency(rest)):
+    if (multiplier := _normalize_multiplier(first)) and (not rest or is_currency(rest)):
         return multiplier, rest.strip()
     for length in (1, 2):  # 1.2M€
-        if is_currency(suffix[length:]) and (multiplier := _multiplier(suffix[:length])):
+        if is_currency(suffix[length:]) and (multiplier := _normalize_multiplier(suffix[:length])):
             return multiplier, suffix[length:].strip()
     return "", suffix
 
 
-def _multiplier(word: str) -> str:
+def _normalize_multiplier(word: str) -> str:
     if word == "M":
         return "mn"
     name = word.rstrip(".").casefold()
@@ -56,7 +56,7 @@ def _multiplier(word: str) -> str:
 
 
 @lru_cache(maxsize=4_096)
-def unit_key(unit: str) -> str:
+def normalize_unit(unit: str) -> str:
     """One spelling of a unit: in lower case, without a final point, in the singular."""
     key = unit.casefold().strip().rstrip(".")
     key = CURRENCY_SIGNS.get(key, key)

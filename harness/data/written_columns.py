@@ -18,7 +18,7 @@ MIN_GROUPED = 20  #: different ones; fractions have fewer digits sometimes
 MAX_EXACT = 2**53  #: whole numbers from here on are rounded as floats
 
 
-def rounded_columns(frame: pd.DataFrame, beginning: pd.DataFrame) -> list[str]:
+def columns_that_lose_digits(frame: pd.DataFrame, beginning: pd.DataFrame) -> list[str]:
     """List the columns whose conversion to numbers lost digits: zeros at the beginning of codes, or those a float cannot hold.
 
     Columns whose points may separate thousands are listed too.
@@ -37,12 +37,12 @@ def rounded_columns(frame: pd.DataFrame, beginning: pd.DataFrame) -> list[str]:
     """
     names: list[str] = []
     for name in frame.columns.tolist():
-        if _loses_digits(frame[name], beginning[name]):
+        if _conversion_loses_digits(frame[name], beginning[name]):
             names.append(name)
     return names
 
 
-def _loses_digits(column: pd.Series, beginning: pd.Series) -> bool:
+def _conversion_loses_digits(column: pd.Series, beginning: pd.Series) -> bool:
     import pandas as pd
 
     if pd.api.types.is_integer_dtype(column):

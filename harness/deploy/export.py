@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.table import row_keys
+from harness.data.table import hash_rows
 from harness.deploy import run_entry as run_entries
 from harness.deploy.bundle import CARD_FILE, Bundle, BundleContents, HeldOutProba, write_bundle
 from harness.deploy.bundle_files import check_bundle_target_folder
@@ -180,7 +180,7 @@ def key_probabilities_by_row_hash(loaded: LoadedTask, held_out: HeldOutPredictio
         Where the splits follow time, only the earliest of equal rows has probabilities: only there a row may be in the
         training part while a later copy of it is a test row.
     """
-    keys, proba = row_keys(loaded.table.X), held_out.proba
+    keys, proba = hash_rows(loaded.table.X), held_out.proba
     if loaded.table.time is not None:
         order = np.argsort(loaded.table.time, kind="stable")
         _, first_positions = np.unique(keys[order], return_index=True)

@@ -21,7 +21,7 @@ from harness.deploy import keras_runtime
 from harness.deploy.tree_checks import END, check_lightgbm_trees, check_sklearn_trees, check_xgboost_trees
 from harness.preprocessing.encodings import Encoder
 from harness.preprocessing.image import VECTOR_CUTS, PretrainedEncoder, PretrainedSvdEncoder
-from harness.preprocessing.text import TERM_TYPES, LsaEncoder, TfidfEncoder, TokenEncoder, vectorizer
+from harness.preprocessing.text import TERM_TYPES, LsaEncoder, TfidfEncoder, TokenEncoder, make_tfidf_vectorizer
 from harness.search.pipeline import FittedPipeline
 
 #: Saves a Keras model under a name of the given kind, and returns the name of the file.
@@ -251,7 +251,7 @@ def _pack_terms(tfidf: Any) -> PackedTerms:
 
 
 def _unpack_terms(terms: PackedTerms) -> Any:
-    tfidf = vectorizer(terms.part).set_params(vocabulary=terms.terms.to_strings())
+    tfidf = make_tfidf_vectorizer(terms.part).set_params(vocabulary=terms.terms.to_strings())
     tfidf.idf_ = terms.idf
     return tfidf
 

@@ -346,7 +346,7 @@ def _check_prediction_source(bundle: Bundle, source: Path) -> None:
 def _read_table_batches(bundle: Bundle, source: Path, has_header: bool) -> Iterator[tuple[RowBatch, float]]:
     first_row = 0
     blanks_missing = bundle.schema.modality != "text"
-    batches = files.read_batches(source, BATCH_ROWS, blanks_missing=blanks_missing, has_header=has_header)
+    batches = files.read_row_batches(source, BATCH_ROWS, blanks_missing=blanks_missing, has_header=has_header)
     for frame, share in batches:
         try:
             yield RowBatch(frame, read_rows(bundle.schema, frame)), share

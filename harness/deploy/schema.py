@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from harness.data.omissions import MIN_IDENTIFIER_ROWS
-from harness.preprocessing.tabular import fit_preprocessor
+from harness.preprocessing.tabular import fit_table_preprocessor
 from harness.readings import MISSING_WORDS, WRITTEN, ColumnKind, ColumnReading
 from harness.registry.task import Features, Modality, Table, Task
 
@@ -176,7 +176,7 @@ def describe_task_rows(task: Task, table: Table) -> Schema:
     elif task.modality == "text":
         features = [_add_number_distribution(Feature(str(task.text), "text"), text_length_or_brightness(X))]
     else:
-        levels = dict(fit_preprocessor(X).layout.categories)
+        levels = dict(fit_table_preprocessor(X).layout.categories)
         features = [_describe_column(table.readings[name], X[name], levels.get(str(name), ())) for name in X.columns]
     return Schema(task.modality, task.target, table.classes, tuple(features), len(table.y), image_shape)
 

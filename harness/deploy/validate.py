@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from harness.data.reader import UnreadableValueError, quoted, read_values
+from harness.data.reader import UnreadableValueError, quote_value, read_values
 from harness.deploy.schema import Feature
 from harness.errors import EvenhandError
 
@@ -155,7 +155,7 @@ def _flag_unknown_categories(feature: Feature, names: pd.Series) -> tuple[pd.Ser
         return column, flags  # so had many rows of training: surnames, free text
     is_unknown = np.append(~categories.isin(list(feature.levels)), False)[codes]
     for row in map(int, np.flatnonzero(is_unknown)):
-        message = f"{quoted(column.iloc[row])} is not a value that the model distinguishes"
+        message = f"{quote_value(column.iloc[row])} is not a value that the model distinguishes"
         flags.append(UnusualValue(row, feature.name, message, UNKNOWN_CATEGORY))
     return column, flags
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.audit import audit
+from harness.data.audit import audit_table
 from harness.data.column_summaries import describe_features, summarize_columns
 from harness.data.costs import resolve_costs
 from harness.data.splits import Fold, Splitter, make_splitter
-from harness.data.table import fingerprint, load_table
+from harness.data.table import fingerprint_table, load_table
 from harness.data.user_data import UserData
 from harness.errors import DataError, Unavailable
 from harness.execution.cell import Cell
@@ -178,7 +178,7 @@ def load_task(task: Task, protocol: EvaluationProtocol, data_dir: Path | None) -
     except DataError as error:
         raise DataError(f"task {task.name!r}: {error}") from error
     task = resolve_costs(task, table.classes)
-    return LoadedTask(task, table, splitter, folds, fingerprint(table), has_many_levels(table, task.modality))
+    return LoadedTask(task, table, splitter, folds, fingerprint_table(table), has_many_levels(table, task.modality))
 
 
 def make_plan(request: RunRequest, registry: Registry) -> Plan:
@@ -219,7 +219,7 @@ def make_plan(request: RunRequest, registry: Registry) -> Plan:
                     cells.append(cell)
                     if outcome:
                         settled[cell.id] = outcome
-    findings = {loaded.task.name: audit(loaded.table) for loaded in tasks}
+    findings = {loaded.task.name: audit_table(loaded.table) for loaded in tasks}
     return Plan(tuple(tasks), tuple(cells), settled, tuple(skipped), findings)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from harness.data.reader import to_text
+from harness.data.reader import column_to_text
 from harness.findings import OMISSION_CODES, Finding
 from harness.inspection.rows import InspectedRows
 from harness.inspection.summary import ColumnSummary
@@ -25,24 +25,24 @@ def describe_columns(rows: InspectedRows) -> tuple[ColumnSummary, ...]:
     """Describe every column of the file; none of images."""
     if rows.raw is None:
         return ()
-    return tuple(_describe(rows, str(name), rows.raw[name]) for name in rows.raw.columns)
+    return tuple(_describe_column(rows, str(name), rows.raw[name]) for name in rows.raw.columns)
 
 
-def _describe(rows: InspectedRows, name: str, raw: pd.Series) -> ColumnSummary:
+def _describe_column(rows: InspectedRows, name: str, raw: pd.Series) -> ColumnSummary:
     notes = [finding for finding in rows.table.notes if finding.column == name]
     reading = "; ".join(finding.message for finding in notes)
-    kind = _kind(rows, name)
-    column = rows.table.X[name] if kind in FEATURE_KINDS else to_text(raw)
+    kind = _column_kind(rows, name)
+    column = rows.table.X[name] if kind in FEATURE_KINDS else column_to_text(raw)
     known = raw.dropna()
     example = ""
     if len(known):
-        example = str(to_text(known.iloc[:1]).fillna("").iloc[0])
+        example = str(column_to_text(known.iloc[:1]).fillna("").iloc[0])
     if len(example) > MAX_EXAMPLE_CHARACTERS:
         example = f"{example[: MAX_EXAMPLE_CHARACTERS - 1]}…"
     return ColumnSummary(name, kind, reading, int(column.isna().sum()), int(column.nunique()), example)
 
 
-def _kind(rows: InspectedRows, name: str) -> str:
+def _column_kind(rows: InspectedRows, name: str) -> str:
     """Role of a column, or type of a feature."""
     roles = rows.task.column_roles
     if name in roles:
@@ -61,7 +61,7 @@ def check_reading(rows: InspectedRows) -> Iterator[Finding]:
             yield finding
 
 
-def check_omissions(rows: InspectedRows) -> Iterator[Finding]:
+def list_omitted_columns(rows: InspectedRows) -> Iterator[Finding]:
     """List the columns that were left out, by reason."""
     omitted: dict[str, list[str]] = {}
     for finding in rows.table.notes:

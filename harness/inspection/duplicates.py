@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from harness.data.splits import Fold
-from harness.data.table import row_keys
+from harness.data.table import hash_rows
 from harness.findings import Finding, Severity
 from harness.inspection.neighbors import Neighbors
 from harness.inspection.quick_model import Index
@@ -24,14 +24,14 @@ MIN_NEAR_NUMBERS = 4  #: with fewer columns of continuous numbers, rows are clos
 def check_equal_rows(rows: InspectedRows) -> Iterator[Finding]:
     """Find rows with the features of an earlier row, those among them with another class, and those in both parts of a split."""
     y, n_rows = rows.table.y, len(rows.table.y)
-    _, first, keys = np.unique(row_keys(rows.table.X), return_index=True, return_inverse=True)
+    _, first, keys = np.unique(hash_rows(rows.table.X), return_index=True, return_inverse=True)
     is_repeated = np.ones(n_rows, dtype=bool)
     is_repeated[first] = False
     repeated = int(is_repeated.sum())
     if not repeated:
         return
     share = repeated / n_rows
-    crossing = _count_crossing(keys, rows.folds)
+    crossing = _count_train_test_duplicates(keys, rows.folds)
     message = f"{repeated:,} rows ({share:.1%}) repeat the features of an earlier row"
     advice = "splits keep equal rows on one side; remove them if they are copies of one case"
     severity: Severity = "note"
@@ -39,14 +39,14 @@ def check_equal_rows(rows: InspectedRows) -> Iterator[Finding]:
         message += f"; {crossing:,} test rows have an equal training row"
         advice = "their classes are known when they are predicted; remove the copies unless they are new cases"
         severity = "warning"
-    elif share >= MANY_DUPLICATES and _is_continuous(rows):
+    elif share >= MANY_DUPLICATES and _has_continuous_columns(rows):
         severity = "warning"
     examples = tuple(np.flatnonzero(is_repeated)[:MAX_EXAMPLES].tolist())
     yield Finding("duplicates", severity, message, "", repeated, advice, examples)
-    yield from _conflicts(y, keys)
+    yield from _find_conflicting_labels(y, keys)
 
 
-def _count_crossing(keys: Index, folds: Sequence[Fold]) -> int:
+def _count_train_test_duplicates(keys: Index, folds: Sequence[Fold]) -> int:
     """How many test rows have the features of a training row of the same split."""
     crossing = 0
     for fold in folds:
@@ -54,7 +54,7 @@ def _count_crossing(keys: Index, folds: Sequence[Fold]) -> int:
     return crossing
 
 
-def _conflicts(y: Index, keys: Index) -> Iterator[Finding]:
+def _find_conflicting_labels(y: Index, keys: Index) -> Iterator[Finding]:
     lowest, highest = np.full(keys.max() + 1, y.max() + 1), np.full(keys.max() + 1, -1)
     np.minimum.at(lowest, keys, y)
     np.maximum.at(highest, keys, y)
@@ -74,7 +74,7 @@ def check_near_duplicates(rows: InspectedRows, neighbors: Neighbors | None) -> I
     The limit is a share of the median distance to the nearest row, as in cleanlab's check of near duplicates, but a smaller
     one: only tables with several continuous numbers are checked, in which chance does not bring rows that close.
     """
-    if neighbors is None or _continuous_columns(rows) < MIN_NEAR_NUMBERS:
+    if neighbors is None or _count_continuous_columns(rows) < MIN_NEAR_NUMBERS:
         return
     distances, nearest = neighbors.distances[:, 0], neighbors.rows[:, 0]
     median = float(np.median(distances))
@@ -83,7 +83,7 @@ def check_near_duplicates(rows: InspectedRows, neighbors: Neighbors | None) -> I
     if not len(near):
         return
     is_conflict = rows.y[near] != rows.y[nearest[near]]
-    crossing = _crossing_pairs(rows, near, nearest[near])
+    crossing = _count_near_duplicate_leaks(rows, near, nearest[near])
     share = len(near) / len(rows.y)
     message = f"{len(near):,} of {len(rows.y):,} rows that were compared nearly equal another row"
     if is_conflict.any():
@@ -96,7 +96,7 @@ def check_near_duplicates(rows: InspectedRows, neighbors: Neighbors | None) -> I
     yield Finding("near_duplicates", severity, message, "", len(near), advice, examples)
 
 
-def _crossing_pairs(rows: InspectedRows, near: Index, counterparts: Index) -> int:
+def _count_near_duplicate_leaks(rows: InspectedRows, near: Index, counterparts: Index) -> int:
     """How many rows are tested in a first-repeat split that trains on their counterpart."""
     part = np.full(len(rows.table.y), -1)
     for fold in rows.folds:
@@ -121,11 +121,11 @@ def check_large_blocks(rows: InspectedRows) -> Iterator[Finding]:
     yield Finding("large_block", "warning", message, "", largest, advice, examples)
 
 
-def _is_continuous(rows: InspectedRows) -> bool:
-    return _continuous_columns(rows) >= MIN_NEAR_NUMBERS
+def _has_continuous_columns(rows: InspectedRows) -> bool:
+    return _count_continuous_columns(rows) >= MIN_NEAR_NUMBERS
 
 
-def _continuous_columns(rows: InspectedRows) -> int:
+def _count_continuous_columns(rows: InspectedRows) -> int:
     """How many numeric columns have so many values that equal ones are no chance."""
     if not hasattr(rows.table.X, "columns"):
         return 0

@@ -10,19 +10,24 @@ import numpy as np
 from harness.data.row_roles import drop_unweighted_rows
 from harness.data.splits import Fold, Splitter, make_splitter
 from harness.data.table import make_table
-from harness.data.target import labelled_rows
+from harness.data.target import read_labelled_rows
 from harness.errors import DataError
 from harness.findings import Finding
-from harness.inspection.columns import check_levels, check_omissions, check_reading, describe_columns
+from harness.inspection.columns import check_levels, check_reading, describe_columns, list_omitted_columns
 from harness.inspection.duplicates import check_equal_rows, check_large_blocks, check_near_duplicates
 from harness.inspection.labels import check_class_overlap, check_label_noise
 from harness.inspection.leakage import check_leaky_columns, check_target_copies, score_columns
 from harness.inspection.missing import check_missing_values
 from harness.inspection.neighbors import find_neighbors
-from harness.inspection.order import check_drift, check_identifiers, check_row_order, shares_by_position
+from harness.inspection.order import check_drift, check_identifiers, check_row_order, class_shares_by_position
 from harness.inspection.rows import InspectedRows
 from harness.inspection.sample_size import check_sample_size, describe_folds
-from harness.inspection.structure import check_groups, check_order_gap, check_published_split, check_time
+from harness.inspection.structure import (
+    check_published_split,
+    check_time,
+    check_ungrouped_codes,
+    compare_with_forward_split,
+)
 from harness.inspection.summary import Inspection, sort_findings
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.task import Raw, Table, Task
@@ -55,10 +60,10 @@ def inspect_rows(task: Task, raw: Raw, protocol: EvaluationProtocol) -> Inspecti
     """
     table = make_table(task, raw)
     splitter = make_splitter(table)
-    folds, split_findings = _split(splitter, protocol)
+    folds, split_findings = _make_splits(splitter, protocol)
     frame = None
     if hasattr(raw, "columns"):
-        frame = _labelled_frame(task, raw)
+        frame = _drop_unlabelled_rows(task, raw)
     rows = InspectedRows(task, table, frame, protocol, splitter, folds)
     scores = None
     findings = [*split_findings, *check_reading(rows)]
@@ -79,21 +84,21 @@ def inspect_rows(task: Task, raw: Raw, protocol: EvaluationProtocol) -> Inspecti
         columns=describe_columns(rows),
         folds=fold_summary,
         scores=scores,
-        class_shares=shares_by_position(table.y, n_classes),
+        class_shares=class_shares_by_position(table.y, n_classes),
         sampled_rows=len(rows.sample),
         findings=sort_findings(findings),
     )
 
 
-def _labelled_frame(task: Task, raw: pd.DataFrame) -> pd.DataFrame:
+def _drop_unlabelled_rows(task: Task, raw: pd.DataFrame) -> pd.DataFrame:
     """Raw rows as `make_table` keeps them: without those of weight 0, and without a label where the task says so."""
     frame = raw.reset_index(drop=True).set_axis(list(map(str, raw.columns)), axis=1)
     frame, _ = drop_unweighted_rows(task, frame)
-    labels, _ = labelled_rows(task, frame[task.target])
+    labels, _ = read_labelled_rows(task, frame[task.target])
     return frame.loc[labels.index].reset_index(drop=True)
 
 
-def _split(splitter: Splitter, protocol: EvaluationProtocol) -> tuple[tuple[Fold, ...], list[Finding]]:
+def _make_splits(splitter: Splitter, protocol: EvaluationProtocol) -> tuple[tuple[Fold, ...], list[Finding]]:
     """Make the outer splits, and try the inner ones; an error finding where a run could not."""
     try:
         folds = splitter.outer(protocol)
@@ -112,11 +117,11 @@ def _check_features(rows: InspectedRows, earlier: Iterable[Finding]) -> list[Fin
     findings += check_row_order(rows)
     findings += check_drift(rows, tuple(findings))
     findings += check_time(rows)
-    findings += check_order_gap(rows, tuple(findings))
-    findings += check_groups(rows)
+    findings += compare_with_forward_split(rows, tuple(findings))
+    findings += check_ungrouped_codes(rows)
     findings += check_published_split(rows)
     findings += check_missing_values(rows)
-    findings += check_omissions(rows)
+    findings += list_omitted_columns(rows)
     findings += check_levels(rows)
     neighbors = find_neighbors(rows)
     findings += check_near_duplicates(rows, neighbors)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from harness.findings import Finding
 from harness.inspection.neighbors import Neighbors
-from harness.inspection.quick_model import Index, Proba, score
+from harness.inspection.quick_model import Index, Proba, score_probabilities
 from harness.inspection.rows import InspectedRows
 
 MAX_EXAMPLES = 5
@@ -26,7 +26,7 @@ OVERLAP_SHARE = 0.5  #: of the rows of the rarest class
 MIN_CLASS_ROWS = 20
 
 
-def label_suspects(y: Index, proba: Proba) -> Index:
+def find_label_suspects(y: Index, proba: Proba) -> Index:
     """Find rows that confident learning assigns to another class than their label's.
 
     A row counts as one of a class if its probability reaches the mean probability of that class over the rows with this
@@ -68,11 +68,11 @@ def check_label_noise(rows: InspectedRows, neighbors: Neighbors | None) -> Itera
     proba = rows.proba
     if proba is None or neighbors is None:
         return
-    auc = score(rows.y, proba).auc
+    auc = score_probabilities(rows.y, proba).auc
     rate, likelihood_ratio = wrong_label_rate(rows.y, proba)
     if auc < MIN_AUC or likelihood_ratio < MIN_LIKELIHOOD_RATIO:
         return
-    suspects = label_suspects(rows.y, proba)
+    suspects = find_label_suspects(rows.y, proba)
     assigned = proba[suspects].argmax(axis=1)
     agreeing = (rows.y[neighbors.rows[suspects]] == rows.y[suspects][:, None]).mean(axis=1)
     suspects = suspects[(assigned != rows.y[suspects]) & (agreeing < MAX_AGREEMENT)]
@@ -87,7 +87,7 @@ def check_label_noise(rows: InspectedRows, neighbors: Neighbors | None) -> Itera
     if is_clear:
         message += f", although the classes are well separated (ROC AUC {auc:.3f})"
         advice = "look at these rows first: their labels are probably wrong"
-    yield _suspects(rows, suspects, message, advice, is_clear=is_clear)
+    yield _make_label_suspects_finding(rows, suspects, message, advice, is_clear=is_clear)
 
 
 def wrong_label_rate(y: Index, proba: Proba) -> tuple[float, float]:
@@ -128,7 +128,9 @@ def wrong_label_rate(y: Index, proba: Proba) -> tuple[float, float]:
     return float(RATES[best.argmax()]), float(2 * (best.max() - best[0]))
 
 
-def _suspects(rows: InspectedRows, suspects: Index, message: str, advice: str, *, is_clear: bool) -> Finding:
+def _make_label_suspects_finding(
+    rows: InspectedRows, suspects: Index, message: str, advice: str, *, is_clear: bool
+) -> Finding:
     examples = tuple(rows.sample[suspects][:MAX_EXAMPLES].tolist())
     return Finding("label_suspects", "warning" if is_clear else "note", message, "", len(suspects), advice, examples)
 
@@ -147,7 +149,7 @@ def check_class_overlap(rows: InspectedRows, neighbors: Neighbors | None) -> Ite
     rarest = int(counts.argmin())
     if counts[rarest] < MIN_CLASS_ROWS:
         return
-    same = minority_neighbors(rows.y, neighbors, rarest)
+    same = same_class_neighbor_shares(rows.y, neighbors, rarest)
     overlapping = float((same < 2).mean())
     if overlapping < OVERLAP_SHARE:
         return
@@ -159,6 +161,6 @@ def check_class_overlap(rows: InspectedRows, neighbors: Neighbors | None) -> Ite
     yield Finding("class_overlap", "note", message, rows=round(overlapping * int(counts[rarest])), advice=advice)
 
 
-def minority_neighbors(y: Index, neighbors: Neighbors, label: int) -> npt.NDArray[np.int64]:
+def same_class_neighbor_shares(y: Index, neighbors: Neighbors, label: int) -> npt.NDArray[np.int64]:
     """How many of the nearest rows of every row of a class are of this class."""
     return np.asarray((y[neighbors.rows[y == label]] == label).sum(axis=1), dtype=np.int64)

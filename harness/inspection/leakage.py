@@ -12,11 +12,11 @@ from harness.findings import Finding, Severity
 from harness.inspection.quick_model import (
     Index,
     ModelScore,
-    area_error,
-    column_shares,
-    level_codes,
-    out_of_fold,
-    score,
+    levels_to_codes,
+    predict_by_column,
+    predict_out_of_fold,
+    roc_auc_standard_error,
+    score_probabilities,
 )
 from harness.inspection.rows import InspectedRows
 from harness.inspection.summary import ColumnScore, QuickScores
@@ -45,21 +45,21 @@ def check_target_copies(rows: InspectedRows) -> Iterator[Finding]:
     if np.bincount(y, minlength=n_classes).min() < MIN_COPY_CLASS_ROWS:
         return
     for name, column in rows.table.X.items():
-        agreement, by_missing = _copy_agreement(column, y, n_classes)
+        agreement, by_missing = _one_to_one_agreement(column, y, n_classes)
         if agreement < COPY_AGREEMENT:
             continue
         message = f"column {str(name)!r} is the target under other names: its values determine the class of {agreement:.2%} of the rows"
         if by_missing:
             message = f"column {str(name)!r} is missing in all rows but those of one class ({agreement:.2%} of the rows agree)"
-        yield Finding("target_copy", "error", message, str(name), len(y), _drop_advice(str(name)))
+        yield Finding("target_copy", "error", message, str(name), len(y), _advise_dropping_column(str(name)))
 
 
-def _copy_agreement(column: pd.Series, y: Index, n_classes: int) -> tuple[float, bool]:
+def _one_to_one_agreement(column: pd.Series, y: Index, n_classes: int) -> tuple[float, bool]:
     """Share of rows whose class is that of most rows with their value, if values and classes correspond one to one, else 0.
 
     The second value tells whether only missing values were compared.
     """
-    codes, by_missing = level_codes(column, bins=n_classes + 1), False
+    codes, by_missing = levels_to_codes(column, bins=n_classes + 1), False
     if column.nunique(dropna=False) > n_classes:
         codes, by_missing = column.isna().to_numpy().astype(np.int64), True
     if by_missing and n_classes > 2:
@@ -82,36 +82,36 @@ def score_columns(rows: InspectedRows) -> QuickScores | None:
     folds, proba = rows.sample_folds, rows.proba
     if folds is None or proba is None:
         return None
-    full = score(rows.y, proba)
+    full = score_probabilities(rows.y, proba)
     columns = []
     for name, column in rows.X.items():
-        alone = score(rows.y, column_shares(column, rows.y, folds))
+        alone = score_probabilities(rows.y, predict_by_column(column, rows.y, folds))
         columns.append(ColumnScore(str(name), alone.auc, alone.average_precision))
     columns.sort(key=lambda column: (-column.auc_alone, column.name))
-    if rows.X.shape[1] > 1 and _is_above_chance(full, rows.y):
+    if rows.X.shape[1] > 1 and _is_auc_above_chance(full, rows.y):
         for position, candidate in enumerate(columns[:MAX_LEFT_OUT]):
             if candidate.auc_alone >= MIN_AUC_ALONE:
-                columns[position] = _leave_out(rows, candidate, folds)
+                columns[position] = _score_without_column(rows, candidate, folds)
     rarest = int(np.bincount(rows.y).min())
     return QuickScores(full.auc, full.average_precision, full.chance, tuple(columns), len(rows.y), rarest)
 
 
-def _is_above_chance(full: ModelScore, y: Index) -> bool:
+def _is_auc_above_chance(full: ModelScore, y: Index) -> bool:
     rarest = int(np.bincount(y).min())
-    return full.auc >= MIN_AUC_ALONE and (full.auc - 0.5) > 4 * area_error(0.5, rarest, len(y) - rarest)
+    return full.auc >= MIN_AUC_ALONE and (full.auc - 0.5) > 4 * roc_auc_standard_error(0.5, rarest, len(y) - rarest)
 
 
-def _leave_out(rows: InspectedRows, column: ColumnScore, folds: Index) -> ColumnScore:
+def _score_without_column(rows: InspectedRows, column: ColumnScore, folds: Index) -> ColumnScore:
     """Score all columns without this one and those that repeat it."""
-    repeats = _repetitions(rows.X, column.name)
+    repeats = _find_repeating_columns(rows.X, column.name)
     remaining = rows.encoded.drop([column.name, *repeats])
     if remaining.is_empty:
         return column
-    without = score(rows.y, out_of_fold(remaining, rows.y, folds, rows.seed("model")))
+    without = score_probabilities(rows.y, predict_out_of_fold(remaining, rows.y, folds, rows.seed("model")))
     return replace(column, auc_without=without.auc, precision_without=without.average_precision, repeats=tuple(repeats))
 
 
-def _repetitions(X: pd.DataFrame, name: str) -> list[str]:
+def _find_repeating_columns(X: pd.DataFrame, name: str) -> list[str]:
     """Other numeric columns whose ranks are almost those of a numeric column, and categories with its partition of the rows."""
     column = X[name]
     repetitions = []
@@ -120,12 +120,14 @@ def _repetitions(X: pd.DataFrame, name: str) -> list[str]:
         correlations = numbers.rank().corrwith(column.rank())
         repetitions = [str(other) for other in correlations.index[correlations.abs() >= MIN_CORRELATION]]
     for other in X.columns.drop(name):
-        if X[other].dtype == "category" and _same_partition(level_codes(column, 10**6), level_codes(X[other])):
+        if X[other].dtype == "category" and _have_same_partition(
+            levels_to_codes(column, 10**6), levels_to_codes(X[other])
+        ):
             repetitions.append(str(other))
     return repetitions
 
 
-def _same_partition(first: Index, second: Index) -> bool:
+def _have_same_partition(first: Index, second: Index) -> bool:
     """Whether two codings divide the rows in the same way."""
     pairs = len(np.unique(first * (int(second.max()) + 1) + second))
     return pairs == len(np.unique(first)) == len(np.unique(second))
@@ -143,18 +145,19 @@ def check_leaky_columns(scores: QuickScores | None, copies: Mapping[str, Finding
     """
     if scores is None:
         return
-    shares = [lost_share(scores, column) for column in scores.columns]
+    shares = [share_of_score_lost(scores, column) for column in scores.columns]
     for position, column in enumerate(scores.columns):
         if column.name in copies:
             continue
-        limit = _share_limit([*shares[:position], *shares[position + 1 :]])
+        limit = _outstanding_share_limit([*shares[:position], *shares[position + 1 :]])
         severity = _leak_severity(scores, column, stands_out=shares[position] >= limit)
         if severity is None:
             continue
         message = f"column {column.name!r} alone reaches ROC AUC {column.auc_alone:.3f}"
         if not np.isnan(shares[position]):
-            message += f"; {_with_and_without(scores, column)}, so that it carries {shares[position]:.0%} of what is above chance"
-        yield Finding("leaky_column", severity, message, column.name, advice=_drop_advice(column.name))
+            comparison = _compare_with_and_without(scores, column)
+            message += f"; {comparison}, so that it carries {shares[position]:.0%} of what is above chance"
+        yield Finding("leaky_column", severity, message, column.name, advice=_advise_dropping_column(column.name))
 
 
 def _leak_severity(scores: QuickScores, column: ColumnScore, *, stands_out: bool) -> Severity | None:
@@ -171,23 +174,23 @@ def _leak_severity(scores: QuickScores, column: ColumnScore, *, stands_out: bool
 
 
 def _area_error(scores: QuickScores, auc: float) -> float:
-    return area_error(auc, scores.rarest_rows, scores.rows - scores.rarest_rows)
+    return roc_auc_standard_error(auc, scores.rarest_rows, scores.rows - scores.rarest_rows)
 
 
-def _share_limit(others: Sequence[float]) -> float:
+def _outstanding_share_limit(others: Sequence[float]) -> float:
     """Share from which on a column stands out from the others: of few equally good columns, each carries much."""
     largest = np.nanmax([0.0, *others])
     return float(np.clip(MIN_RATIO * largest, MIN_LOST_SHARE, MAX_LIMIT))
 
 
-def lost_share(scores: QuickScores, column: ColumnScore) -> float:
+def share_of_score_lost(scores: QuickScores, column: ColumnScore) -> float:
     """Share of the score above chance that is lost without a column; NaN where it was not left out."""
     if np.isnan(scores.average_precision):
         return (scores.auc - column.auc_without) / (scores.auc - 0.5)
     return (scores.average_precision - column.precision_without) / (scores.average_precision - scores.chance)
 
 
-def _with_and_without(scores: QuickScores, column: ColumnScore) -> str:
+def _compare_with_and_without(scores: QuickScores, column: ColumnScore) -> str:
     names = "it"
     if column.repeats:
         names = f"it and {', '.join(map(repr, column.repeats[:3]))}, which repeat it,"
@@ -199,5 +202,5 @@ def _with_and_without(scores: QuickScores, column: ColumnScore) -> str:
     )
 
 
-def _drop_advice(name: str) -> str:
+def _advise_dropping_column(name: str) -> str:
     return f"is it known when the prediction is made? if not, drop it: --drop {name}"

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from harness.findings import Finding, Severity
-from harness.inspection.quick_model import rank_area
+from harness.inspection.quick_model import rank_roc_auc
 from harness.inspection.rows import InspectedRows
 
 Flags: TypeAlias = npt.NDArray[np.bool_]
@@ -31,21 +31,21 @@ def check_missing_values(rows: InspectedRows) -> Iterator[Finding]:
         if min(count, n_rows - count) >= MIN_MISSING_ROWS:
             table = np.array([np.bincount(y[is_missing == flag], minlength=len(classes)) for flag in (False, True)])
             p_value = stats.chi2_contingency(table).pvalue * rows.table.X.shape[1]
-            auc = max(_flag_area(is_missing, y == label) for label in range(len(classes)))
+            auc = max(_roc_auc_of_flag(is_missing, y == label) for label in range(len(classes)))
             if p_value < MAX_P_VALUE and auc >= MIN_AUC:
-                yield _predictive(rows, str(name), is_missing, auc)
+                yield _predictive_missing_finding(rows, str(name), is_missing, auc)
                 continue
         if count / n_rows >= HIGH_MISSING_SHARE:
             message = f"column {str(name)!r} is missing in {count / n_rows:.1%} of the rows"
             yield Finding("missing", "note", message, str(name), count)
 
 
-def _flag_area(flag: Flags, in_class: Flags) -> float:
-    area = rank_area(flag.astype(np.float64), in_class)
+def _roc_auc_of_flag(flag: Flags, in_class: Flags) -> float:
+    area = rank_roc_auc(flag.astype(np.float64), in_class)
     return max(area, 1 - area)
 
 
-def _predictive(rows: InspectedRows, name: str, is_missing: Flags, auc: float) -> Finding:
+def _predictive_missing_finding(rows: InspectedRows, name: str, is_missing: Flags, auc: float) -> Finding:
     """A finding with the shares of the class that differs most between missing and known values."""
     y, n_classes = rows.table.y, len(rows.table.classes)
     missing_shares = np.bincount(y[is_missing], minlength=n_classes) / is_missing.sum()

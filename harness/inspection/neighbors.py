@@ -57,7 +57,7 @@ def embed_rows(X: pd.DataFrame) -> npt.NDArray[np.float32]:
         if column.dtype == "category":
             blocks.append(_level_indicators(column))
         else:
-            blocks.append(_scaled_ranks(column))
+            blocks.append(_standardized_ranks(column))
     points = np.hstack(blocks)
     if points.shape[1] > MAX_DIMENSIONS:
         largest = np.sort(np.argsort(-points.var(axis=0), kind="stable")[:MAX_DIMENSIONS])
@@ -65,7 +65,7 @@ def embed_rows(X: pd.DataFrame) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(points)
 
 
-def _scaled_ranks(column: pd.Series) -> npt.NDArray[np.float32]:
+def _standardized_ranks(column: pd.Series) -> npt.NDArray[np.float32]:
     ranks = column.rank().to_numpy(np.float64)
     known = np.isfinite(ranks)
     scaled = np.zeros((len(ranks), 1), dtype=np.float32)

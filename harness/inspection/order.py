@@ -10,9 +10,15 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from harness.data.reader import to_text
+from harness.data.reader import column_to_text
 from harness.findings import Finding, Severity
-from harness.inspection.quick_model import COLUMN_BINS, Index, area_error, group_shares, score
+from harness.inspection.quick_model import (
+    COLUMN_BINS,
+    Index,
+    predict_by_code_shares,
+    roc_auc_standard_error,
+    score_probabilities,
+)
 from harness.inspection.rows import InspectedRows
 
 MIN_ROWS = 200
@@ -25,7 +31,7 @@ MAX_P_VALUE = 1e-6
 MAX_NAMES = 3
 
 
-def shares_by_position(y: Index, n_classes: int, parts: int = 20) -> tuple[tuple[float, ...], ...]:
+def class_shares_by_position(y: Index, n_classes: int, parts: int = 20) -> tuple[tuple[float, ...], ...]:
     """Share of every class in equal parts of the file, from its first to its last row."""
     shares = []
     for part in np.array_split(y, min(parts, max(1, len(y) // 5))):
@@ -37,14 +43,14 @@ def check_row_order(rows: InspectedRows) -> Iterator[Finding]:
     """Find out whether the position of a row in the file predicts its class."""
     if rows.table.time is not None or rows.sample_folds is None or len(rows.y) < MIN_ROWS:
         return
-    auc = _order_auc(rows, rows.sample.astype(np.float64))
+    auc = _auc_of_row_order(rows, rows.sample.astype(np.float64))
     if auc >= SORTED_AUC:
         message = f"the rows are sorted by class (ROC AUC of the position {auc:.3f})"
         advice = (
             "splits are drawn at random, so that scores are not affected; never cut such a file into training and test"
         )
         yield Finding("sorted_rows", "note", message, advice=advice)
-    elif _is_predictive(auc, rows.y):
+    elif _is_order_predictive(auc, rows.y):
         message = f"the position of a row in the file predicts its class (ROC AUC {auc:.3f}): shares of classes change along the file"
         advice = (
             "if the rows are in order of time, random splits let a model learn from the future: name the column of time with "
@@ -58,11 +64,11 @@ def check_identifiers(rows: InspectedRows) -> Iterator[Finding]:
     if rows.raw is None:
         return
     omitted = {finding.column for finding in rows.table.notes if finding.code == "omitted_identifier"}
-    for name in [*sorted(omitted), *distinct_numbers(rows)]:
+    for name in [*sorted(omitted), *columns_of_distinct_numbers(rows)]:
         auc = 0.5
         if rows.sample_folds is not None and len(rows.y) >= MIN_ROWS:
-            auc = _order_auc(rows, _identifier_numbers(rows.raw[name])[rows.sample])
-        predicts = _is_predictive(auc, rows.y)
+            auc = _auc_of_row_order(rows, _identifiers_to_numbers(rows.raw[name])[rows.sample])
+        predicts = _is_order_predictive(auc, rows.y)
         if name not in omitted:
             message = f"column {name!r} has a different whole number in every row"
             if predicts:
@@ -74,43 +80,43 @@ def check_identifiers(rows: InspectedRows) -> Iterator[Finding]:
             yield Finding("predictive_identifier", "note", message, name, advice=advice)
 
 
-def distinct_numbers(rows: InspectedRows) -> list[str]:
+def columns_of_distinct_numbers(rows: InspectedRows) -> list[str]:
     """Names of numeric features that have a different whole number in every row."""
     names = []
     for name, column in rows.table.X.drop(columns=list(rows.table.dates)).select_dtypes("number").items():
-        if _is_identifier(column):
+        if _is_identifier_column(column):
             names.append(str(name))
     return names
 
 
-def _is_identifier(column: pd.Series) -> bool:
+def _is_identifier_column(column: pd.Series) -> bool:
     """Whether a column has a different whole number in every row."""
     if column.dtype == "category" or len(column) < 2 or column.isna().any():
         return False
     return column.is_unique and bool((column % 1 == 0).all())
 
 
-def _identifier_numbers(column: pd.Series) -> npt.NDArray[np.float64]:
+def _identifiers_to_numbers(column: pd.Series) -> npt.NDArray[np.float64]:
     """Digits of identifiers as numbers; ranks of their texts where these have no digits."""
-    text = to_text(column).fillna("")
+    text = column_to_text(column).fillna("")
     digits = pd.to_numeric(text.str.replace(r"\D", "", regex=True).str[:15], errors="coerce")
     if digits.notna().mean() > 0.9:
         return np.asarray(digits, dtype=np.float64)
     return np.asarray(text.rank(), dtype=np.float64)
 
 
-def _order_auc(rows: InspectedRows, order: npt.NDArray[np.float64]) -> float:
+def _auc_of_row_order(rows: InspectedRows, order: npt.NDArray[np.float64]) -> float:
     """ROC AUC, out of fold, of shares of classes in equal parts of an order."""
     assert rows.sample_folds is not None  # noqa: S101 -- the callers have checked it
     bins = min(COLUMN_BINS, max(2, int(np.bincount(rows.y).min() // 10)))
     codes = (stats.rankdata(order, nan_policy="omit") - 1) / len(order) * bins
     codes = np.where(np.isfinite(codes), np.minimum(codes, bins - 1) + 1, 0).astype(np.int64)
-    return score(rows.y, group_shares(codes, rows.y, rows.sample_folds)).auc
+    return score_probabilities(rows.y, predict_by_code_shares(codes, rows.y, rows.sample_folds)).auc
 
 
-def _is_predictive(auc: float, y: Index) -> bool:
+def _is_order_predictive(auc: float, y: Index) -> bool:
     rarest = int(np.bincount(y).min())
-    return auc >= MIN_AUC and auc - 0.5 > MIN_ERRORS * area_error(0.5, rarest, len(y) - rarest)
+    return auc >= MIN_AUC and auc - 0.5 > MIN_ERRORS * roc_auc_standard_error(0.5, rarest, len(y) - rarest)
 
 
 @dataclass(frozen=True)
@@ -122,18 +128,18 @@ class ColumnDrift:
     p_value: float
 
 
-def column_drifts(X: pd.DataFrame, dates: tuple[str, ...] = ()) -> list[ColumnDrift]:
+def measure_column_drifts(X: pd.DataFrame, dates: tuple[str, ...] = ()) -> list[ColumnDrift]:
     """Compare the first with the last third of the rows column by column, the most different first; dates are left out."""
     third = len(X) // 3
     drifts = []
     for name, column in X.items():
-        if name in dates or _is_identifier(column):
+        if name in dates or _is_identifier_column(column):
             continue
-        drifts.append(_compare(str(name), column.iloc[:third], column.iloc[-third:]))
+        drifts.append(_compare_distributions(str(name), column.iloc[:third], column.iloc[-third:]))
     return sorted(drifts, key=lambda drift: (-drift.distance, drift.name))
 
 
-def _compare(name: str, first: pd.Series, last: pd.Series) -> ColumnDrift:
+def _compare_distributions(name: str, first: pd.Series, last: pd.Series) -> ColumnDrift:
     if first.dtype == "category":
         levels = len(first.cat.categories) + 1
         counts = [np.bincount(part.cat.codes.to_numpy() + 1, minlength=levels) for part in (first, last)]
@@ -159,16 +165,16 @@ def check_drift(rows: InspectedRows, earlier: tuple[Finding, ...]) -> Iterator[F
         return
     limit = MAX_P_VALUE / max(1, rows.X.shape[1])
     drifts = []
-    for drift in column_drifts(rows.X, rows.table.dates):
+    for drift in measure_column_drifts(rows.X, rows.table.dates):
         if drift.distance >= MIN_DRIFT and drift.p_value < limit:
             drifts.append(drift)
     if drifts:
         severity: Severity = "warning" if drifts[0].distance >= LARGE_DRIFT else "note"
         advice = "if the rows are in order of time, new rows will differ again: use --time, which tests on later rows"
-        yield Finding("drift", severity, _drift_message(drifts, rows.X.shape[1]), drifts[0].name, advice=advice)
+        yield Finding("drift", severity, _describe_drifts(drifts, rows.X.shape[1]), drifts[0].name, advice=advice)
 
 
-def _drift_message(drifts: Sequence[ColumnDrift], n_columns: int) -> str:
+def _describe_drifts(drifts: Sequence[ColumnDrift], n_columns: int) -> str:
     names = []
     for drift in drifts[:MAX_NAMES]:
         names.append(f"{drift.name!r} ({drift.distance:.2f})")

@@ -48,7 +48,7 @@ class ModelScore:
         return self.auc - 0.5 if np.isnan(self.average_precision) else self.average_precision - self.chance
 
 
-def draw_folds(y: Index, blocks: Index, seed: int) -> Index | None:
+def draw_quick_model_folds(y: Index, blocks: Index, seed: int) -> Index | None:
     """Assign rows to `FOLDS` folds, equal rows and groups together; None where a class has too few of them."""
     from harness.errors import DataError
 
@@ -90,13 +90,13 @@ def encode_columns(X: pd.DataFrame) -> QuickColumns:
     numbers, codes = {}, {}
     for name, column in X.items():
         if column.dtype == "category":
-            codes[str(name)] = level_codes(column)
+            codes[str(name)] = levels_to_codes(column)
         else:
             numbers[str(name)] = column.to_numpy(np.float64)
     return QuickColumns(numbers, codes)
 
 
-def out_of_fold(columns: QuickColumns, y: Index, folds: Index, seed: int) -> Proba:
+def predict_out_of_fold(columns: QuickColumns, y: Index, folds: Index, seed: int) -> Proba:
     """Predict every row by a model of the other folds.
 
     Categories are encoded by the class shares of their levels, so that none of a thousand levels is merged with others; rows
@@ -129,7 +129,7 @@ def out_of_fold(columns: QuickColumns, y: Index, folds: Index, seed: int) -> Pro
             if not X.shape[1]:
                 proba[~is_train] = np.bincount(y[is_train], minlength=proba.shape[1]) / is_train.sum()
                 continue
-            model = _create_model(int(is_train.sum()), proba.shape[1], seed)
+            model = _create_quick_model(int(is_train.sum()), proba.shape[1], seed)
             model.fit(X[is_train], y[is_train])
             proba[~is_train] = model.predict_proba(X[~is_train])
     return proba
@@ -142,8 +142,8 @@ def _fold_features(columns: QuickColumns, y: Index, is_train: npt.NDArray[np.boo
     inner_folds = np.random.default_rng(seed).permutation(len(train)) % FOLDS
     classes = _encoded_classes(y[train])
     for codes in columns.codes.values():
-        shares = group_shares(codes, y, is_train.astype(np.int64))
-        shares[train] = group_shares(codes[train], y[train], inner_folds, shares.shape[1])
+        shares = predict_by_code_shares(codes, y, is_train.astype(np.int64))
+        shares[train] = predict_by_code_shares(codes[train], y[train], inner_folds, shares.shape[1])
         features.append(shares[:, classes])
     if not features:
         return np.empty((len(y), 0))
@@ -158,7 +158,7 @@ def _encoded_classes(y: Index) -> Index:
     return np.sort(np.argsort(-counts, kind="stable")[:MAX_ENCODED_CLASSES])
 
 
-def _create_model(n_train: int, n_classes: int, seed: int) -> Any:
+def _create_quick_model(n_train: int, n_classes: int, seed: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
@@ -173,7 +173,7 @@ def _create_model(n_train: int, n_classes: int, seed: int) -> Any:
     )
 
 
-def column_shares(column: pd.Series, y: Index, folds: Index) -> Proba:
+def predict_by_column(column: pd.Series, y: Index, folds: Index) -> Proba:
     """Predict every row by one column: the shares of the classes in its level or bin, counted in the other folds.
 
     Parameters
@@ -188,10 +188,10 @@ def column_shares(column: pd.Series, y: Index, folds: Index) -> Proba:
     array of shape (n_rows, n_classes)
         Probabilities.
     """
-    return group_shares(level_codes(column), y, folds)
+    return predict_by_code_shares(levels_to_codes(column), y, folds)
 
 
-def level_codes(column: pd.Series, bins: int = COLUMN_BINS) -> Index:
+def levels_to_codes(column: pd.Series, bins: int = COLUMN_BINS) -> Index:
     """Number the levels of a category or the quantile bins of a number; 0 is missing."""
     if column.dtype == "category":
         return column.cat.codes.to_numpy().astype(np.int64) + 1
@@ -207,7 +207,7 @@ def level_codes(column: pd.Series, bins: int = COLUMN_BINS) -> Index:
     return codes
 
 
-def group_shares(codes: Index, y: Index, folds: Index, n_classes: int = 0) -> Proba:
+def predict_by_code_shares(codes: Index, y: Index, folds: Index, n_classes: int = 0) -> Proba:
     """Predict every row by the shares of the classes among the rows of other folds that have its code."""
     n_classes, n_codes = max(n_classes, int(y.max()) + 1), int(codes.max()) + 1
     totals = np.bincount(codes * n_classes + y, minlength=n_codes * n_classes).reshape(n_codes, n_classes)
@@ -222,19 +222,19 @@ def group_shares(codes: Index, y: Index, folds: Index, n_classes: int = 0) -> Pr
     return proba
 
 
-def score(y: Index, proba: Proba) -> ModelScore:
+def score_probabilities(y: Index, proba: Proba) -> ModelScore:
     """Score probabilities."""
     from sklearn.metrics import average_precision_score
 
     n_classes = proba.shape[1]
     shares = np.bincount(y, minlength=n_classes) / len(y)
-    areas = [rank_area(proba[:, label], y == label) for label in (range(n_classes) if n_classes > 2 else (1,))]
+    areas = [rank_roc_auc(proba[:, label], y == label) for label in (range(n_classes) if n_classes > 2 else (1,))]
     if n_classes > 2:
         return ModelScore(np.nan, float(np.mean(areas)), np.nan)
     return ModelScore(float(average_precision_score(y, proba[:, 1])), areas[0], float(shares[1]))
 
 
-def rank_area(scores: npt.NDArray[np.float64], in_class: npt.NDArray[np.bool_]) -> float:
+def rank_roc_auc(scores: npt.NDArray[np.float64], in_class: npt.NDArray[np.bool_]) -> float:
     """ROC AUC of scores for the rows of a class; NaN where all rows or none are in the class."""
     from scipy.stats import rankdata
 
@@ -245,7 +245,7 @@ def rank_area(scores: npt.NDArray[np.float64], in_class: npt.NDArray[np.bool_]) 
     return (rank_sum - n_class * (n_class + 1) / 2) / (n_class * n_other)
 
 
-def area_error(area: float, n_class: int, n_other: int) -> float:
+def roc_auc_standard_error(area: float, n_class: int, n_other: int) -> float:
     """Standard error of a ROC AUC.
 
     References

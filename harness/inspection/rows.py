@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.data.splits import Fold, Splitter
-from harness.inspection.quick_model import Index, Proba, QuickColumns, draw_folds, encode_columns, out_of_fold
+from harness.inspection.quick_model import (
+    Index,
+    Proba,
+    QuickColumns,
+    draw_quick_model_folds,
+    encode_columns,
+    predict_out_of_fold,
+)
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.task import Table, Task
 from harness.seeding import seed_of
@@ -81,7 +88,7 @@ class InspectedRows:
             return None
         if counts.min() < MIN_MODEL_CLASS_ROWS:
             return None
-        return draw_folds(self.y, self.splitter.blocks[self.sample], self.seed("folds"))
+        return draw_quick_model_folds(self.y, self.splitter.blocks[self.sample], self.seed("folds"))
 
     @cached_property
     def encoded(self) -> QuickColumns:
@@ -93,4 +100,4 @@ class InspectedRows:
         """Out-of-fold probabilities of the sampled rows; None without `sample_folds`."""
         if self.sample_folds is None:
             return None
-        return out_of_fold(self.encoded, self.y, self.sample_folds, self.seed("model"))
+        return predict_out_of_fold(self.encoded, self.y, self.sample_folds, self.seed("model"))

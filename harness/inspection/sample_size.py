@@ -13,7 +13,7 @@ from harness.evaluation.significance import CONFIDENCE
 from harness.evaluation.task_comparisons import MIN_SPLITS
 from harness.evaluation.variance import MAX_PRIOR_DEGREES, STRETCH
 from harness.findings import Finding
-from harness.inspection.quick_model import Index, area_error
+from harness.inspection.quick_model import Index, roc_auc_standard_error
 from harness.inspection.rows import InspectedRows
 from harness.inspection.summary import FoldSummary
 
@@ -63,8 +63,8 @@ def detectable_difference(y: Index, rarest: int, folds: Sequence[Fold], auc: flo
     """Estimate the smallest difference of ROC AUC that a run with such splits finds with a power of 0.8, as a single comparison.
 
     The standard deviation of a difference in one split is taken from the standard error of the ROC AUC on its test part (see
-    `area_error`) and an assumed correlation of the errors of two models; training is taken to be stable, and known to be so from
-    other entries of the run (see `harness.evaluation.variance`).
+    `roc_auc_standard_error`) and an assumed correlation of the errors of two models; training is taken to be stable, and
+    known to be so from other entries of the run (see `harness.evaluation.variance`).
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def detectable_difference(y: Index, rarest: int, folds: Sequence[Fold], auc: flo
     errors = []
     for fold in folds:
         n_rarest = int((y[fold.test] == rarest).sum())
-        errors.append(area_error(auc, n_rarest, len(fold.test) - n_rarest))
+        errors.append(roc_auc_standard_error(auc, n_rarest, len(fold.test) - n_rarest))
     deviation = float(np.mean(errors)) * math.sqrt(2 * (1 - ERROR_CORRELATION))
     standard_error = STRETCH * deviation / math.sqrt(len(folds))
     critical_value = float(stats.t.ppf((1 + CONFIDENCE) / 2, MAX_PRIOR_DEGREES + len(folds) - 1))

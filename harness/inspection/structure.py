@@ -9,11 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from harness.data.reader import numbers_of_dtype, to_text
+from harness.data.reader import column_to_text, dtype_to_numbers
 from harness.data.splits import assign_folds
 from harness.errors import DataError
 from harness.findings import Finding
-from harness.inspection.quick_model import FOLDS, Index, area_error, out_of_fold, score
+from harness.inspection.quick_model import (
+    FOLDS,
+    Index,
+    predict_out_of_fold,
+    roc_auc_standard_error,
+    score_probabilities,
+)
 from harness.inspection.rows import InspectedRows
 
 MIN_ROWS = 200
@@ -51,22 +57,22 @@ def check_time(rows: InspectedRows) -> Iterator[Finding]:
         advice = f"if predictions are made for later rows, test on later rows: --time {name}"
         gap = ""
         if len(rows.y) >= MIN_ROWS:
-            gap = _forward_gap(rows, rows.X[name].to_numpy(np.float64))
+            gap = _describe_forward_split_gap(rows, rows.X[name].to_numpy(np.float64))
         yield Finding("undeclared_time", "warning" if gap else "note", f"{message}{gap}", name, advice=advice)
 
 
-def check_order_gap(rows: InspectedRows, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
+def compare_with_forward_split(rows: InspectedRows, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
     """Compare random splits with a test on the last rows of the file, where its order seems to matter."""
     codes = {finding.code for finding in earlier}
     if not codes & {"row_order", "drift"} or codes & {"undeclared_time", "sorted_rows"} or rows.table.time is not None:
         return
-    if gap := _forward_gap(rows, rows.sample.astype(np.float64)):
+    if gap := _describe_forward_split_gap(rows, rows.sample.astype(np.float64)):
         message = f"random splits are optimistic about the last third of the file{gap}"
         advice = "if the rows are in order of time, name the column of time with --time, or add the position as such a column"
         yield Finding("optimistic_split", "warning", message, advice=advice)
 
 
-def _forward_gap(rows: InspectedRows, order: npt.NDArray[np.float64]) -> str:
+def _describe_forward_split_gap(rows: InspectedRows, order: npt.NDArray[np.float64]) -> str:
     """Say what the latest third scores with random splits and with a model of the earlier rows; empty where no gap is clear."""
     if rows.proba is None or not np.isfinite(order).all():
         return ""
@@ -76,18 +82,18 @@ def _forward_gap(rows: InspectedRows, order: npt.NDArray[np.float64]) -> str:
     n_classes = len(rows.table.classes)
     if min(np.bincount(y_early, minlength=n_classes).min(), np.bincount(y_late, minlength=n_classes).min()) < 10:
         return ""
-    random_auc = score(y_late, rows.proba[is_late]).auc
+    random_auc = score_probabilities(y_late, rows.proba[is_late]).auc
     parts = np.where(is_late, 1, 0)
-    forward = out_of_fold(rows.encoded, rows.y, parts, rows.seed("model"))
-    forward_auc = score(y_late, forward[is_late]).auc
-    if not _is_gap(random_auc - forward_auc, random_auc, y_late):
+    forward = predict_out_of_fold(rows.encoded, rows.y, parts, rows.seed("model"))
+    forward_auc = score_probabilities(y_late, forward[is_late]).auc
+    if not _is_clear_gap(random_auc - forward_auc, random_auc, y_late):
         return ""
     return f": the latest third reaches ROC AUC {random_auc:.3f} with random splits, {forward_auc:.3f} with earlier rows only"
 
 
-def _is_gap(gap: float, auc: float, y: Index) -> bool:
+def _is_clear_gap(gap: float, auc: float, y: Index) -> bool:
     rarest = int(np.bincount(y).min())
-    return gap >= MIN_GAP and gap > MIN_ERRORS * area_error(auc, rarest, len(y) - rarest) / 2
+    return gap >= MIN_GAP and gap > MIN_ERRORS * roc_auc_standard_error(auc, rarest, len(y) - rarest) / 2
 
 
 def check_published_split(rows: InspectedRows) -> Iterator[Finding]:
@@ -99,13 +105,13 @@ def check_published_split(rows: InspectedRows) -> Iterator[Finding]:
             yield Finding("published_split", "warning", message, str(name), advice=advice)
 
 
-def check_groups(rows: InspectedRows) -> Iterator[Finding]:
+def check_ungrouped_codes(rows: InspectedRows) -> Iterator[Finding]:
     """Find codes, such as those of customers, that occur in several rows which are not kept together."""
     if rows.raw is None or rows.table.groups is not None or rows.table.has_predefined_split:
         return
-    for name in candidate_codes(rows):
-        codes = pd.factorize(to_text(rows.raw[name]).fillna(""))[0].astype(np.int64)
-        constant = _case_columns(rows, codes, name)
+    for name in find_code_columns(rows):
+        codes = pd.factorize(column_to_text(rows.raw[name]).fillna(""))[0].astype(np.int64)
+        constant = _find_case_columns(rows, codes, name)
         if not constant and not IDENTIFIER_NAME.search(name):
             continue
         n_codes = int(codes.max()) + 1
@@ -115,24 +121,24 @@ def check_groups(rows: InspectedRows) -> Iterator[Finding]:
         if constant:
             message += f" although they agree in {', '.join(map(repr, constant[:3]))}"
         advice = f"if a code is a customer, patient or case, keep its rows together: --group {name}"
-        message += _group_gap(rows, codes)
-        yield Finding("undeclared_group", "warning", message, name, _repeated_rows(codes), advice)
+        message += _describe_group_split_gap(rows, codes)
+        yield Finding("undeclared_group", "warning", message, name, _count_rows_sharing_code(codes), advice)
         return
 
 
-def _case_columns(rows: InspectedRows, codes: Index, name: str) -> list[str]:
+def _find_case_columns(rows: InspectedRows, codes: Index, name: str) -> list[str]:
     """Columns in which rows of one code agree, where these are so many that a code seems to be a case; else none."""
     assert rows.raw is not None  # noqa: S101 -- the caller has checked it
-    constant, informative = constant_columns(rows, codes, name)
+    constant, informative = columns_constant_per_code(rows, codes, name)
     min_share = MIN_CONSTANT_SHARE
-    if numbers_of_dtype(rows.raw[name]) is not None:  # an age determines the year of birth and the age group
+    if dtype_to_numbers(rows.raw[name]) is not None:  # an age determines the year of birth and the age group
         min_share = MIN_CONSTANT_OF_NUMBER
     if len(constant) < max(MIN_CONSTANT_COLUMNS, min_share * informative):
         return []
     return constant
 
 
-def candidate_codes(rows: InspectedRows) -> list[str]:
+def find_code_columns(rows: InspectedRows) -> list[str]:
     """Names of columns whose values look like codes that occur in a few rows each; those with the name of an identifier first."""
     assert rows.raw is not None  # noqa: S101 -- the caller has checked it
     roles = rows.task.column_roles.keys() - {rows.task.group}
@@ -140,7 +146,7 @@ def candidate_codes(rows: InspectedRows) -> list[str]:
     for name in map(str, rows.raw.columns):
         if name in roles or name in rows.table.dates or not _may_hold_codes(rows.raw[name]):
             continue
-        counts = to_text(rows.raw[name]).value_counts()
+        counts = column_to_text(rows.raw[name]).value_counts()
         n_known = int(counts.sum())
         repeated = int(counts[counts > 1].sum())
         if len(counts) < MIN_LEVELS or n_known > MAX_ROWS_PER_LEVEL * len(counts):
@@ -158,14 +164,14 @@ def _may_hold_codes(column: pd.Series) -> bool:
 
 def _holds_codes(column: pd.Series) -> bool:
     """Whether a column holds texts, or whole numbers."""
-    numbers = numbers_of_dtype(column)
+    numbers = dtype_to_numbers(column)
     if numbers is None:
         return not pd.api.types.is_bool_dtype(column)
     known = numbers.dropna()
     return bool(len(known)) and bool((known % 1 == 0).all()) and not pd.api.types.is_datetime64_any_dtype(column)
 
 
-def constant_columns(rows: InspectedRows, codes: Index, name: str) -> tuple[list[str], int]:
+def columns_constant_per_code(rows: InspectedRows, codes: Index, name: str) -> tuple[list[str], int]:
     """List the features in which rows of one code agree although other rows do not.
 
     Parameters
@@ -204,13 +210,13 @@ def constant_columns(rows: InspectedRows, codes: Index, name: str) -> tuple[list
     return names, informative
 
 
-def _repeated_rows(codes: Index) -> int:
+def _count_rows_sharing_code(codes: Index) -> int:
     """How many rows have a code that occurs in another row too."""
     counts = np.bincount(codes)
     return int(counts[counts > 1].sum())
 
 
-def _group_gap(rows: InspectedRows, codes: Index) -> str:
+def _describe_group_split_gap(rows: InspectedRows, codes: Index) -> str:
     """Say what a quick model scores with rows of one code on both sides and on one side; empty where no gap is clear."""
     if rows.proba is None:
         return ""
@@ -218,8 +224,8 @@ def _group_gap(rows: InspectedRows, codes: Index) -> str:
         folds = assign_folds(rows.y, codes[rows.sample], FOLDS, rows.seed("folds"))
     except DataError:
         return ""
-    random_auc = score(rows.y, rows.proba).auc
-    grouped_auc = score(rows.y, out_of_fold(rows.encoded, rows.y, folds, rows.seed("model"))).auc
-    if not _is_gap(random_auc - grouped_auc, random_auc, rows.y):
+    random_auc = score_probabilities(rows.y, rows.proba).auc
+    grouped_auc = score_probabilities(rows.y, predict_out_of_fold(rows.encoded, rows.y, folds, rows.seed("model"))).auc
+    if not _is_clear_gap(random_auc - grouped_auc, random_auc, rows.y):
         return ""
     return f": ROC AUC {random_auc:.3f} with random splits, {grouped_auc:.3f} with the rows of a code on one side"

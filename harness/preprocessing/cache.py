@@ -18,7 +18,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from harness.data.sources import cache_dir
+from harness.data.sources import cache_directory
 
 MAX_BYTES = 2_000_000_000  #: of all files together; the least recently used are removed first
 LOCK_TIMEOUT_SECONDS = 3600.0  #: how long a process waits for features that another one is computing
@@ -50,10 +50,10 @@ def cached_features(function_key: str, rows: Array, compute: Callable[[Array], A
     """
     if len(rows) == 0:
         return compute(rows)
-    keys = [_content_digest(f"{row.dtype} {row.shape}".encode(), row.tobytes()) for row in rows]
+    keys = [_digest_bytes(f"{row.dtype} {row.shape}".encode(), row.tobytes()) for row in rows]
     first_row = dict(zip(reversed(keys), reversed(range(len(keys))), strict=True))
     name = hashlib.sha256(function_key.encode()).hexdigest()[:24]
-    with closing(_FeatureFile(cache_dir() / "features" / f"{name}.sqlite")) as file:
+    with closing(_FeatureCacheFile(cache_directory() / "features" / f"{name}.sqlite")) as file:
         features = file.read(first_row)
         if len(features) < len(first_row):
             file.lock()  # waits for a process that computes, which may have added the missing rows by then
@@ -65,7 +65,7 @@ def cached_features(function_key: str, rows: Array, compute: Callable[[Array], A
     return np.stack([features[key] for key in keys])
 
 
-class _FeatureFile:
+class _FeatureCacheFile:
     """Features of one function on disk. After an error of SQLite, which is reported, it is empty and stores nothing."""
 
     def __init__(self, path: Path) -> None:
@@ -88,7 +88,7 @@ class _FeatureFile:
             query = f"SELECT key, form, item, proof FROM made WHERE key IN ({placeholders})"  # noqa: S608
             for key, header, content, digest in self._execute(query, batch):
                 is_typed = isinstance(header, str) and isinstance(content, bytes)
-                if is_typed and digest == _content_digest(header.encode(), content):
+                if is_typed and digest == _digest_bytes(header.encode(), content):
                     dtype, *shape = header.split()
                     features[key] = np.frombuffer(content, dtype).reshape(list(map(int, shape)))
         return features
@@ -108,7 +108,7 @@ class _FeatureFile:
             self._execute("DELETE FROM made")
         for key, array in features.items():
             header, content = " ".join([array.dtype.str, *map(str, array.shape)]), array.tobytes()
-            digest = _content_digest(header.encode(), content)
+            digest = _digest_bytes(header.encode(), content)
             self._execute("INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?)", (key, header, content, digest))
         self._execute("COMMIT")
 
@@ -136,9 +136,9 @@ class _FeatureFile:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE_CODES:
             with suppress(OSError):
                 self.path.unlink()  # SQLite removes the log of a file that does not exist
-            _warn_once(f"{self.path} was damaged and is forgotten: the features in it are computed anew")
+            _warn_of_cache_error(f"{self.path} was damaged and is forgotten: the features in it are computed anew")
         else:
-            _warn_once(
+            _warn_of_cache_error(
                 f"features cannot be kept in {self.path} ({error}) and are computed each time: mend that, or set EVENHAND_CACHE"
             )
 
@@ -153,12 +153,12 @@ def _remove_old_files(current: Path) -> None:
             path.unlink()
 
 
-def _content_digest(*parts: bytes) -> bytes:
+def _digest_bytes(*parts: bytes) -> bytes:
     return hashlib.blake2b(b"".join(parts), digest_size=16).digest()
 
 
 @cache
-def _warn_once(message: str) -> None:
+def _warn_of_cache_error(message: str) -> None:
     warnings.warn(message, stacklevel=2)
 
 
@@ -186,7 +186,7 @@ class FoldCache:
             cached: T = self._entries[key][0]
             return cached
         entry = make_read_only(compute())
-        n_bytes = count_bytes(entry)
+        n_bytes = estimate_entry_bytes(entry)
         self._entries[key] = (entry, n_bytes)
         self.n_bytes += n_bytes
         while self.n_bytes > self.max_bytes and len(self._entries) > 1:
@@ -200,21 +200,21 @@ def make_read_only(entry: T) -> T:
     if hasattr(entry, "setflags"):
         entry.setflags(write=False)
         return entry
-    for part in _component_objects(entry):
+    for part in _parts_of_entry(entry):
         make_read_only(part)
     return entry
 
 
-def count_bytes(entry: Any) -> int:
+def estimate_entry_bytes(entry: Any) -> int:
     """Count the bytes of the arrays and frames inside an entry, approximately."""
     if hasattr(entry, "nbytes"):
         return int(entry.nbytes)
     if hasattr(entry, "memory_usage"):
         return int(entry.memory_usage(deep=False).sum())
-    return sum(map(count_bytes, _component_objects(entry)))
+    return sum(map(estimate_entry_bytes, _parts_of_entry(entry)))
 
 
-def _component_objects(entry: Any) -> list[Any]:
+def _parts_of_entry(entry: Any) -> list[Any]:
     """Parts of a container, a compressed sparse matrix or a dataclass; none of anything else."""
     if isinstance(entry, dict):
         return list(entry.values())

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from harness.networks.pretrained import CUTS
 from harness.preprocessing import image, tabular_encoders, text
-from harness.preprocessing.tabular import many_level_names
+from harness.preprocessing.tabular import many_level_categories
 from harness.preprocessing.transforms import FIT_SCALER
 from harness.registry.space import Space, choice, integer, when
 from harness.registry.task import Modality, Table
@@ -72,10 +72,10 @@ class Encoding:
 
 def has_many_levels(table: Table, modality: Modality) -> bool:
     """Whether a category of a table has many levels, so that `many_levels_space` is searched too."""
-    return modality == "tabular" and bool(many_level_names(table.X, table.weights))
+    return modality == "tabular" and bool(many_level_categories(table.X, table.weights))
 
 
-def _space(*scalings: str, default: str) -> Space:
+def _scaling_and_selection_space(*scalings: str, default: str) -> Space:
     shares = choice("all", *tabular_encoders.SELECTED_SHARES, default="all")
     return {"scaling": choice(*scalings, default=default), "select": shares}
 
@@ -87,38 +87,38 @@ MANY_LEVELS: Space = {CATEGORIES: choice(FREQUENT, TARGET, default=TARGET)}
 MANY_NATIVE_LEVELS: Space = {CATEGORIES: choice(FREQUENT, TARGET, NATIVE, default=TARGET)}
 #: A pipeline of the user that selects columns by name must find categories there, not numbers.
 MANY_NAMED_LEVELS: Space = {CATEGORIES: choice(FREQUENT, NATIVE, default=NATIVE)}
-_LINEAR = _space("standard", "quantile", default="standard")
-_NETWORK = _space("standard", "quantile", default="quantile")
-_MIXED = _space("standard", *FIT_SCALER, default="robust")
+_LINEAR = _scaling_and_selection_space("standard", "quantile", default="standard")
+_NETWORK = _scaling_and_selection_space("standard", "quantile", default="quantile")
+_MIXED = _scaling_and_selection_space("standard", *FIT_SCALER, default="robust")
 TABULAR = (
-    Encoding("one_hot_scaled", tabular_encoders.fit_one_hot, _LINEAR, many_levels_space=MANY_LEVELS),
+    Encoding("one_hot_scaled", tabular_encoders.fit_one_hot_encoder, _LINEAR, many_levels_space=MANY_LEVELS),
     Encoding("one_hot", tabular_encoders.fit_one_hot_single, _NETWORK, many_levels_space=MANY_LEVELS),
-    Encoding("mixed", tabular_encoders.fit_mixed, _MIXED, many_levels_space=MANY_LEVELS),
-    Encoding("ordinal", tabular_encoders.fit_ordinal, {}, unscaled=True, many_levels_space=MANY_LEVELS),
-    Encoding("native", tabular_encoders.fit_native, {}, unscaled=True, many_levels_space=MANY_NATIVE_LEVELS),
-    Encoding("frame", tabular_encoders.fit_frame, {}, many_levels_space=MANY_NAMED_LEVELS),
-    Encoding("matrix", tabular_encoders.fit_one_hot, {}, many_levels_space=MANY_LEVELS),
+    Encoding("mixed", tabular_encoders.fit_mixed_encoder, _MIXED, many_levels_space=MANY_LEVELS),
+    Encoding("ordinal", tabular_encoders.fit_ordinal_encoder, {}, unscaled=True, many_levels_space=MANY_LEVELS),
+    Encoding("native", tabular_encoders.fit_native_encoder, {}, unscaled=True, many_levels_space=MANY_NATIVE_LEVELS),
+    Encoding("frame", tabular_encoders.fit_frame_encoder, {}, many_levels_space=MANY_NAMED_LEVELS),
+    Encoding("matrix", tabular_encoders.fit_one_hot_encoder, {}, many_levels_space=MANY_LEVELS),
 )
 TEXT = (
-    Encoding("texts", text.fit_texts, {}, "text", reason="texts have no points between them"),
+    Encoding("texts", text.fit_raw_texts, {}, "text", reason="texts have no points between them"),
     Encoding("tfidf", text.fit_tfidf, {}, "text", interpolation_space={}),
     Encoding("lsa", text.fit_lsa, {}, "text", interpolation_space={}),
     Encoding(
         "tokens",
-        text.fit_tokens,
+        text.fit_token_encoder,
         {"vocabulary": integer(500, 20_000, default=5000, log=True)},
         "text",
         reason="between two sequences of words there is no third",
     ),
 )
 IMAGE = (
-    Encoding("embedding", image.fit_embedding, {}, "image", {}, needs=FROZEN),
+    Encoding("embedding", image.fit_pretrained_embedding, {}, "image", {}, needs=FROZEN),
     Encoding(
         "pixels", image.fit_pixels, {}, "image", reason="halfway between two pictures, pixel by pixel, is no picture"
     ),
     Encoding(
         "activations",
-        image.fit_activations,
+        image.fit_pretrained_activations,
         {"cut": choice(*CUTS, default="grid"), "views": when("cut", "last_blocks", integer(0, 4, default=0))},
         "image",
         {"cut": choice(*image.VECTOR_CUTS, default="grid")},
@@ -126,6 +126,6 @@ IMAGE = (
         needs=FROZEN,
     ),
 )
-PRINCIPAL = Encoding("principal", image.fit_principal, {}, "image", {}, needs=FROZEN)
+PRINCIPAL = Encoding("principal", image.fit_pretrained_svd, {}, "image", {}, needs=FROZEN)
 
 ENCODINGS: dict[str, Encoding] = {encoding.name: encoding for encoding in (*TABULAR, *TEXT, *IMAGE, PRINCIPAL)}

@@ -31,14 +31,16 @@ from harness.preprocessing.transforms import TruncatedSvd, fit_truncated_svd
 
 Labels: TypeAlias = npt.NDArray[np.int64]
 
-AUGMENTATION_VERSION = 1  #: to be raised when `augment` changes: cached features of augmented images depend on it
+AUGMENTATION_VERSION = (
+    1  #: to be raised when `augment_images` changes: cached features of augmented images depend on it
+)
 #: Bounds of the random changes: degrees of rotation, shift as a share of the side, relative zoom and brightness.
 MAX_ROTATION, MAX_SHIFT, MAX_ZOOM, MAX_BRIGHTNESS = 12.0, 0.07, 0.12, 0.2
 VECTOR_CUTS = ("grid", "features")  #: cuts behind which an image is one vector, a point
 N_COMPONENTS = 48  #: singular vectors of the features that the encoding "principal" keeps
 
 
-def augment(images: Images, number: int) -> Images:
+def augment_images(images: Images, number: int) -> Images:
     """Vary images slightly: rotation, shift, zoom and brightness.
 
     Images are never mirrored, because a mirrored digit or sign is another one. What enters from outside has the median
@@ -68,7 +70,7 @@ def augment(images: Images, number: int) -> Images:
 
 
 def _augment_image(image: Images, number: int) -> Images:
-    pillow, digest = _pillow(), hashlib.blake2b(image.tobytes(), digest_size=8).digest()
+    pillow, digest = _import_pillow(), hashlib.blake2b(image.tobytes(), digest_size=8).digest()
     rng = np.random.default_rng([int.from_bytes(digest), number])
     height, width, channels = image.shape
     angle, zoom = radians(rng.uniform(-MAX_ROTATION, MAX_ROTATION)), 1 + rng.uniform(-MAX_ZOOM, MAX_ZOOM)
@@ -92,7 +94,7 @@ def _augment_image(image: Images, number: int) -> Images:
     return augmented.reshape(image.shape)
 
 
-def _pillow() -> Any:
+def _import_pillow() -> Any:
     try:
         from PIL import Image
     except ImportError as error:
@@ -155,12 +157,12 @@ class PretrainedEncoder:
 
     def _outputs(self, rows: Images, number: int) -> npt.NDArray[Any]:
         """Outputs of one variation of the images."""
-        key = f"EfficientNet-Lite0 {SOURCE[-1]}, port {PORT_VERSION}, {_versions()}, {self.size} pixels, {self.cut}"
+        key = f"EfficientNet-Lite0 {SOURCE[-1]}, port {PORT_VERSION}, {_package_versions()}, {self.size} pixels, {self.cut}"
         if number:
             key += f", view {number} of version {AUGMENTATION_VERSION}"
 
         def compute(images: Images) -> npt.NDArray[Any]:
-            outputs = apply_model_to_images(self.keras_model(), augment(images, number))
+            outputs = apply_model_to_images(self.keras_model(), augment_images(images, number))
             # Half precision costs a thousandth of an output (2 ** -11 of it), and saves half of disk and memory.
             return outputs if self.cut in VECTOR_CUTS else outputs.astype(np.float16)
 
@@ -168,7 +170,7 @@ class PretrainedEncoder:
 
 
 @functools.cache
-def _versions() -> str:
+def _package_versions() -> str:
     """Versions of the packages that may change the last digits of features, which are not reused under another version."""
     versions = []
     for package in ("tensorflow", "tensorflow-cpu", "keras", "pillow"):
@@ -199,7 +201,7 @@ class PretrainedSvdEncoder:
         return self.svd.transform(self.pretrained.transform(rows))
 
 
-def fit_embedding(X: Images, y: Labels, seed: int, cut: str = "grid") -> PretrainedEncoder:  # noqa: ARG001 -- a contract
+def fit_pretrained_embedding(X: Images, y: Labels, seed: int, cut: str = "grid") -> PretrainedEncoder:  # noqa: ARG001 -- a contract
     """Choose the working size of the pretrained network by the size of the images; nothing is learnt.
 
     "grid" keeps where something is in the image, "features" only that it is there. With logistic regression the grid had
@@ -222,13 +224,13 @@ def fit_embedding(X: Images, y: Labels, seed: int, cut: str = "grid") -> Pretrai
     return PretrainedEncoder(cut, processing_image_size(max(X.shape[1:3])))
 
 
-def fit_activations(X: Images, y: Labels, seed: int, cut: str = "grid", views: int = 0) -> PretrainedEncoder:
-    """Choose the working size as `fit_embedding` does, also for the cuts below blocks that are trained.
+def fit_pretrained_activations(X: Images, y: Labels, seed: int, cut: str = "grid", views: int = 0) -> PretrainedEncoder:
+    """Choose the working size as `fit_pretrained_embedding` does, also for the cuts below blocks that are trained.
 
     Parameters
     ----------
     X, y, seed
-        As of `fit_embedding`.
+        As of `fit_pretrained_embedding`.
     cut : str, default "grid"
         One of `CUTS`.
     views : int, default 0
@@ -239,7 +241,7 @@ def fit_activations(X: Images, y: Labels, seed: int, cut: str = "grid", views: i
     PretrainedEncoder
         The encoder.
     """
-    encoder = fit_embedding(X, y, seed, cut)
+    encoder = fit_pretrained_embedding(X, y, seed, cut)
     return encoder if cut in VECTOR_CUTS else PretrainedEncoder(cut, encoder.size, views)
 
 
@@ -248,7 +250,7 @@ def fit_pixels(X: Images, y: Labels, seed: int) -> PixelEncoder:  # noqa: ARG001
     return PixelEncoder()
 
 
-def fit_principal(X: Images, y: Labels, seed: int) -> PretrainedSvdEncoder:
+def fit_pretrained_svd(X: Images, y: Labels, seed: int) -> PretrainedSvdEncoder:
     """Find the leading singular vectors of the features of training images.
 
     Boosted trees took 46 s per fit on all 1,728 columns of 3,333 images in ten classes, and 1.4 s on 64 components, where
@@ -268,5 +270,5 @@ def fit_principal(X: Images, y: Labels, seed: int) -> PretrainedSvdEncoder:
     PretrainedSvdEncoder
         The encoder.
     """
-    pretrained = fit_embedding(X, y, seed)
+    pretrained = fit_pretrained_embedding(X, y, seed)
     return PretrainedSvdEncoder(pretrained, fit_truncated_svd(pretrained.transform(X), N_COMPONENTS, seed))

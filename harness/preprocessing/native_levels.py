@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness.preprocessing.tabular import MISSING, OTHER, Floats, TabularPreprocessor, many_level_names, unused_name
+from harness.preprocessing.tabular import (
+    MISSING,
+    OTHER,
+    Floats,
+    TabularPreprocessor,
+    many_level_categories,
+    unused_name,
+)
 from harness.preprocessing.weighted import count_values
 
 if TYPE_CHECKING:
@@ -33,7 +40,7 @@ def keep_levels(preparer: TabularPreprocessor, X: pd.DataFrame, weights: Floats 
         The preparation with at most `MAX_NATIVE_LEVELS` levels for each of these categories. The last of them are those of all
         other levels, which new rows with an unknown level have, and of missing values if there were any.
     """
-    layout, many = preparer.layout, many_level_names(X, weights)
+    layout, many = preparer.layout, many_level_categories(X, weights)
     categories = list(layout.categories)
     unknown_levels, missing_levels = list(preparer.unknown_levels), list(preparer.missing_levels)
     for j, (name, _) in enumerate(layout.categories[: layout.n_table_categories]):

@@ -18,7 +18,7 @@ Labels: TypeAlias = npt.NDArray[np.int64]
 Points: TypeAlias = npt.NDArray[np.float64]
 
 
-def resample(  # noqa: PLR0913, PLR0917 -- four say what is resampled, three how
+def resample_table_rows(  # noqa: PLR0913, PLR0917 -- four say what is resampled, three how
     strategy: Strategy,
     params: dict[str, Any],
     rows: PreparedRows,
@@ -64,16 +64,16 @@ def resample(  # noqa: PLR0913, PLR0917 -- four say what is resampled, three how
     digest = digest_arrays(rows.numbers, rows.codes, y)
 
     def compute() -> tuple[PreparedRows, Labels]:
-        points = cache.get(("space", digest), lambda: to_metric_space(rows, layout))
-        sampled, sampled_y, indices = _run_sampler(strategy, params, seed, points, y, cache)
+        points = cache.get(("space", digest), lambda: rows_to_metric_space(rows, layout))
+        sampled, sampled_y, indices = _build_and_run_sampler(strategy, params, seed, points, y, cache)
         if indices is not None:
             return rows.take(indices), sampled_y
-        return from_metric_space(sampled, layout), sampled_y
+        return metric_space_to_rows(sampled, layout), sampled_y
 
     return cache.get(("resampled", strategy.name, tuple(sorted(params.items())), seed, digest), compute)
 
 
-def resample_points(
+def resample_encoded_rows(
     strategy: Strategy, params: dict[str, Any], X: Any, y: Labels, seed: int, memo: tuple[FoldCache, Hashable]
 ) -> tuple[Any, Labels]:
     """Resample encoded texts or images.
@@ -81,7 +81,7 @@ def resample_points(
     Parameters
     ----------
     strategy, params, y, seed
-        As of `resample`.
+        As of `resample_table_rows`.
     X : array of shape (n_rows, …) or sparse matrix
         Encoded training rows; two-dimensional unless the strategy only selects existing rows.
     memo : tuple of (FoldCache, hashable)
@@ -106,13 +106,13 @@ def resample_points(
     def compute() -> tuple[Any, Labels]:
         if strategy.selects_existing_rows:
             row_numbers = np.arange(len(y), dtype=np.float64)[:, None]
-            _, sampled_y, indices = _run_sampler(strategy, params, seed, row_numbers, y, cache)
+            _, sampled_y, indices = _build_and_run_sampler(strategy, params, seed, row_numbers, y, cache)
             if indices is None:
                 raise EvenhandError(f"{strategy.name} is declared to choose rows, but made some")
             return X[indices], sampled_y
         # For a sparse *matrix* `*` is the matrix product, which imbalanced-learn's borderline-2 does not expect.
         points = csr_array(X) if issparse(X) else np.asarray(X, dtype=np.float64)
-        sampled, sampled_y, indices = _run_sampler(strategy, params, seed, points, y, cache)
+        sampled, sampled_y, indices = _build_and_run_sampler(strategy, params, seed, points, y, cache)
         if indices is not None:
             return X[indices], sampled_y
         if issparse(X):
@@ -122,7 +122,7 @@ def resample_points(
     return cache.get(("resampled", X_key, strategy.name, tuple(sorted(params.items())), seed), compute)
 
 
-def to_metric_space(rows: PreparedRows, layout: ColumnLayout) -> Points:
+def rows_to_metric_space(rows: PreparedRows, layout: ColumnLayout) -> Points:
     """Convert rows to points whose Euclidean distance counts numbers and categories.
 
     Returns
@@ -145,7 +145,7 @@ def to_metric_space(rows: PreparedRows, layout: ColumnLayout) -> Points:
     return points
 
 
-def from_metric_space(points: Points, layout: ColumnLayout) -> PreparedRows:
+def metric_space_to_rows(points: Points, layout: ColumnLayout) -> PreparedRows:
     """Convert points to rows: the level of a category is the one with the highest weight, of equal ones the first."""
     start = n_numbers = len(layout.numbers)
     codes = np.empty((len(points), len(layout.levels)), dtype=np.int32)
@@ -162,7 +162,7 @@ def compute_level_weight(rows: PreparedRows) -> float:
     return float(np.median(deviations)) / 2 if len(deviations) else 0.5
 
 
-def _run_sampler(
+def _build_and_run_sampler(
     strategy: Strategy, params: dict[str, Any], seed: int, points: Any, y: Labels, cache: FoldCache
 ) -> tuple[Any, Labels, Labels | None]:
     """Build the sampler of a strategy and run it."""

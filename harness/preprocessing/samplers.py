@@ -67,9 +67,9 @@ def run_sampler(sampler: Any, points: Any, y: Index, cache: FoldCache) -> tuple[
     """
     counts = np.bincount(y)
     min_count = int(counts[counts > 0].min())
-    sampler, oversamplers = _accelerate_cleaning(sampler, is_dense=not issparse(points))
+    sampler, oversamplers = _accelerate_cleaning_samplers(sampler, is_dense=not issparse(points))
     for oversampler in oversamplers:
-        _limit_neighbors(oversampler, points, min_count, cache)
+        _limit_neighbor_counts(oversampler, points, min_count, cache)
     if oversamplers and min_count < 2:
         message = "the rarest class has one training row, which has no neighbour of its class"
         raise Inapplicable(message, always=True, code="single_row_of_class")
@@ -99,7 +99,7 @@ def _selected_indices(sampler: Any, points: Any, sampled: Any) -> Index | None:
     return indices if is_equal else None
 
 
-def _accelerate_cleaning(sampler: Any, is_dense: bool) -> tuple[Any, list[Any]]:
+def _accelerate_cleaning_samplers(sampler: Any, is_dense: bool) -> tuple[Any, list[Any]]:
     """Use fast cleaning in a sampler and its steps where points are dense; also return the oversamplers among them."""
     if not hasattr(sampler, "get_params"):
         return sampler, []
@@ -110,7 +110,7 @@ def _accelerate_cleaning(sampler: Any, is_dense: bool) -> tuple[Any, list[Any]]:
     return sampler, [step for step in (sampler, *steps.values()) if type(step) in (ADASYN, SMOTE, BorderlineSMOTE)]
 
 
-def _limit_neighbors(oversampler: Any, points: Any, min_count: int, cache: FoldCache) -> None:
+def _limit_neighbor_counts(oversampler: Any, points: Any, min_count: int, cache: FoldCache) -> None:
     """Lower the numbers of neighbours to what there are, and cache the neighbours where points are dense."""
     for name, k in oversampler.get_params().items():
         if not name.endswith("_neighbors") or not isinstance(k, int):
@@ -215,7 +215,7 @@ def nearest_other_class(rows: SortedByClass) -> tuple[Index, Distance]:
         neighbors[block.start + nearer] = other_block.start + block_distances[nearer].argmin(axis=1)
 
     for class_rows, other_rows in combinations(rows.classes, 2):
-        for block, other_block in product(_row_blocks(class_rows), _row_blocks(other_rows)):
+        for block, other_block in product(_split_into_blocks(class_rows), _split_into_blocks(other_rows)):
             block_distances = rows.queries[block] @ rows.targets[other_block].T
             update(block, other_block, block_distances)
             update(other_block, block, block_distances.T)
@@ -247,7 +247,7 @@ def has_nearer_same_class(
     n_nearer = np.zeros(len(rows.order), dtype=np.int64)
     for class_rows in rows.classes:
         pending = queries[(queries >= class_rows.start) & (queries < class_rows.stop)]
-        for block in _row_blocks(class_rows):
+        for block in _split_into_blocks(class_rows):
             for start in range(0, len(pending), BLOCK_ROWS):
                 batch = pending[start : start + BLOCK_ROWS]
                 block_distances = rows.queries[batch] @ rows.targets[block].T
@@ -259,7 +259,7 @@ def has_nearer_same_class(
     return enough
 
 
-def _row_blocks(rows: slice) -> list[slice]:
+def _split_into_blocks(rows: slice) -> list[slice]:
     return [slice(start, min(start + BLOCK_ROWS, rows.stop)) for start in range(rows.start, rows.stop, BLOCK_ROWS)]
 
 

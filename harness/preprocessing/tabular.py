@@ -183,7 +183,7 @@ class TabularPreprocessor:
         numbers = (imputed * 0.5 - self.means * 0.5) / (self.deviations * 0.5)
         codes = np.empty((len(X), len(layout.categories)), dtype=np.int32)
         for j, (name, levels) in enumerate(layout.categories[:n_table_categories]):
-            codes[:, j] = level_codes(X[name], levels, self.unknown_levels[j], self.missing_levels[j])
+            codes[:, j] = levels_to_codes(X[name], levels, self.unknown_levels[j], self.missing_levels[j])
         codes[:, n_table_categories:] = is_missing[:, list(layout.indicators)]
         rows = PreparedRows(numbers, codes, tree_numbers)
         return rows if self.target_encoding is None else self.target_encoding.append_to(rows, X)
@@ -196,7 +196,7 @@ class TabularPreprocessor:
         return np.clip(imputed, -MAX_TREE_NUMBER, MAX_TREE_NUMBER)
 
 
-def fit_preprocessor(X: pd.DataFrame, weights: Floats | None = None) -> TabularPreprocessor:
+def fit_table_preprocessor(X: pd.DataFrame, weights: Floats | None = None) -> TabularPreprocessor:
     """Fit the preparation of tables to real training rows.
 
     Numeric columns with missing values get an indicator; categories with missing values get a level for them.
@@ -224,15 +224,15 @@ def fit_preprocessor(X: pd.DataFrame, weights: Floats | None = None) -> TabularP
             compute_median(raw[known, j] * 0.5, known_weights) * 2
         )  # the sum of two numbers of 1e308 has no float
     imputed = np.where(is_missing, medians, raw)
-    spreads = _typical_distances(imputed, medians, weights)
-    limits = _find_limits(imputed, medians, spreads)
-    means, deviations = find_moments(imputed if limits is None else np.clip(imputed, *limits), weights)
+    spreads = _median_absolute_deviations(imputed, medians, weights)
+    limits = _find_outlier_limits(imputed, medians, spreads)
+    means, deviations = mean_and_standard_deviation(imputed if limits is None else np.clip(imputed, *limits), weights)
     categories: list[tuple[str, tuple[str, ...]]] = []
     unknown_levels: list[int] = []
     missing_levels: list[int] = []
     for name in X.columns:
         if X[name].dtype == "category":
-            levels, unknown_level, missing_level = _fit_levels(X[name], weights)
+            levels, unknown_level, missing_level = _fit_category_levels(X[name], weights)
             categories.append((str(name), levels))
             unknown_levels.append(unknown_level)
             missing_levels.append(missing_level)
@@ -251,7 +251,7 @@ def fit_preprocessor(X: pd.DataFrame, weights: Floats | None = None) -> TabularP
     )
 
 
-def _typical_distances(imputed: Floats, medians: Floats, weights: Floats | None) -> Floats:
+def _median_absolute_deviations(imputed: Floats, medians: Floats, weights: Floats | None) -> Floats:
     """Median distance from the median of the values that differ from it, for each column; 0 for a constant column."""
     spreads = np.zeros(len(medians))
     for j, median in enumerate(medians):
@@ -264,7 +264,7 @@ def _typical_distances(imputed: Floats, medians: Floats, weights: Floats | None)
     return spreads
 
 
-def _find_limits(imputed: Floats, medians: Floats, spreads: Floats) -> Floats | None:
+def _find_outlier_limits(imputed: Floats, medians: Floats, spreads: Floats) -> Floats | None:
     """Limits of the columns of which some values are extremely far from the others; infinite for other columns."""
     limits = np.array([np.full(len(medians), -np.inf), np.full(len(medians), np.inf)])
     if not imputed.size:
@@ -278,21 +278,21 @@ def _find_limits(imputed: Floats, medians: Floats, spreads: Floats) -> Floats | 
     return limits
 
 
-def find_moments(imputed: Floats, weights: Floats | None = None) -> tuple[Floats, Floats]:
+def mean_and_standard_deviation(imputed: Floats, weights: Floats | None = None) -> tuple[Floats, Floats]:
     """Mean and standard deviation of each column, the latter 1 for a constant column."""
     if not imputed.size:
         return np.zeros(imputed.shape[1]), np.ones(imputed.shape[1])
     magnitudes = np.abs(imputed).max(axis=0)
     smallest, largest = SAFE_MAGNITUDES
     unsafe = (magnitudes > 0) & ((magnitudes < smallest) | (magnitudes > largest))
-    units = _power_of_two(np.where(unsafe, magnitudes, 1.0))
+    units = _power_of_two_below(np.where(unsafe, magnitudes, 1.0))
     scaled = imputed / units if unsafe.any() else imputed
     means, deviations = (moments * units for moments in compute_moments(scaled, weights))
     varies = (imputed.min(axis=0) < imputed.max(axis=0)) & (deviations * 0.5 > 0)
     return means, np.where(varies, deviations, 1.0)
 
 
-def _power_of_two(magnitudes: Floats) -> Floats:
+def _power_of_two_below(magnitudes: Floats) -> Floats:
     """Largest power of 2 that is not above each magnitude: a division by it changes no digit."""
     powers: Floats = np.ldexp(1.0, np.frexp(magnitudes)[1] - 1)
     return powers
@@ -313,11 +313,11 @@ def _find_tree_scaling(imputed: Floats, medians: Floats, spreads: Floats) -> Flo
     is_plain |= spreads == 0
     if is_plain.all():
         return None
-    scales = _power_of_two(np.where(is_plain, 1.0, spreads))
+    scales = _power_of_two_below(np.where(is_plain, 1.0, spreads))
     return np.array([np.where(is_plain, 0.0, medians), scales])
 
 
-def many_level_names(X: pd.DataFrame, weights: Floats | None = None) -> tuple[str, ...]:
+def many_level_categories(X: pd.DataFrame, weights: Floats | None = None) -> tuple[str, ...]:
     """Name the categories with many levels: those of which merging rare levels hides what many rows are.
 
     They are few in most tables. Where there are any, the search chooses between merging and target encoding.
@@ -325,14 +325,14 @@ def many_level_names(X: pd.DataFrame, weights: Floats | None = None) -> tuple[st
     names, n_rows = [], len(X) if weights is None else weights.sum()
     for name in X.columns:
         if X[name].dtype == "category":
-            counts, n_frequent = _count_levels(X[name], weights)
+            counts, n_frequent = _count_rows_per_level(X[name], weights)
             merged = counts.iloc[n_frequent:]
             if len(merged) >= MANY_MERGED_LEVELS and merged.sum() >= MANY_MERGED_SHARE * n_rows:
                 names.append(str(name))
     return tuple(names)
 
 
-def _count_levels(column: pd.Series, weights: Floats | None) -> tuple[pd.Series, int]:
+def _count_rows_per_level(column: pd.Series, weights: Floats | None) -> tuple[pd.Series, int]:
     """Rows of each level of a category, the most frequent first, and how many of the levels are not merged with others."""
     counts = count_values(column, weights)
     min_count = max(RARE_COUNT, RARE_SHARE * (len(column) if weights is None else float(weights.sum())))
@@ -340,9 +340,9 @@ def _count_levels(column: pd.Series, weights: Floats | None) -> tuple[pd.Series,
     return counts, max(1, min(MAX_LEVELS, int((counts >= min_count).sum())))
 
 
-def _fit_levels(column: pd.Series, weights: Floats | None) -> tuple[tuple[str, ...], int, int]:
+def _fit_category_levels(column: pd.Series, weights: Floats | None) -> tuple[tuple[str, ...], int, int]:
     """Levels of a category, the most frequent first, with the positions of the levels for unknown and missing strings."""
-    counts, n_frequent = _count_levels(column, weights)
+    counts, n_frequent = _count_rows_per_level(column, weights)
     levels = list(map(str, counts.index[:n_frequent]))
     unknown_level = 0
     if len(levels) < len(counts):
@@ -355,7 +355,7 @@ def _fit_levels(column: pd.Series, weights: Floats | None) -> tuple[tuple[str, .
     return tuple(levels), unknown_level, missing_level
 
 
-def level_codes(
+def levels_to_codes(
     column: pd.Series, levels: tuple[str, ...], unknown_level: int, missing_level: int
 ) -> npt.NDArray[np.int32]:
     """Level of each row of a category, found once per distinct string and not per row."""

@@ -65,13 +65,15 @@ def mutual_information(rows: PreparedRows, y: Labels, layout: ColumnLayout) -> F
     estimates = []
     for column in rows.numbers.T:
         edges = np.unique(compute_quantiles(column, inner_levels, rows.weights))
-        estimates.append(_category_information(np.searchsorted(edges, column, side="right"), N_BINS, y, rows.weights))
+        estimates.append(
+            _mutual_information_of_category(np.searchsorted(edges, column, side="right"), N_BINS, y, rows.weights)
+        )
     for codes, n_levels in zip(rows.codes.T, layout.levels, strict=True):
-        estimates.append(_category_information(codes.astype(np.int64), n_levels, y, rows.weights))
+        estimates.append(_mutual_information_of_category(codes.astype(np.int64), n_levels, y, rows.weights))
     return np.array(estimates)
 
 
-def _category_information(codes: Labels, n_levels: int, y: Labels, weights: Floats | None) -> float:
+def _mutual_information_of_category(codes: Labels, n_levels: int, y: Labels, weights: Floats | None) -> float:
     n_classes, n_rows = int(y.max()) + 1, len(y) if weights is None else float(weights.sum())
     counts = np.bincount(codes * n_classes + y, weights=weights, minlength=n_levels * n_classes)
     joint = counts.reshape(-1, n_classes) / n_rows
@@ -219,7 +221,7 @@ class FrameEncoder:
         return pd.DataFrame(columns, index=pd.RangeIndex(len(rows)))
 
 
-def fit_one_hot(
+def fit_one_hot_encoder(
     rows: PreparedRows, y: Labels, layout: ColumnLayout, scaling: str = "standard", select: str = "all"
 ) -> OneHotEncoder:
     """Fit a one-hot encoder in double precision, for linear models.
@@ -242,42 +244,42 @@ def fit_one_hot(
     OneHotEncoder
         The encoder.
     """
-    return OneHotEncoder(*_fit_columns(rows, y, layout, scaling, select), "float64")
+    return OneHotEncoder(*_select_and_scale_columns(rows, y, layout, scaling, select), "float64")
 
 
 def fit_one_hot_single(
     rows: PreparedRows, y: Labels, layout: ColumnLayout, scaling: str = "standard", select: str = "all"
 ) -> OneHotEncoder:
-    """Fit a one-hot encoder in single precision, for networks; parameters as of `fit_one_hot`.
+    """Fit a one-hot encoder in single precision, for networks; parameters as of `fit_one_hot_encoder`.
 
     Heavy tails harm networks: their space has quantiles as the default scaling.
     """
-    return OneHotEncoder(*_fit_columns(rows, y, layout, scaling, select), "float32")
+    return OneHotEncoder(*_select_and_scale_columns(rows, y, layout, scaling, select), "float32")
 
 
-def fit_mixed(
+def fit_mixed_encoder(
     rows: PreparedRows, y: Labels, layout: ColumnLayout, scaling: str = "robust", select: str = "all"
 ) -> MixedEncoder:
-    """Fit an encoder that leaves categories as codes; parameters as of `fit_one_hot`."""
-    return MixedEncoder(*_fit_columns(rows, y, layout, scaling, select))
+    """Fit an encoder that leaves categories as codes; parameters as of `fit_one_hot_encoder`."""
+    return MixedEncoder(*_select_and_scale_columns(rows, y, layout, scaling, select))
 
 
-def fit_ordinal(rows: PreparedRows, y: Labels, layout: ColumnLayout) -> OrdinalEncoder:  # noqa: ARG001 -- a contract
+def fit_ordinal_encoder(rows: PreparedRows, y: Labels, layout: ColumnLayout) -> OrdinalEncoder:  # noqa: ARG001 -- a contract
     """Return an ordinal encoder, which learns nothing."""
     return OrdinalEncoder()
 
 
-def fit_native(rows: PreparedRows, y: Labels, layout: ColumnLayout) -> NativeEncoder:  # noqa: ARG001 -- a contract
+def fit_native_encoder(rows: PreparedRows, y: Labels, layout: ColumnLayout) -> NativeEncoder:  # noqa: ARG001 -- a contract
     """Return a native encoder, which learns nothing but the layout."""
     return NativeEncoder(layout)
 
 
-def fit_frame(rows: PreparedRows, y: Labels, layout: ColumnLayout) -> FrameEncoder:  # noqa: ARG001 -- a contract
+def fit_frame_encoder(rows: PreparedRows, y: Labels, layout: ColumnLayout) -> FrameEncoder:  # noqa: ARG001 -- a contract
     """Return an encoder with the names of the table, which learns nothing but the layout."""
     return FrameEncoder(layout)
 
 
-def _fit_columns(
+def _select_and_scale_columns(
     rows: PreparedRows, y: Labels, layout: ColumnLayout, scaling: str, select: str
 ) -> tuple[NumericEncoder, tuple[tuple[int, int], ...]]:
     """Select columns and fit the scalers of the numbers; of the categories, positions and numbers of levels."""
@@ -293,7 +295,7 @@ def _fit_columns(
     return NumericEncoder(numbers, scalers), categories
 
 
-def feature_sources(encoder: Any, layout: ColumnLayout) -> tuple[str, ...]:
+def source_columns_of_encoding(encoder: Any, layout: ColumnLayout) -> tuple[str, ...]:
     """Name the column of the table from which each encoded column is made.
 
     Parameters

@@ -14,9 +14,9 @@ from harness.preprocessing.tabular import (
     ColumnLayout,
     PreparedRows,
     TabularPreprocessor,
-    find_moments,
-    level_codes,
-    many_level_names,
+    levels_to_codes,
+    many_level_categories,
+    mean_and_standard_deviation,
 )
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class TargetEncoding:
 
     def transform(self, X: pd.DataFrame) -> Floats:
         """Encode rows by the shares in all training rows: an array of shape (n_rows, n_encoded)."""
-        codes = _code_levels(X, self.names, self.levels)
+        codes = _levels_to_numbers(X, self.names, self.levels)
         return np.hstack([shares[column] for shares, column in zip(self.shares, codes.T, strict=True)])
 
     def append_to(self, rows: PreparedRows, X: pd.DataFrame) -> PreparedRows:
@@ -119,20 +119,20 @@ def add_target_encoding(
     problems.
     Stanfill and Waltz (1986), Toward memory-based reasoning: the value difference metric.
     """
-    names = tuple(name for name in many_level_names(X, weights) if name in dict(preparer.layout.categories))
+    names = tuple(name for name in many_level_categories(X, weights) if name in dict(preparer.layout.categories))
     if not names:
         return preparer, np.empty((len(X), 0))
     levels = tuple(tuple(map(str, X[name].cat.remove_unused_categories().cat.categories)) for name in names)
     folds = _cross_fitting_folds(y, np.arange(len(y)) if blocks is None else blocks, seed)
-    codes, sizes = _code_levels(X, names, levels), [len(column_levels) + 1 for column_levels in levels]
+    codes, sizes = _levels_to_numbers(X, names, levels), [len(column_levels) + 1 for column_levels in levels]
     encoder: Any = WeightedTargetEncoder(sizes, folds, weights)
     if weights is None:
         encoder = _make_target_encoder(sizes, folds, y)
     class_shares: Floats = encoder.fit_transform(codes, y)
-    means, deviations = find_moments(class_shares, weights)
-    shares = _shares_of_levels(encoder, len(names))
+    means, deviations = mean_and_standard_deviation(class_shares, weights)
+    shares = _class_shares_by_category(encoder, len(names))
     encoding = TargetEncoding(names, levels, shares, means, deviations)
-    return _with_encoding(preparer, encoding), class_shares
+    return _append_encoding_to_preparation(preparer, encoding), class_shares
 
 
 def _make_target_encoder(sizes: list[int], folds: list[tuple[Labels, Labels]], y: Labels) -> Any:
@@ -195,12 +195,12 @@ class WeightedTargetEncoder:
         return encodings, means
 
 
-def _code_levels(X: pd.DataFrame, names: tuple[str, ...], levels: tuple[tuple[str, ...], ...]) -> Codes:
+def _levels_to_numbers(X: pd.DataFrame, names: tuple[str, ...], levels: tuple[tuple[str, ...], ...]) -> Codes:
     """Number of the level of each row, shape (n_rows, n_categories): after the levels, missing values and unknown levels."""
     codes = np.empty((len(X), len(names)), dtype=np.int32)
     for j, name in enumerate(names):
         n_levels = len(levels[j])
-        codes[:, j] = level_codes(X[name], levels[j], unknown_level=n_levels + 1, missing_level=n_levels)
+        codes[:, j] = levels_to_codes(X[name], levels[j], unknown_level=n_levels + 1, missing_level=n_levels)
     return codes
 
 
@@ -218,7 +218,7 @@ def _cross_fitting_folds(y: Labels, blocks: Labels, seed: int) -> list[tuple[Lab
     return folds
 
 
-def _shares_of_levels(encoder: Any, n_categories: int) -> tuple[Floats, ...]:
+def _class_shares_by_category(encoder: Any, n_categories: int) -> tuple[Floats, ...]:
     """The shares of a fitted encoder by category; the row after the levels and missing values is that of unknown levels."""
     overall = np.atleast_1d(encoder.target_mean_)
     width = len(overall)
@@ -229,7 +229,7 @@ def _shares_of_levels(encoder: Any, n_categories: int) -> tuple[Floats, ...]:
     return tuple(shares)
 
 
-def _with_encoding(preparer: TabularPreprocessor, encoding: TargetEncoding) -> TabularPreprocessor:
+def _append_encoding_to_preparation(preparer: TabularPreprocessor, encoding: TargetEncoding) -> TabularPreprocessor:
     """The preparation in which the encoded columns follow the numbers and the encoded categories are gone."""
     layout = preparer.layout
     encoded_names: list[str] = []

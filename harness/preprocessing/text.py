@@ -74,7 +74,7 @@ class TokenEncoder:
         return out
 
 
-def fit_tokens(X: Texts, y: Labels, seed: int, vocabulary: int = 5000) -> TokenEncoder:  # noqa: ARG001 -- a contract
+def fit_token_encoder(X: Texts, y: Labels, seed: int, vocabulary: int = 5000) -> TokenEncoder:  # noqa: ARG001 -- a contract
     """Find the most frequent words and the length of training texts.
 
     Parameters
@@ -105,10 +105,10 @@ def tokenise(text: str) -> list[str]:
     >>> tokenise("Don't wait: £1000 on 08712300220!")
     ["don't", 'wait', ':', '£', '0000', 'on', '0000000000', '!']
     """
-    return list(map(_mask_number, TOKEN_PATTERN.findall(text.lower())))
+    return list(map(_mask_number_token, TOKEN_PATTERN.findall(text.lower())))
 
 
-def _mask_number(token: str) -> str:
+def _mask_number_token(token: str) -> str:
     """Replace a number by zeros, of a length in `NUMBER_LENGTHS`; any other token is returned as it is."""
     if not token.isdecimal():
         return token
@@ -155,7 +155,7 @@ class RawTextEncoder:
         return rows
 
 
-def fit_texts(X: Texts, y: Labels, seed: int) -> RawTextEncoder:  # noqa: ARG001 -- a contract
+def fit_raw_texts(X: Texts, y: Labels, seed: int) -> RawTextEncoder:  # noqa: ARG001 -- a contract
     """Return an encoder that learns nothing."""
     return RawTextEncoder()
 
@@ -188,7 +188,7 @@ def fit_tfidf(X: Texts, y: Labels, seed: int) -> TfidfEncoder:  # noqa: ARG001 -
     Salton and Buckley (1988), Term-weighting approaches in automatic text retrieval.
     """
     fitted = []
-    for unfitted in map(vectorizer, TERM_TYPES):
+    for unfitted in map(make_tfidf_vectorizer, TERM_TYPES):
         try:
             fitted.append(unfitted.fit(X))
         except ValueError:  # scikit-learn's error where no term is left: short texts may share n-grams but no word
@@ -198,7 +198,7 @@ def fit_tfidf(X: Texts, y: Labels, seed: int) -> TfidfEncoder:  # noqa: ARG001 -
     return TfidfEncoder(tuple(fitted))
 
 
-def vectorizer(term_type: str) -> Any:
+def make_tfidf_vectorizer(term_type: str) -> Any:
     """Build the unfitted vectorizer for one of `TERM_TYPES`."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -218,16 +218,16 @@ def character_ngrams(text: str) -> Sequence[str]:
 
     Those of short texts are cached, in up to 100 MB: finding them was half of the time of an encoding.
     """
-    return _cached_ngrams(text) if len(text) <= MAX_CACHED_LENGTH else _make_analyzer()(text)
+    return _cached_character_ngrams(text) if len(text) <= MAX_CACHED_LENGTH else _make_ngram_analyzer()(text)
 
 
 @functools.lru_cache(maxsize=10_000)
-def _cached_ngrams(text: str) -> tuple[str, ...]:
-    return tuple(map(sys.intern, _make_analyzer()(text)))
+def _cached_character_ngrams(text: str) -> tuple[str, ...]:
+    return tuple(map(sys.intern, _make_ngram_analyzer()(text)))
 
 
 @functools.cache
-def _make_analyzer() -> Callable[[str], list[str]]:
+def _make_ngram_analyzer() -> Callable[[str], list[str]]:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     analyzer: Callable[[str], list[str]] = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5)).build_analyzer()

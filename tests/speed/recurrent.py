@@ -24,7 +24,7 @@ from harness.networks.keras_export import recurrent_to_keras
 from harness.networks.losses import Loss
 from harness.networks.recurrent import RecurrentShape, new_network
 from harness.networks.rows import make_training_rows, make_validation_rows
-from harness.preprocessing.text import fit_tokens
+from harness.preprocessing.text import fit_token_encoder
 from harness.registry.registry import load_registry
 
 FAMILY = load_registry().family("recurrent_network")
@@ -37,7 +37,7 @@ def folds(count):
     splitter, made = make_splitter(table), []
     for train, test in splitter.inner(3, seed=0)[:count]:
         rest, validation = splitter.take(train).split_validation(np.arange(len(train)), 0.15, seed=0)
-        encoder = fit_tokens(table.X[train[rest]], table.y[train[rest]], 0)
+        encoder = fit_token_encoder(table.X[train[rest]], table.y[train[rest]], 0)
         made.append(
             [(encoder.transform(table.X[part]), table.y[part]) for part in (train[rest], train[validation], test)]
         )

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from harness.deploy.insights.scored_rows import ScoredRows
 from harness.deploy.insights.shapley import shapley_values
-from harness.preprocessing.tabular_encoders import feature_sources
+from harness.preprocessing.tabular_encoders import source_columns_of_encoding
 from harness.registry.task import Features
 
 Floats = npt.NDArray[np.float64]
@@ -132,7 +132,7 @@ def compute_tree_contributions(scored: ScoredRows, rows: npt.NDArray[np.int64]) 
     if fitted.preparer is None or not len(rows):
         return None
     try:
-        sources = feature_sources(fitted.encoder, fitted.preparer.layout)
+        sources = source_columns_of_encoding(fitted.encoder, fitted.preparer.layout)
     except TypeError:
         return None
     classifier, encoded = getattr(fitted.classifier, "model", fitted.classifier), fitted.encode(scored.X.iloc[rows])

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from harness.data.csv_format import NO_NAME
-from harness.data.reader import to_text
-from harness.data.spellings import match_names
-from harness.data.table import row_keys
+from harness.data.reader import column_to_text
+from harness.data.spellings import match_known_names
+from harness.data.table import hash_rows
 from harness.deploy.bundle import Bundle
 from harness.deploy.insights.gains import Campaign
 from harness.deploy.predict import RowBatch, read_row_batches
@@ -226,7 +226,7 @@ def _score_rows(bundle: Bundle, X: Features) -> tuple[npt.NDArray[np.float64], n
     sums = np.zeros((len(keys), proba.shape[1]))
     np.add.at(sums, positions[tested], held_out.proba[tested])
     counts = np.bincount(positions[tested], minlength=len(keys))
-    own_keys = row_keys(X)
+    own_keys = hash_rows(X)
     positions = np.minimum(np.searchsorted(keys, own_keys), len(keys) - 1)
     learnt = keys[positions] == own_keys
     sealed = learnt & (counts[positions] > 0)
@@ -240,7 +240,7 @@ def _read_outcomes(bundle: Bundle, request: InsightsRequest, frame: pd.DataFrame
     classes = bundle.schema.classes
     if bundle.schema.modality == "image":
         target: str | None = FOLDER_TARGET
-        outcomes = to_text(frame["file"].map(lambda name: Path(name).parent.name))
+        outcomes = column_to_text(frame["file"].map(lambda name: Path(name).parent.name))
     else:
         target = request.target
         if target is None and bundle.schema.target in frame.columns:
@@ -252,8 +252,8 @@ def _read_outcomes(bundle: Bundle, request: InsightsRequest, frame: pd.DataFrame
                 f"no such column {target!r} (--target): {suggest_similar_name(target, list(map(str, frame.columns)))}"
             )
             raise DataError(message)
-        outcomes = to_text(frame[target], texts_of_missing_values(classes))
-        spellings = match_names(outcomes.dropna().unique(), classes)
+        outcomes = column_to_text(frame[target], texts_of_missing_values(classes))
+        spellings = match_known_names(outcomes.dropna().unique(), classes)
         outcomes = outcomes.map(lambda name: spellings.get(name, name), na_action="ignore")
         unknown = outcomes[outcomes.notna() & ~outcomes.isin(classes)]
         if len(unknown):

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from harness.data.table import row_keys
+from harness.data.table import hash_rows
 from harness.deploy.error_analysis import clopper_pearson_interval
 from harness.deploy.insights.scored_rows import ScoredRows
 from harness.deploy.schema import Feature
@@ -116,7 +116,7 @@ def find_segments(scored: ScoredRows, seed: int) -> SegmentCounts | None:
 
 def _search_half_mask(X: pd.DataFrame, seed: int) -> npt.NDArray[np.bool_]:
     """Mask of the rows on which segments are searched; equal rows are in the same half."""
-    keys, positions = np.unique(row_keys(X), return_inverse=True)
+    keys, positions = np.unique(hash_rows(X), return_inverse=True)
     chosen = np.zeros(len(keys), dtype=bool)
     chosen[np.random.default_rng(seed).permutation(len(keys))[: len(keys) // 2]] = True
     return chosen[positions]
