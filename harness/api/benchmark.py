@@ -114,33 +114,38 @@ def benchmark(  # noqa: PLR0913 -- each argument is a separate concern of a run
     loading_started = time.monotonic()
     plan = make_plan(request, registry)
     loading_seconds = time.monotonic() - loading_started
-    check_goals(goals, {loaded.task.name: (len(loaded.table.classes), loaded.task.costs) for loaded in plan.tasks})
+    check_goals(
+        goals,
+        {loaded_task.task.name: (len(loaded_task.table.classes), loaded_task.task.costs) for loaded_task in plan.tasks},
+    )
     with store.lock():
-        stored = read_run_of_same_protocol(store, request)
+        stored_run = read_run_of_same_protocol(store, request)
         description = describe_run(request, registry, plan, command, store.folder.name)
         if goals:
-            description["thresholds"] = [goal.text for goal in goals]
-        if stored:
-            description = merge_run_descriptions(stored, description)
+            description["thresholds"] = [threshold_goal.text for threshold_goal in goals]
+        if stored_run:
+            description = merge_run_descriptions(stored_run, description)
         store.write_run(description)
-        for loaded in plan.tasks:
-            if loaded.table.ids is not None:
-                write_row_ids(store, loaded.task.name, loaded.table.ids)
+        for loaded_task in plan.tasks:
+            if loaded_task.table.ids is not None:
+                write_row_ids(store, loaded_task.task.name, loaded_task.table.ids)
         objectives = {}
-        for loaded in plan.tasks:
-            objective = request.protocol.objective_for(len(loaded.table.classes))
-            objectives[loaded.task.name] = registry.metric(objective)
+        for loaded_task in plan.tasks:
+            objective = request.protocol.objective_for(len(loaded_task.table.classes))
+            objectives[loaded_task.task.name] = registry.metric(objective)
         separated = _separate_pending_cells(plan, store, retry, objectives)
-        start: RunStart | None
-        start = forecast_start(request, registry, separated, jobs, measure=measure, budget=budget)
-        start = _limit_time_of_cells(store, description, replace(start, loading_seconds=loading_seconds), budget)
+        run_start: RunStart | None
+        run_start = forecast_start(request, registry, separated, jobs, measure=measure, budget=budget)
+        run_start = _limit_time_of_cells(
+            store, description, replace(run_start, loading_seconds=loading_seconds), budget
+        )
         if budget is not None:
             limits = replace(limits, deadline=budget.cell_deadline)
-        while start is not None:
-            callbacks = on_start(start)
-            cell_jobs = _make_jobs(start)
-            load_engine().run(request, store, cell_jobs, jobs, limits, callbacks)
-            start = _plan_further_cells(store, start, callbacks)
+        while run_start is not None:
+            run_callbacks = on_start(run_start)
+            cell_jobs = _make_jobs(run_start)
+            load_engine().run(request, store, cell_jobs, jobs, limits, run_callbacks)
+            run_start = _plan_further_cells(store, run_start, run_callbacks)
 
 
 def _make_jobs(start: RunStart) -> list[CellJob]:
@@ -271,18 +276,18 @@ def read_run_of_same_protocol(store: Store, request: RunRequest) -> dict[str, An
     """
     if not store.run_file.exists():
         return None
-    stored = store.read_run()
-    protocol = stored.get("protocol", {})
+    stored_run = store.read_run()
+    protocol = stored_run.get("protocol", {})
     differences = []
-    for name, setting in request.protocol.as_dict().items():
-        if protocol.get(name) != setting:
-            differences.append(f"{name} {protocol.get(name)} → {setting}")
+    for name, protocol_setting in request.protocol.as_dict().items():
+        if protocol.get(name) != protocol_setting:
+            differences.append(f"{name} {protocol.get(name)} → {protocol_setting}")
     if differences:
-        changes = ", ".join(differences)
+        changes_text = ", ".join(differences)
         raise StoreError(
-            f"{store.folder} holds a run of another protocol ({changes}): use another folder (--out, in Python: out=)"
+            f"{store.folder} holds a run of another protocol ({changes_text}): use another folder (--out, in Python: out=)"
         )
-    return stored
+    return stored_run
 
 
 def merge_run_descriptions(stored: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -301,18 +306,18 @@ def merge_run_descriptions(stored: Mapping[str, Any], new: Mapping[str, Any]) ->
     dict
         The merged description.
     """
-    merged = dict(new)
-    for part in ("tasks", "families", "strategies"):
-        merged[part] = {**stored.get(part, {}), **new[part]}
+    merged_description = dict(new)
+    for part_name in ("tasks", "families", "strategies"):
+        merged_description[part_name] = {**stored.get(part_name, {}), **new[part_name]}
     cells = {cell["id"]: cell for cell in stored.get("cells", []) if _has_cell_unchanged_inputs(cell, stored, new)}
     for cell in new["cells"]:
         cells[cell["id"]] = cell
-    merged["cells"] = list(cells.values())
-    described = {("task", name) for name in new["tasks"]}
-    described |= {(skip["kind"], skip["name"]) for skip in new["skipped"]}
-    earlier = [skip for skip in stored.get("skipped", []) if (skip["kind"], skip["name"]) not in described]
-    merged["skipped"] = [*new["skipped"], *earlier]
-    return _read_carried_settings(stored) | merged
+    merged_description["cells"] = list(cells.values())
+    described_names = {("task", name) for name in new["tasks"]}
+    described_names |= {(skip["kind"], skip["name"]) for skip in new["skipped"]}
+    earlier_skips = [skip for skip in stored.get("skipped", []) if (skip["kind"], skip["name"]) not in described_names]
+    merged_description["skipped"] = [*new["skipped"], *earlier_skips]
+    return _read_carried_settings(stored) | merged_description
 
 
 def _read_carried_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -320,46 +325,48 @@ def _read_carried_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
     return {name: stored[name] for name in ("thresholds", "budget") if name in stored}
 
 
-def _has_cell_unchanged_inputs(cell: Mapping[str, Any], stored: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+def _has_cell_unchanged_inputs(
+    cell: Mapping[str, Any], stored_run: Mapping[str, Any], new_run: Mapping[str, Any]
+) -> bool:
     """Whether a stored cell was made from the rows, the costs and the strategies of the new description."""
     task, strategy = cell["task"], cell["strategy"]
-    if task not in new["tasks"]:
+    if task not in new_run["tasks"]:
         return True
-    for part in ("fingerprint", "costs"):
-        if stored["tasks"][task].get(part) != _convert_to_json_values(new["tasks"][task][part]):
+    for part_name in ("fingerprint", "costs"):
+        if stored_run["tasks"][task].get(part_name) != _convert_to_json_values(new_run["tasks"][task][part_name]):
             return False
-    stored_strategy = stored["strategies"][strategy]
-    new_strategy = _convert_to_json_values(new["strategies"].get(strategy, stored_strategy))
+    stored_strategy = stored_run["strategies"][strategy]
+    new_strategy = _convert_to_json_values(new_run["strategies"].get(strategy, stored_strategy))
     # Fields that an older version did not store are no difference.
     return bool(stored_strategy.items() <= new_strategy.items())
 
 
-def _convert_to_json_values(content: Any) -> Any:
+def _convert_to_json_values(json_content: Any) -> Any:
     """Convert to what JSON reads back."""
-    return json.loads(json.dumps(content))
+    return json.loads(json.dumps(json_content))
 
 
 def _separate_pending_cells(
-    plan: Plan, store: Store, retry: Collection[str], objectives: Mapping[str, Metric]
+    plan: Plan, store: Store, retry_statuses: Collection[str], objectives: Mapping[str, Metric]
 ) -> RunStart:
     """Divide the cells of a plan into pending and finished ones; records under other keys are discarded."""
-    pending, finished, outdated = [], [], 0
+    pending_cells, finished_records, outdated_count = [], [], 0
     for cell in plan.cells:
         record = store.read_record(cell.id)
         if record is not None and record.key != cell.key:
-            outdated += record.status not in REPLANNED
+            outdated_count += record.status not in REPLANNED
             store.discard_cell(cell.id)
             record = None
         if record is not None and record.status == "ok":
-            finished.append(record)
+            finished_records.append(record)
         elif cell.id in plan.settled:
-            finished.append(store.write_cell(cell.make_record(**plan.settled[cell.id]._asdict()), None))
+            finished_records.append(store.write_cell(cell.make_record(**plan.settled[cell.id]._asdict()), None))
         elif record is None:
-            pending.append(cell)
-        elif record.status in (*retry, *REPLANNED):
+            pending_cells.append(cell)
+        elif record.status in (*retry_statuses, *REPLANNED):
             if record.status not in CONTINUED:
                 store.discard_cell(cell.id)
-            pending.append(cell)
+            pending_cells.append(cell)
         else:
-            finished.append(record)
-    return RunStart(plan, tuple(pending), tuple(finished), objectives, outdated)
+            finished_records.append(record)
+    return RunStart(plan, tuple(pending_cells), tuple(finished_records), objectives, outdated_count)

@@ -29,19 +29,19 @@ def check_call_declarations(declarations: Sequence[Any], request: RunRequest, re
     from harness.checks.contracts import check_metric, check_strategy
     from harness.registry.strategy import Strategy
 
-    checks: list[CheckResult] = []
+    check_results: list[CheckResult] = []
     for declaration in declarations:
         if isinstance(declaration, Metric):
-            checks += check_metric(declaration)
+            check_results += check_metric(declaration)
         elif isinstance(declaration, Strategy):
-            checks += check_strategy(declaration)
-    checks += _check_families_on_task_rows(
+            check_results += check_strategy(declaration)
+    check_results += _check_families_on_task_rows(
         [declaration for declaration in declarations if isinstance(declaration, Family)], request, registry
     )
     tolerated = set(TOLERATED_CHECKS)
     if any(request.task(registry, name).weights for name in request.tasks):
         tolerated.remove(WEIGHT_CHECK)
-    refuse_failed_checks(checks, tolerated)
+    refuse_failed_checks(check_results, tolerated)
 
 
 def refuse_failed_checks(checks: Iterable[CheckResult], tolerated: Collection[str]) -> None:
@@ -59,12 +59,12 @@ def _check_families_on_task_rows(
     """Try families on rows of the first task of every modality."""
     from harness.checks.contracts import check_family
 
-    tried = set()
+    tried_modalities = set()
     for name in request.tasks if families else ():
         task = request.task(registry, name)
-        if task.modality in tried:
+        if task.modality in tried_modalities:
             continue
-        tried.add(task.modality)
+        tried_modalities.add(task.modality)
         sample = (task.modality, _sample_task_rows(task, request))
         for family in families:
             yield from check_family(family, sample)
@@ -78,7 +78,9 @@ def _sample_task_rows(task: Task, request: RunRequest) -> Table:
 
     table = load_table(task, request.data_folder)
     rng = np.random.default_rng(0)
-    order = rng.permutation(len(table.y))
-    per_class = CHECKED_ROWS // len(table.classes)
-    rows = np.concatenate([order[table.y[order] == label][:per_class] for label in range(len(table.classes))])
+    row_order = rng.permutation(len(table.y))
+    rows_per_class = CHECKED_ROWS // len(table.classes)
+    rows = np.concatenate(
+        [row_order[table.y[row_order] == label][:rows_per_class] for label in range(len(table.classes))]
+    )
     return table.take(rng.permutation(rows))

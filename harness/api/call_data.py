@@ -54,10 +54,10 @@ def check_column_types(types: Mapping[str, str] | None) -> dict[str, str]:
 
     if types is not None and not isinstance(types, Mapping):
         raise EvenhandError(f"types: a mapping of columns to types is expected, but got {types!r}")
-    declared = {str(column): str(kind) for column, kind in (types or {}).items()}
-    for column, kind in declared.items():
-        parse_column_type(kind, column)
-    return declared
+    declared_types = {str(column): str(column_type) for column, column_type in (types or {}).items()}
+    for column, column_type in declared_types.items():
+        parse_column_type(column_type, column)
+    return declared_types
 
 
 def add_user_data(options: RunOptions, data: Any, test: Any, name: str, out: str | Path | None) -> RunOptions:
@@ -96,8 +96,8 @@ def add_user_data(options: RunOptions, data: Any, test: Any, name: str, out: str
         file = data if names_address(data) else PATH.check("data", data)
         return replace(options, file=file, columns=columns)
     if not is_data_frame(data):
-        kind = type(data).__name__
-        raise EvenhandError(f"data must be a data frame of pandas or polars, or a path, but got a {kind}")
+        data_type = type(data).__name__
+        raise EvenhandError(f"data must be a data frame of pandas or polars, or a path, but got a {data_type}")
     frame, options = convert_frame(options, data, test)
     task_name = _make_task_name(name)
     folder = Path(out) if out is not None else Path("results") / task_name
@@ -131,15 +131,15 @@ def convert_frame(options: RunOptions, data: Any, test: Any = None) -> tuple[pd.
     for name in ("split", "time"):
         if options.columns.get(name):
             raise EvenhandError(f"test and {name} exclude each other: the rows are split in one way")
-    tested = refuse_object_cells(convert_to_pandas(test), options.columns["drop"])
-    joined = join_test_rows(frame, tested, "test")
-    return joined, replace(options, columns=options.columns | {"split": FILE_SPLIT})
+    test_frame = refuse_object_cells(convert_to_pandas(test), options.columns["drop"])
+    joined_frame = join_test_rows(frame, test_frame, "test")
+    return joined_frame, replace(options, columns=options.columns | {"split": FILE_SPLIT})
 
 
-def _check_test_path(test: Any) -> Path:
-    if not isinstance(test, (str, Path)):
-        raise EvenhandError(f"test must be a path, as the data are, but got a {type(test).__name__}")
-    path: Path = PATH.check("test", test)
+def _check_test_path(test_path: Any) -> Path:
+    if not isinstance(test_path, (str, Path)):
+        raise EvenhandError(f"test must be a path, as the data are, but got a {type(test_path).__name__}")
+    path: Path = PATH.check("test", test_path)
     return path
 
 

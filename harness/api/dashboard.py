@@ -87,13 +87,13 @@ class MergedStudies:
         run = self.store.read_run()
         report_states = tuple(_file_size_and_time(self.store.folder / name) for name in (LEADERBOARD, *REPORT_FILES))
         test_scores = read_test_scores(self.store.folder / LEADERBOARD)
-        changed: dict[str, None] = {}
+        changed_names: dict[str, None] = {}
         for cell in run["cells"]:
             if cell["family"] != BASELINE and self._read_cell(cell):
-                changed[self._study_name(cell)] = None
+                changed_names[self._study_name(cell)] = None
         if report_states != self.report_states:
-            changed = dict.fromkeys(self.groups)
-        for name in changed:
+            changed_names = dict.fromkeys(self.groups)
+        for name in changed_names:
             self._write_study_note(name, run, test_scores)
         self.report_states = report_states
         return len(self.groups)
@@ -107,73 +107,83 @@ class MergedStudies:
         import optuna
 
         path = self.store.journal_path(cell["id"])
-        state = _file_size_and_time(path)
+        file_state = _file_size_and_time(path)
         name = self._study_name(cell)
-        known = self.groups.get(name, {}).get(cell["id"])
-        if state is None or (known is not None and known.state == state):
+        known_cell = self.groups.get(name, {}).get(cell["id"])
+        if file_state is None or (known_cell is not None and known_cell.state == file_state):
             return False
-        read = _read_journal_of_cell(path, cell, state)
-        if read is None:
+        read_cell = _read_journal_of_cell(path, cell, file_state)
+        if read_cell is None:
             return False
-        n_copied = len(known.trials) if known else 0
+        n_copied = len(known_cell.trials) if known_cell else 0
         group = self.groups.setdefault(name, {})
-        group[cell["id"]] = read
-        if len(read.trials) >= n_copied:
-            self._add_trials(name, read, n_copied)
+        group[cell["id"]] = read_cell
+        if len(read_cell.trials) >= n_copied:
+            self._add_trials(name, read_cell, n_copied)
         else:  # the journal was begun anew
             optuna.delete_study(study_name=name, storage=self.storage)
-            for other in group.values():
-                self._add_trials(name, other, 0)
+            for other_cell in group.values():
+                self._add_trials(name, other_cell, 0)
         return True
 
-    def _add_trials(self, name: str, read: CellTrials, first: int) -> None:
+    def _add_trials(self, name: str, cell_trials: CellTrials, first_number: int) -> None:
         """Add the trials of a cell to its study, from one on; each says from which split it is."""
         import optuna
         from optuna.study import StudyDirection
 
-        directions = {True: StudyDirection.MINIMIZE, False: StudyDirection.MAXIMIZE}
+        study_directions = {True: StudyDirection.MINIMIZE, False: StudyDirection.MAXIMIZE}
         study = optuna.create_study(
-            direction=directions[read.minimizes], study_name=name, storage=self.storage, load_if_exists=True
+            direction=study_directions[cell_trials.minimizes],
+            study_name=name,
+            storage=self.storage,
+            load_if_exists=True,
         )
-        if read.metric_names and study.metric_names is None:
+        if cell_trials.metric_names and study.metric_names is None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
-                study.set_metric_names(read.metric_names)
-        for trial in read.trials[first:]:
-            copied = copy.copy(trial)
-            copied.user_attrs = {"split": read.split, "trial of the split": trial.number} | trial.user_attrs
-            study.add_trial(copied)
+                study.set_metric_names(cell_trials.metric_names)
+        for trial in cell_trials.trials[first_number:]:
+            copied_trial = copy.copy(trial)
+            copied_trial.user_attrs = {
+                "split": cell_trials.split,
+                "trial of the split": trial.number,
+            } | trial.user_attrs
+            study.add_trial(copied_trial)
 
     def _write_study_note(self, name: str, run: Mapping[str, Any], test_scores: Mapping[EntryKey, str]) -> None:
         import optuna
         from optuna_dashboard import save_note
 
         report = next((file for file in REPORT_FILES if (self.store.folder / file).exists()), "")
-        cells = sorted(self.groups[name].values(), key=lambda read: (read.cell["repeat"], read.cell["fold"]))
-        splits = [SplitTrials(read.split, tuple(read.trials), read.minimizes) for read in cells]
+        cells = sorted(
+            self.groups[name].values(), key=lambda cell_trials: (cell_trials.cell["repeat"], cell_trials.cell["fold"])
+        )
+        splits = [
+            SplitTrials(cell_trials.split, tuple(cell_trials.trials), cell_trials.minimizes) for cell_trials in cells
+        ]
         study = optuna.load_study(study_name=name, storage=self.storage)
         task = run["tasks"][cells[0].cell["task"]]
         save_note(study, describe_study(splits, cells[0].cell, task, test_scores, report))
-        best = mean_best_score(splits)
-        if best:
-            study.set_user_attr("best inner score", best)
+        best_score = mean_best_score(splits)
+        if best_score:
+            study.set_user_attr("best inner score", best_score)
 
 
-def _read_journal_of_cell(path: Path, cell: Mapping[str, Any], state: FileState) -> CellTrials | None:
+def _read_journal_of_cell(path: Path, cell: Mapping[str, Any], file_state: FileState) -> CellTrials | None:
     """The trials of a cell up to the first that has not ended; None where its journal cannot be read or has no study."""
     import optuna
     from optuna.study import StudyDirection
 
     try:
-        journal = read_journal(path)
+        journal_study = read_journal(path)
     except StoreError:  # the other cells can be displayed; the report names this one
         return None
-    names = optuna.get_all_study_names(journal)
+    names = optuna.get_all_study_names(journal_study)
     if not names:
         return None
-    study = optuna.load_study(study_name=names[0], storage=journal)
+    study = optuna.load_study(study_name=names[0], storage=journal_study)
     trials = list(itertools.takewhile(lambda trial: trial.state.is_finished(), study.trials))
-    return CellTrials(cell, state, trials, study.direction == StudyDirection.MINIMIZE, study.metric_names)
+    return CellTrials(cell, file_state, trials, study.direction == StudyDirection.MINIMIZE, study.metric_names)
 
 
 def _file_size_and_time(path: Path) -> FileState:
@@ -245,14 +255,16 @@ def hide_chance_importances(app: WsgiApp, storage: BaseStorage) -> WsgiApp:
     WSGI application
         The dashboard, which answers such requests with an empty list.
     """
-    no_importances = json.dumps({"param_importances": [[]]}).encode()
+    empty_importances = json.dumps({"param_importances": [[]]}).encode()
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         match = IMPORTANCES.fullmatch(environ.get("PATH_INFO", ""))
         if match is None or has_enough_trials(storage, int(match[1])):
             return app(environ, start_response)
-        start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(no_importances)))])
-        return [no_importances]
+        start_response(
+            "200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(empty_importances)))]
+        )
+        return [empty_importances]
 
     return serve
 
@@ -304,21 +316,21 @@ def start_dashboard(store: Store, port: int, *, by_cell: bool = False) -> Runnin
             """Write nothing."""
 
     store.read_run()
-    merged = MergedStudies(store, by_cell=by_cell)
-    studies = merged.read_new_trials()
+    merged_studies = MergedStudies(store, by_cell=by_cell)
+    studies = merged_studies.read_new_trials()
     if not studies:
         raise EvenhandError(f"{store.folder} has no studies yet: start its run first")
-    app = hide_chance_importances(wsgi(merged.storage), merged.storage)
+    app = hide_chance_importances(wsgi(merged_studies.storage), merged_studies.storage)
     try:
         server = make_server("127.0.0.1", port, app, handler_class=SilentHandler)
     except OSError as error:
         raise EvenhandError(f"cannot listen on 127.0.0.1:{port}: {error.strerror}: choose another port") from error
-    return RunningDashboard(server, merged, studies)
+    return RunningDashboard(server, merged_studies, studies)
 
 
 def serve_dashboard(store: Store, port: int, *, by_cell: bool = False) -> None:
     """Serve the dashboard until interrupted; parameters and errors of `start_dashboard`."""
-    dashboard = start_dashboard(store, port, by_cell=by_cell)
-    sys.stdout.write(f"{dashboard.studies} studies of {store.folder}: {dashboard.url} (Ctrl-C ends it)\n")
+    dashboard_server = start_dashboard(store, port, by_cell=by_cell)
+    sys.stdout.write(f"{dashboard_server.studies} studies of {store.folder}: {dashboard_server.url} (Ctrl-C ends it)\n")
     sys.stdout.flush()
-    dashboard.wait()
+    dashboard_server.wait()

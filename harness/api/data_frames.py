@@ -86,7 +86,7 @@ def refuse_object_cells(frame: pd.DataFrame, ignored: Collection[str]) -> pd.Dat
     DataError
         If another column has such a cell; the message names the column, the row and the type.
     """
-    checked = frame
+    checked_frame = frame
     for position, name in enumerate(frame.columns):
         column = frame.iloc[:, position]
         if not _may_hold_any_type(column.dtype):
@@ -94,13 +94,13 @@ def refuse_object_cells(frame: pd.DataFrame, ignored: Collection[str]) -> pd.Dat
         types = list(map(type, column))
         unreadable = [kind for kind in dict.fromkeys(types) if not _has_reproducible_text(kind)]
         if unreadable and name in ignored:
-            checked = checked.assign(**{name: None})
+            checked_frame = checked_frame.assign(**{name: None})
         elif unreadable:
             raise DataError(
                 f"column {name!r} holds a {unreadable[0].__name__} in row {types.index(unreadable[0])} (from 0), which is neither "
                 "number, text nor date: make columns of its parts, or drop it"
             )
-    return checked
+    return checked_frame
 
 
 def _may_hold_any_type(dtype: Any) -> bool:
@@ -111,11 +111,11 @@ def _may_hold_any_type(dtype: Any) -> bool:
     return str(dtype) == "object" or str(dtype).startswith(("list", "struct", "map", "large_list", "fixed_size_list"))
 
 
-def _has_reproducible_text(kind: type) -> bool:
+def _has_reproducible_text(cell_type: type) -> bool:
     """Whether the text of a cell of this type is the same in every process."""
-    if issubclass(kind, CONTAINERS) or kind.__name__ in ("ndarray", "Series", "DataFrame"):
+    if issubclass(cell_type, CONTAINERS) or cell_type.__name__ in ("ndarray", "Series", "DataFrame"):
         return False
-    return kind.__str__ is not object.__str__ or kind.__repr__ is not object.__repr__
+    return cell_type.__str__ is not object.__str__ or cell_type.__repr__ is not object.__repr__
 
 
 def store_data_frame(frame: pd.DataFrame, folder: Path, name: str) -> Path:
@@ -144,20 +144,20 @@ def store_data_frame(frame: pd.DataFrame, folder: Path, name: str) -> Path:
     """
     import pyarrow
 
-    writable = frame.copy(deep=False)
-    writable.attrs = {}
+    writable_frame = frame.copy(deep=False)
+    writable_frame.attrs = {}
     for column in frame.columns[frame.dtypes.map(str) == "object"]:
         try:
             pyarrow.array(frame[column], from_pandas=True)
         except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, pyarrow.ArrowNotImplementedError, OverflowError):
-            writable[column] = frame[column].map(str, na_action="ignore")
+            writable_frame[column] = frame[column].map(str, na_action="ignore")
     buffer = io.BytesIO()
     try:
-        writable.to_parquet(buffer)
+        writable_frame.to_parquet(buffer)
     except (pyarrow.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"the data frame cannot be stored ({' '.join(str(error).split())[:160]})") from error
-    content = buffer.getvalue()
-    path = folder / f"{name}.{hashlib.sha256(content).hexdigest()[:12]}.parquet"
+    file_bytes = buffer.getvalue()
+    path = folder / f"{name}.{hashlib.sha256(file_bytes).hexdigest()[:12]}.parquet"
     if not path.exists():
-        write_atomic(path, content)
+        write_atomic(path, file_bytes)
     return path

@@ -50,8 +50,8 @@ def list_declarations(kind: str, plugins: Iterable[str] = ()) -> str:
         For any other kind.
     """
     if kind not in KINDS:
-        hint = f"did you mean {OTHER_NAMES[kind]}? " if kind in OTHER_NAMES else ""
-        raise UnknownNameError(f"cannot list {kind!r}: {hint}there are {', '.join(KINDS)}")
+        name_hint = f"did you mean {OTHER_NAMES[kind]}? " if kind in OTHER_NAMES else ""
+        raise UnknownNameError(f"cannot list {kind!r}: {name_hint}there are {', '.join(KINDS)}")
     rows = _declaration_rows(kind, load_registry(plugins))
     name_width = max((len(name) for name, _, _ in rows), default=0)
     kind_width = max((len(column) for _, column, _ in rows), default=0)
@@ -59,17 +59,17 @@ def list_declarations(kind: str, plugins: Iterable[str] = ()) -> str:
     return "\n".join(lines)
 
 
-def _declaration_rows(kind: str, registry: Registry) -> list[tuple[str, str, str]]:
+def _declaration_rows(declaration_kind: str, registry: Registry) -> list[tuple[str, str, str]]:
     """List name, kind and description of every declaration of a kind."""
-    if kind == "tasks":
+    if declaration_kind == "tasks":
         return [(task.name, task.modality, task.title) for task in registry.tasks.values()]
-    if kind == "families":
+    if declaration_kind == "families":
         families = registry.families.values()
         return [(family.name, missing_packages(family), family.description) for family in families]
-    if kind == "strategies":
+    if declaration_kind == "strategies":
         strategies = registry.strategies.values()
         return [(strategy.name, strategy.kind, strategy.description) for strategy in strategies]
-    if kind == "metrics":
+    if declaration_kind == "metrics":
         return [(metric.name, metric.metric_type, metric.description) for metric in registry.metrics.values()]
     return _suite_declaration_rows(registry)
 
@@ -111,18 +111,18 @@ def fetch_task_data(
         False where a named task could not be loaded.
     """
     registry = load_registry(plugins)
-    tasks, complete = _fetch_named_tasks(names, registry, show)
+    tasks, is_complete = _fetch_named_tasks(names, registry, show)
     if not names:
         tasks = list(registry.tasks.values())
     for task in tasks:
         try:
             table = load_table(task, data_dir)
         except (Unavailable, DataError) as error:
-            complete = complete and not names
+            is_complete = is_complete and not names
             show(f"{task.name}: not here: {error}")
         else:
             show(f"{task.name}: {len(table.y)} rows, {describe_features(table)}")
-    return complete
+    return is_complete
 
 
 def _fetch_named_tasks(
@@ -185,37 +185,39 @@ def diagnose_machine(data_dir: Path | None, plugins: Iterable[str] = ()) -> str:
     import psutil
 
     registry = load_registry(plugins)
-    directory = data_directory(data_dir)
-    memory = psutil.virtual_memory()
-    packages = ", ".join(f"{name} {version}" for name, version in package_versions().items())
-    cores = f"{usable_cores()} usable of {os.cpu_count()}; one thread per cell, one cell per core unless --jobs says otherwise"
+    data_folder = data_directory(data_dir)
+    memory_usage = psutil.virtual_memory()
+    package_versions_text = ", ".join(
+        f"{name} {package_version}" for name, package_version in package_versions().items()
+    )
+    cores_text = f"{usable_cores()} usable of {os.cpu_count()}; one thread per cell, one cell per core unless --jobs says otherwise"
     lines = [
         f"system          {platform.platform()}",
-        f"cores           {cores}",
-        f"memory          {memory.total / 1e9:.1f} GB, {memory.available / 1e9:.1f} GB free",
+        f"cores           {cores_text}",
+        f"memory          {memory_usage.total / 1e9:.1f} GB, {memory_usage.available / 1e9:.1f} GB free",
         f"disk            {shutil.disk_usage(Path.cwd()).free / 1e9:.0f} GB free here",
         f"cache           {cache_directory()} (EVENHAND_CACHE)",
-        f"data directory  {_describe_data_directory(directory)}",
-        f"versions        {packages}",
+        f"data directory  {_describe_data_directory(data_folder)}",
+        f"versions        {package_versions_text}",
         "",
     ]
-    skipped = []
+    skipped_packages = []
     for family in registry.families.values():
         reason = missing_packages(family)
         if reason:
-            skipped.append(f"  family {family.name}: {reason}")
-    for tasks, reason in find_unavailable_tasks(registry, directory):
-        skipped.append(f"  task {tasks}: {reason}")
-    lines.append("would be skipped:" if skipped else "nothing would be skipped")
-    return "\n".join(lines + skipped)
+            skipped_packages.append(f"  family {family.name}: {reason}")
+    for tasks, reason in find_unavailable_tasks(registry, data_folder):
+        skipped_packages.append(f"  task {tasks}: {reason}")
+    lines.append("would be skipped:" if skipped_packages else "nothing would be skipped")
+    return "\n".join(lines + skipped_packages)
 
 
-def _describe_data_directory(directory: Path | None) -> str:
-    if directory is None:
+def _describe_data_directory(data_folder: Path | None) -> str:
+    if data_folder is None:
         return "none (--data-dir, EVENHAND_DATA)"
-    if not directory.is_dir():
-        return f"{directory}: NO SUCH DIRECTORY"
-    return str(directory)
+    if not data_folder.is_dir():
+        return f"{data_folder}: NO SUCH DIRECTORY"
+    return str(data_folder)
 
 
 def find_unavailable_tasks(registry: Registry, data_dir: Path | None) -> list[tuple[str, str]]:
@@ -226,18 +228,18 @@ def find_unavailable_tasks(registry: Registry, data_dir: Path | None) -> list[tu
     list of (str, str)
         Name of the task, with the number of others like it, and the reason.
     """
-    by_source: dict[Any, list[Task]] = {}
+    tasks_by_source: dict[Any, list[Task]] = {}
     for task in registry.tasks.values():
-        load = task.load.func if isinstance(task.load, functools.partial) else task.load
-        by_source.setdefault((load, task.source or task.name), []).append(task)
-    unavailable = []
-    for tasks in by_source.values():
+        load_function = task.load.func if isinstance(task.load, functools.partial) else task.load
+        tasks_by_source.setdefault((load_function, task.source or task.name), []).append(task)
+    unavailable_tasks = []
+    for tasks in tasks_by_source.values():
         try:
             tasks[0].load(data_dir)
         except EvenhandError as error:
-            others = f" and {len(tasks) - 1} more" if len(tasks) > 1 else ""
-            unavailable.append((tasks[0].name + others, str(error)))
-    return unavailable
+            other_tasks_text = f" and {len(tasks) - 1} more" if len(tasks) > 1 else ""
+            unavailable_tasks.append((tasks[0].name + other_tasks_text, str(error)))
+    return unavailable_tasks
 
 
 def list_topics() -> str:
@@ -274,12 +276,12 @@ def explain_topic(topic: str, out: Path | None = None) -> str:
     from harness.store.files import write_atomic
 
     with limit_blas_to_one_thread():
-        lesson = train_on_spirals()
-        text = describe_walkthrough(lesson)
+        spiral_lesson = train_on_spirals()
+        text = describe_walkthrough(spiral_lesson)
     if out is None:
         return f"{text}\n\nWith --out FOLDER as files, with a figure."
     text_file, figure_file = out / f"{topic}.txt", out / f"{topic}.png"
     write_atomic(text_file, f"{text}\n".encode())
     with limit_blas_to_one_thread():
-        write_atomic(figure_file, draw_walkthrough_figure(lesson))
+        write_atomic(figure_file, draw_walkthrough_figure(spiral_lesson))
     return f"{text}\n\n{text_file}\n{figure_file}"

@@ -66,8 +66,8 @@ class ExportedModel:
         import numpy as np
         import pandas as pd
 
-        parts, index = self._predict_in_parts(data)
-        proba = np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
+        proba_parts, index = self._predict_in_parts(data)
+        proba = np.concatenate(proba_parts) if proba_parts else np.empty((0, len(self.classes)))
         return pd.DataFrame(proba, columns=list(self.classes), index=index)
 
     @check_arguments()
@@ -91,20 +91,22 @@ class ExportedModel:
         labels = np.array(self.classes, dtype=object)[self.bundle.choose_classes(proba.to_numpy())]
         return pd.Series(labels, index=proba.index, name=str(self.manifest.get("target") or "prediction"), dtype="str")
 
-    def _predict_in_parts(self, data: Any) -> tuple[list[Any], Any]:
+    def _predict_in_parts(self, input_rows: Any) -> tuple[list[Any], Any]:
         """Probabilities in parts, and the index of the rows."""
         from harness.api.data_frames import convert_to_pandas, is_data_frame
         from harness.deploy.predict import read_row_batches, read_rows
 
-        if is_data_frame(data):
-            frame = convert_to_pandas(data)
+        if is_data_frame(input_rows):
+            frame = convert_to_pandas(input_rows)
             return [self.bundle.predict_proba(read_rows(self.bundle.schema, frame).X)], frame.index
-        if isinstance(data, (str, Path)):
+        if isinstance(input_rows, (str, Path)):
             return [
                 self.bundle.predict_proba(batch.inputs.X)
-                for batch, _ in read_row_batches(self.bundle, PATH.check("data", data))
+                for batch, _ in read_row_batches(self.bundle, PATH.check("data", input_rows))
             ], None
-        raise DataError(f"a data frame of pandas or polars, or a path, is expected, but got a {type(data).__name__}")
+        raise DataError(
+            f"a data frame of pandas or polars, or a path, is expected, but got a {type(input_rows).__name__}"
+        )
 
 
 @check_arguments(folder=PATH)

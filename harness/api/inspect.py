@@ -55,9 +55,9 @@ class DataInspection:
         import pandas as pd
 
         scores = self.inspection.scores
-        fields = ("name", "auc_alone", "precision_alone", "auc_without", "precision_without")
-        lines = [[getattr(column, name) for name in fields] for column in scores.columns] if scores else []
-        return pd.DataFrame(lines, columns=list(fields))
+        field_names = ("name", "auc_alone", "precision_alone", "auc_without", "precision_without")
+        lines = [[getattr(column, name) for name in field_names] for column in scores.columns] if scores else []
+        return pd.DataFrame(lines, columns=list(field_names))
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -105,7 +105,7 @@ class DataInspection:
     def _repr_html_(self) -> str:
         from harness.report.render.html import parse_markdown_blocks
 
-        return "".join(block.html for block in parse_markdown_blocks(self.markdown()))
+        return "".join(markdown_block.html for markdown_block in parse_markdown_blocks(self.markdown()))
 
 
 def _column_summary_fields() -> tuple[str, ...]:
@@ -113,7 +113,7 @@ def _column_summary_fields() -> tuple[str, ...]:
 
     from harness.inspection.summary import ColumnSummary
 
-    return tuple(field.name for field in fields(ColumnSummary))
+    return tuple(summary_field.name for summary_field in fields(ColumnSummary))
 
 
 @check_arguments(
@@ -201,27 +201,27 @@ def inspect(  # noqa: PLR0913 -- the options are those of a benchmark
     from harness.api.data_frames import is_data_frame
     from harness.api.request import RunOptions
 
-    numbers = {name: arguments[name] for name in ("folds", "repeats", "inner_folds", "seed")}
+    protocol_numbers = {name: arguments[name] for name in ("folds", "repeats", "inner_folds", "seed")}
     options = RunOptions(
         file=None,
         suite=None,
         tasks=(),
         families=(),
         strategies=(),
-        protocol=numbers,
+        protocol=protocol_numbers,
         columns=collect_data_arguments(arguments),
         in_python=True,
     )
     if isinstance(data, (str, Path)):
         return inspect_file(add_user_data(options, data, test, "", None))
     if not is_data_frame(data):
-        kind = type(data).__name__
-        raise EvenhandError(f"data must be a data frame of pandas or polars, or a path, but got a {kind}")
+        data_type = type(data).__name__
+        raise EvenhandError(f"data must be a data frame of pandas or polars, or a path, but got a {data_type}")
     frame, options = convert_frame(options, data, test)
     from harness.data.user_data import UserData
 
-    columns = {name: setting for name, setting in options.columns.items() if setting is not None}
-    return _inspect_task_rows(UserData("data", **columns).task(), frame, numbers)
+    columns = {name: column_option for name, column_option in options.columns.items() if column_option is not None}
+    return _inspect_task_rows(UserData("data", **columns).task(), frame, protocol_numbers)
 
 
 def inspect_file(options: RunOptions) -> DataInspection:
@@ -235,9 +235,11 @@ def inspect_file(options: RunOptions) -> DataInspection:
     return _inspect_task_rows(task, task.load(None), options.protocol)
 
 
-def _inspect_task_rows(task: Task, raw: Raw, numbers: Mapping[str, int | None]) -> DataInspection:
+def _inspect_task_rows(task: Task, raw_rows: Raw, protocol_numbers: Mapping[str, int | None]) -> DataInspection:
     from harness.inspection.inspector import inspect_rows
 
-    fields: dict[str, Any] = {name: number for name, number in numbers.items() if number is not None}
-    protocol = EvaluationProtocol(**fields)
-    return DataInspection(inspect_rows(task, raw, protocol))
+    protocol_fields: dict[str, Any] = {
+        name: protocol_number for name, protocol_number in protocol_numbers.items() if protocol_number is not None
+    }
+    protocol = EvaluationProtocol(**protocol_fields)
+    return DataInspection(inspect_rows(task, raw_rows, protocol))

@@ -82,33 +82,33 @@ class RunProgress:
                 measured, expected = measured + family_measured, expected + family_expected
         if not measured or not expected:
             measured = expected = 1.0
-        work = 0.0
+        remaining_seconds = 0.0
         for cell_id, seconds in self.expected_seconds.items():
             family_measured, family_expected = self.work_by_family.get(self.families[cell_id], (measured, expected))
-            work += seconds * family_measured / max(family_expected, 1e-9)
-        return work / max(1, min(self.jobs, len(self.expected_seconds)))
+            remaining_seconds += seconds * family_measured / max(family_expected, 1e-9)
+        return remaining_seconds / max(1, min(self.jobs, len(self.expected_seconds)))
 
     def best_combination_of_task(self, task: str) -> tuple[str, float] | None:
         """Find the family/strategy with the best mean inner score on a task so far; None before the first score."""
         means = {entry: fmean(scores) for entry, scores in self.scores.get(task, {}).items()}
         if not means:
             return None
-        choose = max if self.objectives[task].greater_is_better else min
-        entry = choose(means, key=lambda name: means[name])
+        choose_best = max if self.objectives[task].greater_is_better else min
+        entry = choose_best(means, key=lambda name: means[name])
         return entry, means[entry]
 
     def _add_scores(self, record: Record) -> None:
-        for outcome in record.outcomes:
-            if outcome.stage == "tuned":
+        for entry_result in record.outcomes:
+            if entry_result.stage == "tuned":
                 entry = f"{record.family}/{record.strategy}"
-                self.scores.setdefault(record.task, {}).setdefault(entry, []).append(outcome.inner_score)
+                self.scores.setdefault(record.task, {}).setdefault(entry, []).append(entry_result.inner_score)
 
     def summary_line(self) -> str:
         """Summarise the progress in one line."""
         text = f"{self.finished_cells}/{self.total} cells"
-        failures = [f"{count} {status}" for status, count in self.statuses.items() if status != "ok"]
-        if failures:
-            text += f" ({', '.join(failures)})"
+        failure_counts = [f"{count} {status}" for status, count in self.statuses.items() if status != "ok"]
+        if failure_counts:
+            text += f" ({', '.join(failure_counts)})"
         text += f", {len(self.running)} running, {self.trials / max(self.elapsed_seconds, 1e-9):.1f} trials/s, "
         seconds = self.seconds_left()
         if seconds is None:
@@ -133,16 +133,16 @@ def show_run_progress(
     quiet : bool
         Whether nothing is shown.
     """
-    view = ProgressView()
+    progress_view = ProgressView()
     if not quiet and is_in_notebook():
-        view = NotebookProgressView()
+        progress_view = NotebookProgressView()
     elif not quiet and sys.stderr.isatty():
-        view = LiveProgressView()
+        progress_view = LiveProgressView()
     elif not quiet:
-        view = LineProgressView(sys.stderr)
+        progress_view = LineProgressView(sys.stderr)
 
     def on_event(event: CellEvent) -> None:
-        view.update(event)
+        progress_view.update(event)
         refresh.update(event)
 
     def stop_request() -> StopRequest:
@@ -150,16 +150,16 @@ def show_run_progress(
         return interrupts.stop
 
     def on_start(start: RunStart) -> RunCallbacks:
-        view.open(start)
-        refresh.open(start.pending, view.show)
+        progress_view.open(start)
+        refresh.open(start.pending, progress_view.show)
         return RunCallbacks(on_event, stop_request)
 
-    with interrupts.catch_signals(view.show):
+    with interrupts.catch_signals(progress_view.show):
         try:
             yield on_start
         finally:
             refresh.close()
-            view.close()
+            progress_view.close()
 
 
 @contextmanager
@@ -224,11 +224,11 @@ class LineProgressView(ProgressView):
         record = event.record
         if record is None:
             return
-        outcome = record.reason
+        outcome_text = record.reason
         for entry in record.outcomes:
             if entry.stage == "tuned":
-                outcome = f"inner {entry.inner_score:.3f}"
-        line = f"{event.cell.name}  {record.status}  {outcome}  {record.seconds:.1f} s"
+                outcome_text = f"inner {entry.inner_score:.3f}"
+        line = f"{event.cell.name}  {record.status}  {outcome_text}  {record.seconds:.1f} s"
         self.show(f"{line}  [{self.progress.summary_line()}]")
 
     def show(self, text: str) -> None:
@@ -277,18 +277,18 @@ class LiveProgressView(ProgressView):
         from rich.table import Table
         from rich.text import Text
 
-        progress = self.progress
+        run_progress = self.progress
         bar = Progress(BarColumn(60), TaskProgressColumn())
-        bar.add_task("", total=max(progress.total, 1), completed=progress.finished_cells)
+        bar.add_task("", total=max(run_progress.total, 1), completed=run_progress.finished_cells)
         table = Table("task", "best so far (inner score)", box=None, pad_edge=False)
-        for task in progress.scores:
-            best = progress.best_combination_of_task(task)
-            if best:
-                table.add_row(Text(task), Text(f"{best[0]}  {best[1]:.3f}"))
-        lines = [bar.get_renderable(), Text(progress.summary_line())]
-        if progress.running:
-            running = "running: " + ", ".join(progress.running.values())
-            lines.append(Text(running, style="dim", overflow="ellipsis", no_wrap=True))
+        for task in run_progress.scores:
+            best_combination = run_progress.best_combination_of_task(task)
+            if best_combination:
+                table.add_row(Text(task), Text(f"{best_combination[0]}  {best_combination[1]:.3f}"))
+        lines = [bar.get_renderable(), Text(run_progress.summary_line())]
+        if run_progress.running:
+            running_text = "running: " + ", ".join(run_progress.running.values())
+            lines.append(Text(running_text, style="dim", overflow="ellipsis", no_wrap=True))
         return Group(*lines, table)
 
 
@@ -306,8 +306,8 @@ class NotebookProgressView(ProgressView):
     def update(self, event: CellEvent) -> None:
         """Replace the line."""
         super().update(event)
-        running = ", ".join(self.progress.running.values())
-        self.handle.update({"text/plain": f"{self.progress.summary_line()}\n{running}"}, raw=True)
+        running_text = ", ".join(self.progress.running.values())
+        self.handle.update({"text/plain": f"{self.progress.summary_line()}\n{running_text}"}, raw=True)
 
     def show(self, text: str) -> None:
         """Print a sentence."""
@@ -316,9 +316,9 @@ class NotebookProgressView(ProgressView):
 
 def is_in_notebook() -> bool:
     """Whether this is the kernel of a notebook."""
-    shell = sys.modules.get("IPython")
-    interpreter = shell.get_ipython() if shell is not None else None
-    return interpreter is not None and hasattr(interpreter, "kernel")
+    ipython_module = sys.modules.get("IPython")
+    ipython_shell = ipython_module.get_ipython() if ipython_module is not None else None
+    return ipython_shell is not None and hasattr(ipython_shell, "kernel")
 
 
 def describe_run_start(start: RunStart) -> str:
@@ -326,18 +326,18 @@ def describe_run_start(start: RunStart) -> str:
     plan = start.plan
     if start.continues and start.budget is not None:
         return "\n".join(["there is time for further cells", *describe_shares(start.shares, start.budget)])
-    names = [loaded.task.name for loaded in plan.tasks]
-    noun = "task" if len(names) == 1 else "tasks"
-    first = f"{len(names)} {noun} ({', '.join(names)}), {len(plan.cells)} cells, {len(start.pending)} to do"
-    stored = Counter(record.status for record in start.finished)
-    if stored:
-        first += "; stored already: " + ", ".join(f"{count} {status}" for status, count in stored.items())
-    lines = [first]
+    names = [loaded_task.task.name for loaded_task in plan.tasks]
+    task_noun = "task" if len(names) == 1 else "tasks"
+    first_line = f"{len(names)} {task_noun} ({', '.join(names)}), {len(plan.cells)} cells, {len(start.pending)} to do"
+    stored_statuses = Counter(record.status for record in start.finished)
+    if stored_statuses:
+        first_line += "; stored already: " + ", ".join(f"{count} {status}" for status, count in stored_statuses.items())
+    lines = [first_line]
     if start.outdated:
         cells = "1 stored cell is" if start.outdated == 1 else f"{start.outdated:,} stored cells are"
         lines.append(f"{cells} done again: their data, their declarations or evenhand have changed since")
-    for skip in plan.skipped:
-        lines.append(f"skipped: {skip['name']}: {skip['reason']}")
+    for skipped_declaration in plan.skipped:
+        lines.append(f"skipped: {skipped_declaration['name']}: {skipped_declaration['reason']}")
     lines += plan_lines(plan, start.pending, start.forecast)
     if start.budget is not None:
         lines += describe_shares(start.shares, start.budget)

@@ -241,11 +241,11 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     from harness.registry.user_declarations import pickle_declarations
     from harness.store.store import Store
 
-    goals = parse_goals(threshold)
+    threshold_goals = parse_goals(threshold)
     own_families, family_names = _declared_families_and_names(families)
-    sent = (*own_families, *declarations)
-    registry = load_registry(plugins).with_declarations(sent, "evenhand.benchmark")
-    protocol = {argument: arguments[argument] for argument in PROTOCOL_ARGUMENTS}
+    sent_declarations = (*own_families, *declarations)
+    registry = load_registry(plugins).with_declarations(sent_declarations, "evenhand.benchmark")
+    protocol = {argument_name: arguments[argument_name] for argument_name in PROTOCOL_ARGUMENTS}
     options = RunOptions(
         file=None,
         suite=suite,
@@ -256,7 +256,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         columns=collect_data_arguments(arguments),
         data_dir=Path(data_dir) if data_dir is not None else None,
         plugins=make_plugin_paths_absolute(plugins),
-        pickled_declarations=pickle_declarations(sent),
+        pickled_declarations=pickle_declarations(sent_declarations),
         in_python=True,
     )
     check_family_and_strategy_names(
@@ -268,8 +268,8 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         options = apply_quick_settings(options, registry)
     request = make_run_request(options, registry)
     store = Store(Path(out) if out is not None else default_run_folder(options, request, quick=quick))
-    check_call_declarations(sent, request, registry)
-    session = ExecutionOptions(
+    check_call_declarations(sent_declarations, request, registry)
+    execution_options = ExecutionOptions(
         command=_describe_call(data, arguments),
         jobs=jobs,
         retry=_check_retry_statuses(retry),
@@ -279,12 +279,12 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         report=report,
         importance=importance,
         strict=strict,
-        goals=goals,
+        goals=threshold_goals,
         rope=rope,
         prefer=prefer,
         in_python=True,
     )
-    run_and_report(request, registry, store, session)
+    run_and_report(request, registry, store, execution_options)
     if reason := baseline_only_reason(store):
         warnings.warn(reason, stacklevel=2)
     return Run(store.folder, registry, options.pickled_declarations)
@@ -294,34 +294,38 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
 UNSTORED_ARGUMENTS = ("data", "test", "out", "progress", "report", "importance", "strict", "declarations")
 
 
-def _describe_call(data: Any, arguments: Mapping[str, Any]) -> str:
+def _describe_call(input_data: Any, arguments: Mapping[str, Any]) -> str:
     """Write the call as it is stored with the run: a data frame by its size, classifiers by their class."""
-    parts = []
-    if data is not None:
-        parts.append(
-            repr(str(data)) if isinstance(data, (str, Path)) else f"<{' × '.join(map(str, data.shape))} frame>"
+    argument_texts = []
+    if input_data is not None:
+        argument_texts.append(
+            repr(str(input_data))
+            if isinstance(input_data, (str, Path))
+            else f"<{' × '.join(map(str, input_data.shape))} frame>"
         )
     if arguments.get("test") is not None:
-        test = arguments["test"]
-        parts.append(f"test={repr(str(test)) if isinstance(test, (str, Path)) else '<frame>'}")
-    for name, argument in arguments.items():
-        if name not in UNSTORED_ARGUMENTS and not _is_empty(argument):
-            parts.append(f"{name}={_format_argument(argument)}")
-    return f"evenhand.benchmark({', '.join(parts)})"
+        test_argument = arguments["test"]
+        argument_texts.append(
+            f"test={repr(str(test_argument)) if isinstance(test_argument, (str, Path)) else '<frame>'}"
+        )
+    for name, argument_value in arguments.items():
+        if name not in UNSTORED_ARGUMENTS and not _is_empty(argument_value):
+            argument_texts.append(f"{name}={_format_argument(argument_value)}")
+    return f"evenhand.benchmark({', '.join(argument_texts)})"
 
 
-def _is_empty(argument: Any) -> bool:
-    return argument is None or (isinstance(argument, (str, tuple, list)) and not argument)
+def _is_empty(argument_value: Any) -> bool:
+    return argument_value is None or (isinstance(argument_value, (str, tuple, list)) and not argument_value)
 
 
-def _format_argument(argument: Any) -> str:
-    if hasattr(argument, "columns"):
+def _format_argument(argument_value: Any) -> str:
+    if hasattr(argument_value, "columns"):
         return "<frame>"
-    if isinstance(argument, Mapping):
-        return f"{{{', '.join(map(repr, argument))}}}"
-    if isinstance(argument, tuple):
-        argument = list(argument)
-    return " ".join(repr(argument).split())[:100]
+    if isinstance(argument_value, Mapping):
+        return f"{{{', '.join(map(repr, argument_value))}}}"
+    if isinstance(argument_value, tuple):
+        argument_value = list(argument_value)
+    return " ".join(repr(argument_value).split())[:100]
 
 
 def _declared_families_and_names(
@@ -330,24 +334,24 @@ def _declared_families_and_names(
     """The families that are declared in the call, and the names of all that take part."""
     from harness.registry.user_declarations import estimator_family
 
-    declared: list[Family] = []
+    declared_families: list[Family] = []
     names: list[str] = []
     if isinstance(families, Mapping):
         for name, family in families.items():
             estimator, space = family if isinstance(family, tuple) and len(family) == 2 else (family, None)
-            declared.append(family if isinstance(family, Family) else estimator_family(name, estimator, space))
-        return declared, tuple(family.name for family in declared)
+            declared_families.append(family if isinstance(family, Family) else estimator_family(name, estimator, space))
+        return declared_families, tuple(family.name for family in declared_families)
     if isinstance(families, (str, Family)):
         families = [families]
     elif not isinstance(families, Sequence):
         raise DeclarationError(_unnamed_family_message(families))
     for family in families:
         if isinstance(family, Family):
-            declared.append(family)
+            declared_families.append(family)
         elif not isinstance(family, str):
             raise DeclarationError(_unnamed_family_message(family))
         names.append(family if isinstance(family, str) else family.name)
-    return declared, tuple(names)
+    return declared_families, tuple(names)
 
 
 def _unnamed_family_message(family: Any) -> str:
@@ -355,10 +359,10 @@ def _unnamed_family_message(family: Any) -> str:
     return f"families: a name or a Family is expected, but got a {kind}: give it a name, as in families={{'mine': {kind}()}}"
 
 
-def _check_retry_statuses(retry: Sequence[str]) -> tuple[str, ...]:
+def _check_retry_statuses(retry_statuses: Sequence[str]) -> tuple[str, ...]:
     from harness.store.record import STATUSES
 
-    for status in retry:
+    for status in retry_statuses:
         if status not in STATUSES:
             raise EvenhandError(f"retry: unknown status {status!r}: there are {', '.join(STATUSES)}")
-    return tuple(retry)
+    return tuple(retry_statuses)

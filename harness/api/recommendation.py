@@ -68,6 +68,6 @@ def make_recommendation(scores: Scores, ranking: Ranking, prefer: Preference | N
     from harness.report.sections.recommendation import recommendation_advice
 
     evidence = recommend_entry(scores, ranking, prefer)
-    advice = {line.label: line.text for line in recommendation_advice(scores, ranking, evidence)}
+    advice_by_label = {line.label: line.text for line in recommendation_advice(scores, ranking, evidence)}
     entry = evidence.entry.entry.name if evidence.entry is not None else None
-    return TaskRecommendation(ranking.task, entry, advice, evidence)
+    return TaskRecommendation(ranking.task, entry, advice_by_label, evidence)

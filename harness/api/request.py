@@ -96,36 +96,36 @@ def make_run_request(options: RunOptions, registry: Registry) -> RunRequest:
     EvenhandError
         If options contradict each other, or name something that does not exist.
     """
-    suite: Suite | None = None
+    benchmark_suite: Suite | None = None
     strategies = options.strategies or DEFAULT_STRATEGIES
     if options.suite:
-        suite = lookup_declaration(SUITES, options.suite, "suite")
-        strategies = options.strategies or suite.strategies
+        benchmark_suite = lookup_declaration(SUITES, options.suite, "suite")
+        strategies = options.strategies or benchmark_suite.strategies
     user_data = make_user_data(options)
     sources = fetch_sources(options)
-    tasks = _task_names(options, suite, (*filter(None, [user_data]), *sources), registry)
+    tasks = _task_names(options, benchmark_suite, (*filter(None, [user_data]), *sources), registry)
     families = options.families
-    if not families and suite:
-        families = suite.family_names(registry.families)
+    if not families and benchmark_suite:
+        families = benchmark_suite.family_names(registry.families)
     elif not families:
         families = _default_families(tasks, (*filter(None, [user_data]), *sources), registry)
     check_family_and_strategy_names(families, strategies, registry)
-    combinations: Mapping[str, Mapping[str, tuple[str, ...]]] = {}
-    if suite and not options.families and not options.strategies:
-        combinations = suite.combinations
+    family_combinations: Mapping[str, Mapping[str, tuple[str, ...]]] = {}
+    if benchmark_suite and not options.families and not options.strategies:
+        family_combinations = benchmark_suite.combinations
     check_data_directory(options)
     return RunRequest(
         _unique_names(tasks),
         _unique_names(families),
         _unique_names(strategies),
-        _make_protocol(options, suite, registry),
+        _make_protocol(options, benchmark_suite, registry),
         data_dir=str(options.data_dir.resolve()) if options.data_dir else None,
         plugins=options.plugins,
         own=user_data,
         sources=sources,
         pickled_declarations=options.pickled_declarations,
-        combinations=combinations,
-        published=suite.published if suite else (),
+        combinations=family_combinations,
+        published=benchmark_suite.published if benchmark_suite else (),
     )
 
 
@@ -145,24 +145,24 @@ def check_family_and_strategy_names(families: Iterable[str], strategies: Iterabl
 
 def _default_families(tasks: tuple[str, ...], user_data: Sequence[UserData], registry: Registry) -> tuple[str, ...]:
     """List the default families for the modalities of the tasks."""
-    modalities = {described.task().modality for described in user_data}
-    modalities |= {registry.tasks[name].modality for name in tasks if name in registry.tasks}
+    task_modalities = {described.task().modality for described in user_data}
+    task_modalities |= {registry.tasks[name].modality for name in tasks if name in registry.tasks}
     families: tuple[str, ...] = ()
     for name in DEFAULT_FAMILIES:
         if name not in OPTIONAL_FAMILIES or not missing_packages(registry.family(name)):
             families += (name,)
-    for modality, added in ADDED_FAMILIES.items():
-        if modality in modalities:
-            families += added
+    for added_modality, added_families in ADDED_FAMILIES.items():
+        if added_modality in task_modalities:
+            families += added_families
     return families
 
 
 def _task_names(
-    options: RunOptions, suite: Suite | None, user_data: Sequence[UserData], registry: Registry
+    options: RunOptions, benchmark_suite: Suite | None, user_data: Sequence[UserData], registry: Registry
 ) -> tuple[str, ...]:
     names = options.tasks
-    if not names and suite:
-        names = suite.task_names(registry.tasks)
+    if not names and benchmark_suite:
+        names = benchmark_suite.task_names(registry.tasks)
     names = tuple(itertools.filterfalse(names_address, names))
     for name in names:
         registry.task(name)
@@ -179,14 +179,16 @@ def _task_names(
     return names
 
 
-def _make_protocol(options: RunOptions, suite: Suite | None, registry: Registry) -> EvaluationProtocol:
-    fields = {name: setting for name, setting in options.protocol.items() if setting is not None}
-    if "budget" in fields:
-        fields.setdefault("trials", None)  # bounded by time instead of trials
-    default = suite.protocol if suite else EvaluationProtocol()
-    if options.file is not None and suite is None:
+def _make_protocol(options: RunOptions, benchmark_suite: Suite | None, registry: Registry) -> EvaluationProtocol:
+    protocol_fields = {
+        name: option_value for name, option_value in options.protocol.items() if option_value is not None
+    }
+    if "budget" in protocol_fields:
+        protocol_fields.setdefault("trials", None)  # bounded by time instead of trials
+    default = benchmark_suite.protocol if benchmark_suite else EvaluationProtocol()
+    if options.file is not None and benchmark_suite is None:
         default = replace(default, trials=USER_DATA_TRIALS)
-    protocol = replace(default, **fields)
+    protocol = replace(default, **protocol_fields)
     if protocol.objective is not None:
         registry.metric(protocol.objective)
     return protocol
@@ -210,13 +212,13 @@ def describe_cost_of_fewer_folds(options: RunOptions) -> str:
     from harness.evaluation.variance import MAX_PRIOR_DEGREES
 
     few, usual = folds * repeats - 1, default.folds * default.repeats - 1
-    ratios = []
+    width_ratios = []
     for prior in (MAX_PRIOR_DEGREES, 0):
-        ratios.append(special.stdtrit(prior + few, 0.975) / special.stdtrit(prior + usual, 0.975))
+        width_ratios.append(special.stdtrit(prior + few, 0.975) / special.stdtrit(prior + usual, 0.975))
     return (
         f"{options.spell_option('folds', str(folds))}: the spread between outer splits has {few} instead of {usual} degrees "
-        f"of freedom, so at equal spread 95 % intervals are {ratios[0]:.2f} times as wide where test rows and other entries tell "
-        f"most about it, and {ratios[1]:.2f} times where nothing else does"
+        f"of freedom, so at equal spread 95 % intervals are {width_ratios[0]:.2f} times as wide where test rows and other entries tell "
+        f"most about it, and {width_ratios[1]:.2f} times where nothing else does"
     )
 
 
@@ -226,15 +228,15 @@ def _unique_names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def make_user_data(options: RunOptions) -> UserData | None:
     """Describe the user's own file or folder, or the data of an address; None where the run has none."""
-    used = [name for name, column in options.columns.items() if column and name not in {"name", "has_header"}]
+    used_options = [name for name, column in options.columns.items() if column and name not in {"name", "has_header"}]
     if options.file is None or is_suite(str(options.file)):
-        _refuse_data_options(options, used)
+        _refuse_data_options(options, used_options)
         return None
     if names_address(options.file):
         return _make_fetched_user_data(options, str(options.file))
     file = Path(options.file)
     if file.is_dir():
-        return _make_image_folder_data(options, file, used)
+        return _make_image_folder_data(options, file, used_options)
     return _make_file_data(options, file)
 
 
@@ -257,13 +259,13 @@ def _make_fetched_user_data(options: RunOptions, address: str) -> UserData | Non
     return user_data and replace(user_data, origin=fetched.origin)
 
 
-def _refuse_data_options(options: RunOptions, used: Sequence[str]) -> None:
+def _refuse_data_options(options: RunOptions, used_options: Sequence[str]) -> None:
     """Raise `EvenhandError` where an option describes data that are not there."""
-    example = "evenhand run FILE --target COLUMN"
+    example_command = "evenhand run FILE --target COLUMN"
     if options.in_python:
-        example = "evenhand.benchmark(data, target=...)"
-    if used:
-        raise EvenhandError(f"{options.spell_option(used[0])} goes with your own data: {example}")
+        example_command = "evenhand.benchmark(data, target=...)"
+    if used_options:
+        raise EvenhandError(f"{options.spell_option(used_options[0])} goes with your own data: {example_command}")
 
 
 def _check_test_file(options: RunOptions, path: Path) -> Path:
@@ -293,9 +295,9 @@ def _read_column_names(options: RunOptions, file: Path) -> Iterable[Any]:
     return columns
 
 
-def _make_image_folder_data(options: RunOptions, folder: Path, used: Iterable[str]) -> UserData:
+def _make_image_folder_data(options: RunOptions, folder: Path, used_options: Iterable[str]) -> UserData:
     """Describe a folder of images, which has no columns that an option could name."""
-    for name in used:
+    for name in used_options:
         if name not in DATA_OPTIONS:
             raise EvenhandError(
                 f"{folder} is a folder of images, whose folders are the classes: {options.spell_option(name)} goes with a "
@@ -323,8 +325,8 @@ def check_column_options(options: RunOptions, source: str, known: Collection[str
         If no target is named, or an option names a column that does not exist, or one column twice.
     """
     if not options.columns.get("target"):
-        example = options.spell_option("target", "COLUMN")
-        raise EvenhandError(f"{source}: which column is to be predicted? say {example}")
+        example_command = options.spell_option("target", "COLUMN")
+        raise EvenhandError(f"{source}: which column is to be predicted? say {example_command}")
     for option in COLUMN_OPTIONS:
         names = options.columns.get(option) or ()
         for name in (names,) if isinstance(names, str) else names:

@@ -98,8 +98,8 @@ class Run:
         selected = self.tasks if task is None else [self._resolve_task(task)]
         rankings = [ranking for ranking in self._rankings if ranking.task in selected]
         board = make_leaderboard_frame(self._scores, rankings)
-        order = board["task"].map(selected.index).to_frame("task").assign(rank=board["rank"].astype(float))
-        return board.loc[order.sort_values(["task", "rank"], kind="stable").index].reset_index(drop=True)
+        row_order = board["task"].map(selected.index).to_frame("task").assign(rank=board["rank"].astype(float))
+        return board.loc[row_order.sort_values(["task", "rank"], kind="stable").index].reset_index(drop=True)
 
     @check_arguments(task=NAME, prefer=option_kind("simple", "score"))
     def recommend(self, task: str | None = None, prefer: Preference | None = None) -> TaskRecommendation:
@@ -267,13 +267,13 @@ class Run:
         from harness.metrics.threshold import parse_goals
 
         goals = parse_goals(threshold)
-        results: list[threshold_goals.GoalResult] = []
+        goal_results: list[threshold_goals.GoalResult] = []
         for task in self.tasks:
             entries = threshold_goals.entries_with_inner_predictions(self._scores, task)
-            results += threshold_goals.evaluate_goals(self._store, self._scores, task, entries, goals)
-        if not results:
+            goal_results += threshold_goals.evaluate_goals(self._store, self._scores, task, entries, goals)
+        if not goal_results:
             threshold_goals.check_goals(goals, threshold_goals.classes_and_costs_by_task(self._scores))
-        return make_threshold_frame(results, {task: self._scores.costs(task) for task in self.tasks})
+        return make_threshold_frame(goal_results, {task: self._scores.costs(task) for task in self.tasks})
 
     @check_arguments(threshold=NAMES, rope=NUMBER, prefer=option_kind("simple", "score"))
     def report(
@@ -396,5 +396,5 @@ class Run:
     def _resolve_entry(self, name: str, task: str | None) -> tuple[str, Entry]:
         from harness.evaluation.scores import find_entry_by_name
 
-        resolved = self._resolve_task(task)
-        return find_entry_by_name(self._scores, f"{resolved}/{name.removeprefix(f'{resolved}/')}")
+        resolved_task = self._resolve_task(task)
+        return find_entry_by_name(self._scores, f"{resolved_task}/{name.removeprefix(f'{resolved_task}/')}")

@@ -36,7 +36,7 @@ FINDING_COLUMNS = ("task", "code", "severity", "column", "rows", "message", "adv
 
 def add_legend(text: str) -> str:
     """Add what the marks in a summary mean."""
-    legend = [f"{mark}  {meaning}" for mark, meaning in MARKS.items() if mark in text]
+    legend = [f"{legend_mark}  {mark_meaning}" for legend_mark, mark_meaning in MARKS.items() if legend_mark in text]
     return "\n".join([text, *([""] if legend else []), *legend])
 
 
@@ -56,10 +56,10 @@ def collect_findings_frame(store: Store, scores: Scores, rankings: Sequence[Rank
     from harness.evaluation.search_history import read_searches
 
     lines = []
-    searches = read_searches(store, scores)
+    searches_by_cell = read_searches(store, scores)
     for ranking in rankings:
         for finding in scores.run["tasks"][ranking.task].get("findings", ()):
             lines.append({"task": ranking.task, **finding})
-        for result_finding in collect_model_findings(scores, ranking, searches):
+        for result_finding in collect_model_findings(scores, ranking, searches_by_cell):
             lines.append({"task": ranking.task, **result_finding.as_dict()})
     return pd.DataFrame(lines, columns=list(FINDING_COLUMNS)).astype({"rows": "Int64"})

@@ -93,22 +93,22 @@ def run_and_report(request: RunRequest, registry: Registry, store: Store, option
 
     if options.tensorboard:
         require_tensorboard()
-    jobs = count_jobs(options)
+    job_count = count_jobs(options)
     _print_data_inspection(request, store, options)
     budget = None
     if options.budget is not None:
         budget = TimeBudget(options.budget, options.started)
-    interrupts = InterruptHandler(handles_signals=not options.in_python)
+    interrupt_handler = InterruptHandler(handles_signals=not options.in_python)
     refresh = TableRefresh(store, request, enabled=options.report)
     refresh.started = options.started
-    with show_run_progress(interrupts, refresh, quiet=options.quiet) as on_start:
+    with show_run_progress(interrupt_handler, refresh, quiet=options.quiet) as on_start:
         benchmark(
             request,
             registry,
             store,
             command=options.command,
-            jobs=jobs,
-            limits=limit_cell_resources(jobs, request.protocol.budget),
+            jobs=job_count,
+            limits=limit_cell_resources(job_count, request.protocol.budget),
             retry=options.retry,
             goals=options.goals,
             measure=not options.quiet,
@@ -116,14 +116,14 @@ def run_and_report(request: RunRequest, registry: Registry, store: Store, option
             on_start=on_start,
         )
     store_preferences(store, options.rope, options.prefer)
-    if options.report and interrupts.stop != "now":
-        interrupts.writes_tables = True
-        with contextlib.suppress(*interrupts.exceptions), interrupts.catch_signals(write_line_to_stderr):
+    if options.report and interrupt_handler.stop != "now":
+        interrupt_handler.writes_tables = True
+        with contextlib.suppress(*interrupt_handler.exceptions), interrupt_handler.catch_signals(write_line_to_stderr):
             if budget is not None:
                 write_tables_in_time(store, refresh, budget, quiet=options.quiet or options.in_python)
             else:
-                _write_all_tables(request, registry, store, options, interrupts)
-    if interrupts.stop != "no":
+                _write_all_tables(request, registry, store, options, interrupt_handler)
+    if interrupt_handler.stop != "no":
         sys.stderr.write("stopped: the same command continues\n")
         return False
     return True
@@ -204,9 +204,9 @@ def measure_run_importances(request: RunRequest, registry: Registry, store: Stor
     scores = collect_scores(store, registry.metrics)
     entries = {}
     for task in scores.run["tasks"]:
-        recommended = recommend_entry(scores, rank_entries(scores, task)).entry
-        if recommended is not None and request.task(registry, task).modality == "tabular":
-            entries[task] = recommended.entry[:3]
+        recommended_entry = recommend_entry(scores, rank_entries(scores, task)).entry
+        if recommended_entry is not None and request.task(registry, task).modality == "tabular":
+            entries[task] = recommended_entry.entry[:3]
 
     def show_progress_message(text: str) -> None:
         if not quiet:
@@ -246,12 +246,12 @@ def _print_data_inspection(request: RunRequest, store: Store, options: Execution
     if request.own is None or (is_silent and not options.strict):
         return
     task = request.own.task()
-    inspection = inspect_rows(task, task.load(request.data_folder), request.protocol)
+    data_inspection = inspect_rows(task, task.load(request.data_folder), request.protocol)
     if not is_silent:
-        lines = summarize_inspection(inspection)
+        lines = summarize_inspection(data_inspection)
         with contextlib.suppress(BrokenPipeError):  # a reader that has ended costs the summary, not the run
             sys.stderr.write("\n".join(lines) + "\n")
-    if options.strict and (errors := inspection.of_severity("error")):
+    if options.strict and (errors := data_inspection.of_severity("error")):
         option = "strict=True" if options.in_python else "--strict"
         raise DataError(f"{join_finding_messages(errors)} (this run stops on errors: {option})")
 
@@ -259,10 +259,10 @@ def _print_data_inspection(request: RunRequest, store: Store, options: Execution
 def baseline_only_reason(store: Store) -> str:
     """Say why no entry but the baseline has a score; empty where another one has."""
     records, _ = store.read_readable_records()
-    others = [record for record in records if record.family != BASELINE]
-    if not others or any(record.status == "ok" for record in others):
+    other_records = [record for record in records if record.family != BASELINE]
+    if not other_records or any(record.status == "ok" for record in other_records):
         return ""
-    reasons = dict.fromkeys(f"{record.status}: {record.reason}" for record in others)
+    reasons = dict.fromkeys(f"{record.status}: {record.reason}" for record in other_records)
     return f"only the baseline could be run: {'; '.join(list(reasons)[:3])}"
 
 
@@ -303,13 +303,13 @@ def describe_replay(replayed: CellReplay) -> str:
         lines.append(f"NOT confirmed: {replayed.obstacle}")
         return "\n".join(lines)
     lines.append(f"tolerance {replayed.tolerance:g}: {replayed.reason}")
-    stages: dict[int, str] = {}  # trial → the stage under which it was described
+    stages_by_trial: dict[int, str] = {}  # trial → the stage under which it was described
     for entry in replayed.entries:
         lines.append("")
-        if entry.trial in stages:
-            lines.append(f"{entry.stage}: the same configuration as {stages[entry.trial]}")
+        if entry.trial in stages_by_trial:
+            lines.append(f"{entry.stage}: the same configuration as {stages_by_trial[entry.trial]}")
         else:
-            stages[entry.trial] = entry.stage
+            stages_by_trial[entry.trial] = entry.stage
             lines.append(_describe_replayed_entry(entry))
     return "\n".join(lines)
 
@@ -319,12 +319,17 @@ def _describe_replayed_entry(entry: EntryReplay) -> str:
     if entry.reason:
         return f"{title}: {VERDICTS['different']}: it cannot be fitted again: {entry.reason}"
     rows = []
-    for part, (mean, largest) in entry.probability_differences.items():
-        rows.append((f"probabilities, {part} rows", "", "", f"mean {mean:.3g}, largest {largest:.3g}"))
-    for name, stored, refitted in entry.metric_values:
-        if stored is not None or refitted is not None:
+    for part_name, (mean, largest_difference) in entry.probability_differences.items():
+        rows.append((f"probabilities, {part_name} rows", "", "", f"mean {mean:.3g}, largest {largest_difference:.3g}"))
+    for name, stored_score, refitted_score in entry.metric_values:
+        if stored_score is not None or refitted_score is not None:
             rows.append(
-                (name, _format_score(stored), _format_score(refitted), _format_score_difference(stored, refitted))
+                (
+                    name,
+                    _format_score(stored_score),
+                    _format_score(refitted_score),
+                    _format_score_difference(stored_score, refitted_score),
+                )
             )
     columns = (
         ReportColumn(""),
@@ -336,16 +341,16 @@ def _describe_replayed_entry(entry: EntryReplay) -> str:
     counts = []
     for threshold, count in entry.changed_decisions.items():
         counts.append(f"{format_count(count, 'row')} {threshold}".rstrip())
-    decisions = f"decided otherwise, of {entry.rows:,} test rows: {', '.join(counts)}"
-    return f"{title}: {VERDICTS[entry.verdict]}\n\n{table}\n\n{decisions}"
+    decisions_text = f"decided otherwise, of {entry.rows:,} test rows: {', '.join(counts)}"
+    return f"{title}: {VERDICTS[entry.verdict]}\n\n{table}\n\n{decisions_text}"
 
 
-def _format_score_difference(stored: float | None, refitted: float | None) -> str:
-    if stored == refitted:
+def _format_score_difference(stored_score: float | None, refitted_score: float | None) -> str:
+    if stored_score == refitted_score:
         return "0"
-    if stored is None or refitted is None:
+    if stored_score is None or refitted_score is None:
         return MISSING
-    return f"{refitted - stored:+.3g}"
+    return f"{refitted_score - stored_score:+.3g}"
 
 
 def _format_score(score: float | None) -> str:

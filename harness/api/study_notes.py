@@ -35,9 +35,9 @@ class SplitTrials:
     @property
     def best(self) -> FrozenTrial | None:
         """The trial with the best inner score; None where none has a score."""
-        scored = [trial for trial in self.trials if trial.state == COMPLETE and trial.value is not None]
-        scored.sort(key=attrgetter("value"), reverse=not self.minimizes)  # of equal ones, the first stays first
-        return scored[0] if scored else None
+        scored_trials = [trial for trial in self.trials if trial.state == COMPLETE and trial.value is not None]
+        scored_trials.sort(key=attrgetter("value"), reverse=not self.minimizes)  # of equal ones, the first stays first
+        return scored_trials[0] if scored_trials else None
 
 
 def describe_study(
@@ -68,7 +68,7 @@ def describe_study(
     counts = zip(task["classes"], task["counts"], strict=True)
     classes = ", ".join(f"{count:,} {name}" for name, count in counts)
     features = task.get("features") or format_count(task["columns"], "column")
-    facts = [
+    study_facts = [
         ("Task", f"{cell['task']}: {task['title']}"),
         ("Data", f"{task['rows']:,} rows of {features}: {classes}"),
         ("Family", cell["family"]),
@@ -76,43 +76,43 @@ def describe_study(
         ("Outer splits", _describe_splits(splits, int(task.get("splits", len(splits))))),
         ("Score here", f"{task['objective']}, the mean of the inner folds of a split: no test row took part"),
     ]
-    if best := mean_best_score(splits):
-        facts.append(("Best inner score", best))
-    for stage in ("default", "tuned"):
-        score = test_scores.get((cell["task"], cell["family"], cell["strategy"], stage))
+    if best_score := mean_best_score(splits):
+        study_facts.append(("Best inner score", best_score))
+    for entry_stage in ("default", "tuned"):
+        score = test_scores.get((cell["task"], cell["family"], cell["strategy"], entry_stage))
         if score:
-            facts.append((f"Test rows, {stage}", score))
-    fact_table = ReportTable((ReportColumn("Study"), ReportColumn("")), tuple(facts))
-    parts: list[Part] = [fact_table]
+            study_facts.append((f"Test rows, {entry_stage}", score))
+    fact_table = ReportTable((ReportColumn("Study"), ReportColumn("")), tuple(study_facts))
+    note_parts: list[Part] = [fact_table]
     if len(splits) == 1:
-        parts += ["### Configurations", *_describe_configurations(splits[0])]
+        note_parts += ["### Configurations", *_describe_configurations(splits[0])]
     else:
-        parts += ["### Chosen in each split", *_describe_chosen(splits)]
+        note_parts += ["### Chosen in each split", *_describe_chosen(splits)]
     if report:
-        parts.append(f"The report on the whole run is `{report}` in its folder.")
-    return "\n\n".join(map(render_markdown_part, parts))
+        note_parts.append(f"The report on the whole run is `{report}` in its folder.")
+    return "\n\n".join(map(render_markdown_part, note_parts))
 
 
 def mean_best_score(splits: Sequence[SplitTrials]) -> str:
     """The best inner score of a split, or the mean of those of several and their range; empty where there is none."""
-    values = []
+    best_scores = []
     for split in splits:
         if split.best is not None and split.best.value is not None:
-            values.append(split.best.value)
-    if not values:
+            best_scores.append(split.best.value)
+    if not best_scores:
         return ""
-    mean = sum(values) / len(values)
-    if len(values) == 1:
+    mean = sum(best_scores) / len(best_scores)
+    if len(best_scores) == 1:
         return f"{mean:.4f}"
-    return f"{mean:.4f}, the mean of the best of {len(values)} splits ({min(values):.4f} to {max(values):.4f})"
+    return f"{mean:.4f}, the mean of the best of {len(best_scores)} splits ({min(best_scores):.4f} to {max(best_scores):.4f})"
 
 
-def _describe_splits(splits: Sequence[SplitTrials], planned: int) -> str:
+def _describe_splits(splits: Sequence[SplitTrials], planned_trials: int) -> str:
     if len(splits) == 1:
         repeat, fold = splits[0].split.removeprefix("r").split("f")
         return f"repeat {repeat}, fold {fold}, counted from 0"
     trials = sum(len(split.trials) for split in splits)
-    return f"{len(splits)} of {planned}, with {format_count(trials, 'trial')} (attribute `split` of the trials)"
+    return f"{len(splits)} of {planned_trials}, with {format_count(trials, 'trial')} (attribute `split` of the trials)"
 
 
 def _describe_chosen(splits: Sequence[SplitTrials]) -> list[Part]:
@@ -126,62 +126,64 @@ def _describe_chosen(splits: Sequence[SplitTrials]) -> list[Part]:
     )
     rows: list[tuple[CellValue, ...]] = []
     for split in splits:
-        best = split.best
-        if best is None:
+        best_trial = split.best
+        if best_trial is None:
             rows.append((split.split, len(split.trials), None, None, "no trial has a score yet"))
             continue
-        chosen = []
-        for name, setting in best.params.items():
-            chosen.append(f"{name} = {_format_parameter_setting(setting)}")
+        setting_texts = []
+        for name, parameter_setting in best_trial.params.items():
+            setting_texts.append(f"{name} = {_format_parameter_setting(parameter_setting)}")
         default = split.trials[0].value
-        rows.append((split.split, len(split.trials), default, best.value, ", ".join(chosen) or "none to choose"))
-    parts: list[Part] = [ReportTable(columns, tuple(rows), foldable=False)]
-    failed = []
+        rows.append(
+            (split.split, len(split.trials), default, best_trial.value, ", ".join(setting_texts) or "none to choose")
+        )
+    note_parts: list[Part] = [ReportTable(columns, tuple(rows), foldable=False)]
+    failed_trials = []
     for split in splits:
-        failed += [trial for trial in split.trials if trial.value is None]
-    if failed:
-        parts.append(_describe_failed_trials(failed))
-    return parts
+        failed_trials += [trial for trial in split.trials if trial.value is None]
+    if failed_trials:
+        note_parts.append(_describe_failed_trials(failed_trials))
+    return note_parts
 
 
 def _describe_configurations(split: SplitTrials) -> list[Part]:
     """Show the best and the default configuration side by side, and how many trials failed."""
-    trials, best = split.trials, split.best
-    failed = _describe_failed_trials([trial for trial in trials if trial.value is None])
-    if best is None:
-        return [f"No trial has a score yet. {failed}".rstrip()]
-    described = {"Best": best}
+    trials, best_trial = split.trials, split.best
+    failed_text = _describe_failed_trials([trial for trial in trials if trial.value is None])
+    if best_trial is None:
+        return [f"No trial has a score yet. {failed_text}".rstrip()]
+    described_trials = {"Best": best_trial}
     if trials[0].value is not None:
-        described["Default"] = trials[0]
+        described_trials["Default"] = trials[0]
     columns, scores = [ReportColumn("")], []
     names: dict[str, None] = {}
-    for title, trial in described.items():
+    for title, trial in described_trials.items():
         columns.append(ReportColumn(f"{title} (trial {trial.number})", digits=4))
         scores.append(trial.value)
         names |= dict.fromkeys(trial.params)
     rows: list[tuple[CellValue, ...]] = [("inner score", *scores)]
     for name in names:
-        rows.append((name, *(_format_parameter_setting(trial.params.get(name)) for trial in described.values())))
-    parts: list[Part] = [ReportTable(tuple(columns), tuple(rows), foldable=False)]
-    if failed:
-        parts.append(failed)
-    return parts
+        rows.append((name, *(_format_parameter_setting(trial.params.get(name)) for trial in described_trials.values())))
+    note_parts: list[Part] = [ReportTable(tuple(columns), tuple(rows), foldable=False)]
+    if failed_text:
+        note_parts.append(failed_text)
+    return note_parts
 
 
-def _describe_failed_trials(failed: Sequence[FrozenTrial]) -> str:
+def _describe_failed_trials(failed_trials: Sequence[FrozenTrial]) -> str:
     """State how many trials failed, and the most frequent reason."""
-    if not failed:
+    if not failed_trials:
         return ""
-    reasons = count_causes(Counter(trial_reason(trial.user_attrs) for trial in failed))
+    reasons = count_causes(Counter(trial_reason(trial.user_attrs) for trial in failed_trials))
     reason, count = reasons.most_common(1)[0]
-    share = f", {count} of them" if len(reasons) > 1 else ""
-    return f"{format_count(len(failed), 'trial')} failed{share}: {escape(reason.message) or 'no reason noted'}."
+    count_text = f", {count} of them" if len(reasons) > 1 else ""
+    return f"{format_count(len(failed_trials), 'trial')} failed{count_text}: {escape(reason.message) or 'no reason noted'}."
 
 
-def _format_parameter_setting(setting: Any) -> str | None:
-    if setting is None:
+def _format_parameter_setting(parameter_setting: Any) -> str | None:
+    if parameter_setting is None:
         return None
-    return f"{setting:.4g}" if isinstance(setting, float) else str(setting)
+    return f"{parameter_setting:.4g}" if isinstance(parameter_setting, float) else str(parameter_setting)
 
 
 def read_test_scores(path: Path) -> dict[EntryKey, str]:
@@ -210,9 +212,9 @@ def read_test_scores(path: Path) -> dict[EntryKey, str]:
             if row["calibration"] != "none" or not row["score"]:
                 continue
             score = f"{row['objective']} {format_number(float(row['score']))}"
-            deviation = row.get("score_sd")
-            if deviation:
-                score += f" ± {format_number(float(deviation))}"
+            score_deviation = row.get("score_sd")
+            if score_deviation:
+                score += f" ± {format_number(float(score_deviation))}"
             key = row["task"], row["family"], row["strategy"], row["stage"]
             scores[key] = f"{score} (mean ± standard deviation, all splits)"
     return scores

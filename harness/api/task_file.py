@@ -68,26 +68,26 @@ def describe_task(own: UserData, path: Path) -> str:
     name = task_name_of_file(path)
     task = own.task()
     folder = path.resolve().parent
-    reading = [_write_path(Path(own.path), folder)]
+    reading_arguments = [_write_path(Path(own.path), folder)]
     if own.test_path:
-        reading.append(_write_path(Path(own.test_path), folder))
+        reading_arguments.append(_write_path(Path(own.test_path), folder))
     options = []
     if not Path(own.path).is_dir():
         options.append(f"written={own.columns_as_written!r}")
     if not own.has_header:
         options.append("has_header=False")
-    fields: dict[str, Any] = {"name": name, "target": task.target}
-    for field in REPEATED_FIELDS:
-        setting = getattr(task, field)
-        if setting:
-            fields[field] = setting
+    task_fields: dict[str, Any] = {"name": name, "target": task.target}
+    for field_name in REPEATED_FIELDS:
+        field_setting = getattr(task, field_name)
+        if field_setting:
+            task_fields[field_name] = field_setting
     if task.split:
-        fields["split"] = task.split
+        task_fields["split"] = task.split
     if task.banned:
-        fields["banned"] = dict(task.banned)
+        task_fields["banned"] = dict(task.banned)
     if task.modality != "tabular":
-        fields["modality"] = task.modality
-    fields |= {
+        task_fields["modality"] = task.modality
+    task_fields |= {
         "title": task.title,
         "description": "Data of one's own.",
         "source": task.source,
@@ -106,16 +106,16 @@ def describe_task(own: UserData, path: Path) -> str:
         "",
         "def load(data_dir):",
         '    """Read the rows; the columns in `written` are read as they are written, without taking 7.0 for 7."""',
-        f"    return evenhand.load_rows({', '.join([*reading, *options])})",
+        f"    return evenhand.load_rows({', '.join([*reading_arguments, *options])})",
         "",
         "",
         "TASK = evenhand.Task(",
         f"    name={name!r},",
         "    load=load,",
     ]
-    del fields["name"]
-    for field, setting in fields.items():
-        lines.append(f"    {field}={setting!r},")
+    del task_fields["name"]
+    for field_name, field_setting in task_fields.items():
+        lines.append(f"    {field_name}={field_setting!r},")
     return "\n".join([*lines, ")", ""])
 
 

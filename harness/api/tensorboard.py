@@ -61,17 +61,17 @@ def write_tensorboard_logs(store: Store) -> Path:
     """
     require_tensorboard()
     folder = store.folder / "derived" / "tensorboard"
-    planned = {(cell["id"], cell["key"]) for cell in store.read_run()["cells"]}
+    planned_cells = {(cell["id"], cell["key"]) for cell in store.read_run()["cells"]}
     records = []
     for record in store.read_every_record():
-        if (record.id, record.key) in planned and record.history_sha256:
+        if (record.id, record.key) in planned_cells and record.history_sha256:
             records.append(record)
-    sources = {record.id: record.history_sha256 for record in records}
-    if _read_logged_curve_digests(folder) != sources:
+    history_digests = {record.id: record.history_sha256 for record in records}
+    if _read_logged_curve_digests(folder) != history_digests:
         shutil.rmtree(folder, ignore_errors=True)
         for record in records:
             _write_cell_events(store, record, folder)
-        write_atomic(folder / "made.json", json.dumps(sources, indent=1).encode())
+        write_atomic(folder / "made.json", json.dumps(history_digests, indent=1).encode())
     return folder
 
 
@@ -113,10 +113,10 @@ def serve_tensorboard(store: Store, port: int) -> None:
 def _read_logged_curve_digests(folder: Path) -> dict[str, str]:
     """Read from which curves the logs were made, by cell; empty where that is not known."""
     try:
-        sources = json.loads((folder / "made.json").read_bytes())
+        history_digests = json.loads((folder / "made.json").read_bytes())
     except (OSError, ValueError):
         return {}
-    return sources if isinstance(sources, dict) else {}
+    return history_digests if isinstance(history_digests, dict) else {}
 
 
 def _write_cell_events(store: Store, record: Record, folder: Path) -> None:
@@ -124,19 +124,22 @@ def _write_cell_events(store: Store, record: Record, folder: Path) -> None:
     curves = store.read_curves(record)
     cell = (record.task, record.family, record.strategy, f"r{record.repeat}f{record.fold}")
     # The wall-clock times of the logs are those of training, which ended when the curves were stored.
-    end = (store.cell_folder(record.id) / "history.npz").stat().st_mtime
-    fits: dict[str, dict[str, npt.NDArray[Any]]] = {}
+    end_seconds = (store.cell_folder(record.id) / "history.npz").stat().st_mtime
+    curves_by_fit: dict[str, dict[str, npt.NDArray[Any]]] = {}
     for name, curve in curves.items():
-        fit, _, curve_name = name.rpartition("/")
+        fit_name, _, curve_name = name.rpartition("/")
         if name.startswith("final_"):
-            fits.setdefault(fit, {})[curve_name] = curve
-    for fit, fit_curves in fits.items():
-        stage, _, position = fit.removeprefix("final_").partition("/")
-        fit_folder = folder.joinpath(*map(_quote_as_folder_name, (*cell, stage, *position.split("/")[1:])))
-        for part in PARTS:
-            tags = dict(_curves_by_tag(fit_curves, part))
-            if tags:
-                write_atomic(fit_folder / part / EVENT_FILE, _make_event_file(tags, _epoch_times(fit_curves, end)))
+            curves_by_fit.setdefault(fit_name, {})[curve_name] = curve
+    for fit_name, fit_curves in curves_by_fit.items():
+        entry_stage, _, position = fit_name.removeprefix("final_").partition("/")
+        fit_folder = folder.joinpath(*map(_quote_as_folder_name, (*cell, entry_stage, *position.split("/")[1:])))
+        for part_name in PARTS:
+            curves_by_tag = dict(_curves_by_tag(fit_curves, part_name))
+            if curves_by_tag:
+                write_atomic(
+                    fit_folder / part_name / EVENT_FILE,
+                    _make_event_file(curves_by_tag, _epoch_times(fit_curves, end_seconds)),
+                )
 
 
 def _quote_as_folder_name(name: str) -> str:
@@ -144,38 +147,38 @@ def _quote_as_folder_name(name: str) -> str:
     return quote(name, safe=" ,()+").replace("..", "%2E%2E")
 
 
-def _curves_by_tag(curves: Curves, part: str) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+def _curves_by_tag(curves: Curves, part_name: str) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     """Name the curves of a part by their tag: `train_loss` and `validation_loss` are `loss`, to share a chart."""
     for name, curve in curves.items():
-        prefix, _, tag = name.partition("_")
-        if prefix == part:
-            yield tag, curve
-        elif part == "train" and prefix not in PARTS and name not in SCALARS:
+        prefix, _, curve_tag = name.partition("_")
+        if prefix == part_name:
+            yield curve_tag, curve
+        elif part_name == "train" and prefix not in PARTS and name not in SCALARS:
             yield name, curve
 
 
-def _epoch_times(curves: Curves, end: float) -> npt.NDArray[np.float64]:
+def _epoch_times(curves: Curves, end_seconds: float) -> npt.NDArray[np.float64]:
     """Compute when each epoch ended, in seconds since 1970."""
     seconds = np.asarray(curves.get("seconds", np.zeros(0)), dtype=np.float64)
-    return np.asarray(end - seconds.sum() + seconds.cumsum())
+    return np.asarray(end_seconds - seconds.sum() + seconds.cumsum())
 
 
-def _make_event_file(tags: Curves, times: npt.NDArray[np.float64]) -> bytes:
+def _make_event_file(curves_by_tag: Curves, epoch_times: npt.NDArray[np.float64]) -> bytes:
     """Make an event file of scalars, one step per epoch, counted from 1."""
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.summary.writer.record_writer import RecordWriter
 
     file = io.BytesIO()
-    writer = RecordWriter(file)
-    start = float(times[0]) if len(times) else 0.0
-    writer.write(Event(wall_time=start, file_version="brain.Event:2").SerializeToString())
-    for epoch in range(max(map(len, tags.values()))):
-        scalars = []
-        for tag, curve in tags.items():
+    record_writer = RecordWriter(file)
+    start_seconds = float(epoch_times[0]) if len(epoch_times) else 0.0
+    record_writer.write(Event(wall_time=start_seconds, file_version="brain.Event:2").SerializeToString())
+    for epoch in range(max(map(len, curves_by_tag.values()))):
+        summary_values = []
+        for curve_tag, curve in curves_by_tag.items():
             if epoch < len(curve):
-                scalars.append(Summary.Value(tag=tag, simple_value=float(curve[epoch])))
-        time_of_epoch = float(times[epoch]) if epoch < len(times) else start
-        event = Event(wall_time=time_of_epoch, step=epoch + 1, summary=Summary(value=scalars))
-        writer.write(event.SerializeToString())
+                summary_values.append(Summary.Value(tag=curve_tag, simple_value=float(curve[epoch])))
+        time_of_epoch = float(epoch_times[epoch]) if epoch < len(epoch_times) else start_seconds
+        epoch_event = Event(wall_time=time_of_epoch, step=epoch + 1, summary=Summary(value=summary_values))
+        record_writer.write(epoch_event.SerializeToString())
     return file.getvalue()

@@ -35,18 +35,22 @@ def check_all(registry: Registry, data_dir: Path | None, write_line: Callable[[s
     bool
         Whether no check failed.
     """
-    failed = passed = skipped = 0
-    for check in iterate_checks(registry, data_dir, lambda line: print(line, file=sys.stderr, flush=True)):
-        if check.complaint:
-            failed += 1
-            write_line(f"FAILED   {check.kind} {check.name}: {check.check}: {check.complaint}")
-        elif check.skipped:
-            skipped += 1
-            write_line(f"skipped  {check.kind} {check.name}: {check.check}: {check.skipped}")
+    failed_count = passed_count = skipped_count = 0
+    for check_result in iterate_checks(registry, data_dir, lambda line: print(line, file=sys.stderr, flush=True)):
+        if check_result.complaint:
+            failed_count += 1
+            write_line(
+                f"FAILED   {check_result.kind} {check_result.name}: {check_result.check}: {check_result.complaint}"
+            )
+        elif check_result.skipped:
+            skipped_count += 1
+            write_line(
+                f"skipped  {check_result.kind} {check_result.name}: {check_result.check}: {check_result.skipped}"
+            )
         else:
-            passed += 1
-    write_line(f"{passed} checks passed, {failed} failed, {skipped} skipped")
-    return not failed
+            passed_count += 1
+    write_line(f"{passed_count} checks passed, {failed_count} failed, {skipped_count} skipped")
+    return not failed_count
 
 
 def iterate_checks(

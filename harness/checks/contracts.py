@@ -50,19 +50,21 @@ class CheckResult:
     skipped: str = ""
 
 
-def _run_checks(kind: str, name: str, checks: list[Check], data_name: str = "") -> Iterator[CheckResult]:
+def _run_checks(
+    declaration_kind: str, name: str, check_functions: list[Check], data_name: str = ""
+) -> Iterator[CheckResult]:
     """Run checks one by one; where data or packages are missing, the remaining ones are not run."""
-    for check in checks:
-        title = check.__name__.replace("_", " ")
+    for check_function in check_functions:
+        title = check_function.__name__.replace("_", " ")
         if data_name:
             title += f" on {data_name}"
         try:
-            yield CheckResult(kind, name, title, complaint=check())
+            yield CheckResult(declaration_kind, name, title, complaint=check_function())
         except Unavailable as reason:
-            yield CheckResult(kind, name, title, skipped=str(reason))
+            yield CheckResult(declaration_kind, name, title, skipped=str(reason))
             return
         except Exception as error:  # noqa: BLE001 -- whatever a declaration raises is the complaint
-            yield CheckResult(kind, name, title, complaint=failure(error))
+            yield CheckResult(declaration_kind, name, title, complaint=failure(error))
 
 
 def _name_check(name: str) -> Check:
@@ -94,26 +96,31 @@ def check_task(task: Task, data_dir: Path | None = None) -> Iterator[CheckResult
     from harness.data.table import fingerprint_table, load_table
 
     def names_its_source() -> str:
-        missing = [name for name in ("title", "description", "source", "licence") if not getattr(task, name)]
-        return complaint_unless(not missing, f"{', '.join(missing)} must be given")
+        missing_fields = [name for name in ("title", "description", "source", "licence") if not getattr(task, name)]
+        return complaint_unless(not missing_fields, f"{', '.join(missing_fields)} must be given")
 
     def loads() -> str:
         table = load_table(task, data_dir)
         if len(table.y) != len(table.X) or 0 in table.X.shape:
             return f"{len(table.y)} targets for features of shape {table.X.shape}"
-        leaks = sorted({task.target, *task.banned}.intersection(getattr(table.X, "columns", ())))
-        return complaint_unless(not leaks, f"columns {leaks} must not be among the features")
+        leaking_columns = sorted({task.target, *task.banned}.intersection(getattr(table.X, "columns", ())))
+        return complaint_unless(not leaking_columns, f"columns {leaking_columns} must not be among the features")
 
     def loads_the_same_twice() -> str:
-        first, second = fingerprint_table(load_table(task, data_dir)), fingerprint_table(load_table(task, data_dir))
-        return complaint_unless(first == second, "two loads gave different rows: load must not draw without a seed")
+        first_fingerprint, second_fingerprint = (
+            fingerprint_table(load_table(task, data_dir)),
+            fingerprint_table(load_table(task, data_dir)),
+        )
+        return complaint_unless(
+            first_fingerprint == second_fingerprint, "two loads gave different rows: load must not draw without a seed"
+        )
 
     def can_be_split() -> str:
         make_splitter(load_table(task, data_dir)).outer(EvaluationProtocol(folds=2))
         return ""
 
-    checks = [_name_check(task.name), names_its_source, loads, loads_the_same_twice, can_be_split]
-    yield from _run_checks("task", task.name, checks)
+    check_functions = [_name_check(task.name), names_its_source, loads, loads_the_same_twice, can_be_split]
+    yield from _run_checks("task", task.name, check_functions)
 
 
 def check_family(family: Family, sample: tuple[Modality, Table] | None = None) -> Iterator[CheckResult]:
@@ -135,23 +142,23 @@ def check_family(family: Family, sample: tuple[Modality, Table] | None = None) -
     from harness.preprocessing.encodings import ENCODINGS
 
     yield from _run_checks("family", family.name, [_name_check(family.name), *_family_checks_without_fit(family)])
-    if missing := missing_packages(family):
-        yield CheckResult("family", family.name, "fits", skipped=missing)
+    if missing_reason := missing_packages(family):
+        yield CheckResult("family", family.name, "fits", skipped=missing_reason)
         return
     import_needed_packages(family)
-    for modality, name in family.encodings.items():
-        if sample and modality != sample[0]:
+    for task_modality, name in family.encodings.items():
+        if sample and task_modality != sample[0]:
             continue
-        if missing := missing_packages(family, ENCODINGS[name].needs):
-            yield CheckResult("family", family.name, f"fits {modality} data", skipped=missing)
+        if missing_reason := missing_packages(family, ENCODINGS[name].needs):
+            yield CheckResult("family", family.name, f"fits {task_modality} data", skipped=missing_reason)
             continue
-        kind = cast("Modality", modality)
-        tables = [sample[1]] if sample else [make_small_table(kind, classes) for classes in (2, 3)]
+        encoded_modality = cast("Modality", task_modality)
+        tables = [sample[1]] if sample else [make_small_table(encoded_modality, classes) for classes in (2, 3)]
         yield from _run_checks(
             "family",
             family.name,
-            _fitted_family_checks(family, kind, tables, searched=sample is not None),
-            SMALL_DATA[modality],
+            _fitted_family_checks(family, encoded_modality, tables, is_searched=sample is not None),
+            SMALL_DATA[task_modality],
         )
 
 
@@ -162,53 +169,56 @@ def _family_checks_without_fit(family: Family) -> list[Check]:
         parameters = inspect.signature(family.build).parameters
         if inspect.Parameter.VAR_KEYWORD in [parameter.kind for parameter in parameters.values()]:
             return ""
-        unknown = [name for name in family.space if name not in parameters]
-        return complaint_unless(not unknown, f"build does not take {unknown}")
+        unknown_encodings = [name for name in family.space if name not in parameters]
+        return complaint_unless(not unknown_encodings, f"build does not take {unknown_encodings}")
 
     return [takes_its_space]
 
 
 def _fitted_family_checks(
-    family: Family, modality: Modality, tables: Sequence[Table], *, searched: bool
+    family: Family, task_modality: Modality, tables: Sequence[Table], *, is_searched: bool
 ) -> list[Check]:
     """Checks of a fitted family: probabilities, seeds, weights, shared state."""
-    table, fit = tables[0], partial(fit_family_to_small_table, family, modality)
+    table, fit_rows = tables[0], partial(fit_family_to_small_table, family, task_modality)
     n_training = count_training_rows(table)
 
     def gives_probabilities() -> str:
-        for tried in tables:
-            proba, classes = fit(tried, 1).predict_proba(tried.X), len(tried.classes)
-            if proba.shape != (len(tried.y), classes) or abs(proba.sum(axis=1) - 1).max() > SUM_TOLERANCE:
+        for tried_table in tables:
+            proba, classes = fit_rows(tried_table, 1).predict_proba(tried_table.X), len(tried_table.classes)
+            if proba.shape != (len(tried_table.y), classes) or abs(proba.sum(axis=1) - 1).max() > SUM_TOLERANCE:
                 return f"with {classes} classes: rows of shape {proba.shape} must sum to one"
         return ""
 
     def repeats_itself() -> str:
-        is_same = (fit(table, 7).predict_proba(table.X) == fit(table, 7).predict_proba(table.X)).all()
+        is_same = (fit_rows(table, 7).predict_proba(table.X) == fit_rows(table, 7).predict_proba(table.X)).all()
         return complaint_unless(is_same, OTHER_PROBABILITIES)
 
     def takes_weights() -> str:
         if family.strategies is not None or "weight" in family.limits:
             return ""
-        heavy = Strategy(name="heavy", kind="weight", build=lambda y, _costs: np.where(y == 1, 9.0, 1.0))
+        heavy_strategy = Strategy(name="heavy", kind="weight", build=lambda y, _costs: np.where(y == 1, 9.0, 1.0))
         # Only rows that were not fitted: a fully grown tree reproduces those that were, whatever they weigh.
         other_rows = take(table.X, np.arange(n_training, len(table.y)))
-        unweighted, weighted = fit(table, 3).predict_proba(other_rows), fit(table, 3, heavy).predict_proba(other_rows)
+        equal_proba, weighted_proba = (
+            fit_rows(table, 3).predict_proba(other_rows),
+            fit_rows(table, 3, heavy_strategy).predict_proba(other_rows),
+        )
         return complaint_unless(
-            (unweighted != weighted).any(), "nine times the weight on class 1 changed no prediction"
+            (equal_proba != weighted_proba).any(), "nine times the weight on class 1 changed no prediction"
         )
 
     def counts_weights_as_rows() -> str:
         """A row of weight k is what k equal rows are, for tables whose rows have weights."""
-        if modality != "tabular" or {"weight", ROW_WEIGHTS} & family.limits.keys():
+        if task_modality != "tabular" or {"weight", ROW_WEIGHTS} & family.limits.keys():
             return ""
         return compare_weights_with_repeated_rows(family)
 
-    checks = [shared_state_check(fit, family, table), gives_probabilities, repeats_itself, takes_weights]
-    checks.append(counts_weights_as_rows)
-    checks += prediction_checks(fit, table)
-    if searched:
-        return [*checks, search_space_check(fit, family, table)]
-    return [*checks, *sizes_checks(fit, modality, table)]
+    check_functions = [shared_state_check(fit_rows, family, table), gives_probabilities, repeats_itself, takes_weights]
+    check_functions.append(counts_weights_as_rows)
+    check_functions += prediction_checks(fit_rows, table)
+    if is_searched:
+        return [*check_functions, search_space_check(fit_rows, family, table)]
+    return [*check_functions, *sizes_checks(fit_rows, task_modality, table)]
 
 
 def check_strategy(strategy: Strategy) -> Iterator[CheckResult]:
@@ -228,15 +238,15 @@ def check_strategy(strategy: Strategy) -> Iterator[CheckResult]:
     def describes_itself() -> str:
         return complaint_unless(bool(strategy.description), "a description must be given")
 
-    checks = [_name_check(strategy.name), describes_itself]
+    check_functions = [_name_check(strategy.name), describes_itself]
     kind_checks = {
         "weight": _weighting_strategy_checks,
         "resample": _resampling_strategy_checks,
         "ensemble": _ensemble_strategy_checks,
     }
     if strategy.kind in kind_checks:
-        checks += kind_checks[strategy.kind](strategy)
-    yield from _run_checks("strategy", strategy.name, checks)
+        check_functions += kind_checks[strategy.kind](strategy)
+    yield from _run_checks("strategy", strategy.name, check_functions)
 
 
 def _weighting_strategy_checks(strategy: Strategy) -> list[Check]:
@@ -255,23 +265,23 @@ def _resampling_strategy_checks(strategy: Strategy) -> list[Check]:
     from harness.preprocessing.tabular import fit_table_preprocessor
 
     table = make_small_table("tabular", 2)
-    preparer = fit_table_preprocessor(table.X)
+    table_preparer = fit_table_preprocessor(table.X)
 
     def resampled() -> Any:
-        rows, params = preparer.transform(table.X), defaults(strategy.space)
-        return resample_table_rows(strategy, params, rows, table.y, preparer.layout, 5, FoldCache())
+        rows, params = table_preparer.transform(table.X), defaults(strategy.space)
+        return resample_table_rows(strategy, params, rows, table.y, table_preparer.layout, 5, FoldCache())
 
     def makes_typed_rows() -> str:
         rows, y = resampled()
         if len(rows) != len(y) or not np.isfinite(rows.numbers).all():
             return f"{len(rows)} rows for {len(y)} labels, or numbers that are not finite"
-        if (rows.codes < 0).any() or (rows.codes >= np.array(preparer.layout.levels)).any():
+        if (rows.codes < 0).any() or (rows.codes >= np.array(table_preparer.layout.levels)).any():
             return "a category that does not exist was made"
         return complaint_unless(len(np.unique(y)) == 2, "a class was lost")
 
     def repeats_itself() -> str:
-        (first, first_y), (second, second_y) = resampled(), resampled()
-        is_same = np.array_equal(first.numbers, second.numbers) and np.array_equal(first_y, second_y)
+        (first_rows, first_y), (second_rows, second_y) = resampled(), resampled()
+        is_same = np.array_equal(first_rows.numbers, second_rows.numbers) and np.array_equal(first_y, second_y)
         return complaint_unless(is_same, "the same seed made other rows: draw from `seed` alone")
 
     return [makes_typed_rows, repeats_itself]
@@ -288,10 +298,10 @@ def _ensemble_strategy_checks(strategy: Strategy) -> list[Check]:
         def fit_predict() -> Any:
             return _build_strategy_sampler(strategy, lambda _seed: LogisticRegression(), 5).fit(X, y).predict_proba(X)
 
-        first, second = fit_predict(), fit_predict()
-        if first.shape != (len(y), 2) or abs(first.sum(axis=1) - 1).max() > 1e-6:
-            return f"rows of shape {first.shape} must sum to one"
-        return complaint_unless((first == second).all(), OTHER_PROBABILITIES)
+        first_proba, second_proba = fit_predict(), fit_predict()
+        if first_proba.shape != (len(y), 2) or abs(first_proba.sum(axis=1) - 1).max() > 1e-6:
+            return f"rows of shape {first_proba.shape} must sum to one"
+        return complaint_unless((first_proba == second_proba).all(), OTHER_PROBABILITIES)
 
     return [makes_a_classifier]
 
@@ -316,12 +326,12 @@ def check_metric(metric: Metric) -> Iterator[CheckResult]:
     """
     rng = np.random.default_rng(4)
     y = (rng.random(400) < 0.3).astype(np.int64)
-    noise = np.random.default_rng(6).random(len(y))
+    random_noise = np.random.default_rng(6).random(len(y))
     costs = ((0.0, 1.0), (5.0, 0.0)) if metric.needs_costs else None
 
     def score(signal: float, order: npt.NDArray[np.int64] | slice = slice(None)) -> float:
-        positive = np.clip(signal * y + (1 - signal) * noise, 0.01, 0.99)
-        proba = np.column_stack([1 - positive, positive])
+        positive_proba = np.clip(signal * y + (1 - signal) * random_noise, 0.01, 0.99)
+        proba = np.column_stack([1 - positive_proba, positive_proba])
         return metric.compute(Predictions(y[order], proba[order], costs=costs))
 
     def has_a_metric_type() -> str:
@@ -334,15 +344,18 @@ def check_metric(metric: Metric) -> Iterator[CheckResult]:
         return complaint_unless(is_valid, f"a finite float is expected, but got {score_half!r}")
 
     def prefers_better_predictions() -> str:
-        good, bad = score(0.9), score(0.1)
-        is_better = good > bad if metric.greater_is_better else good < bad
-        message = f"good predictions scored {good:.3f}, bad ones {bad:.3f}: look at greater_is_better"
+        good_score, bad_score = score(0.9), score(0.1)
+        is_better = good_score > bad_score if metric.greater_is_better else good_score < bad_score
+        message = f"good predictions scored {good_score:.3f}, bad ones {bad_score:.3f}: look at greater_is_better"
         return complaint_unless(is_better, message)
 
     def is_independent_of_the_order() -> str:
-        ordered, permuted = score(0.4), score(0.4, rng.permutation(len(y)))
-        return complaint_unless(abs(ordered - permuted) < 1e-9, f"other order, other value: {ordered} and {permuted}")
+        ordered_score, permuted_score = score(0.4), score(0.4, rng.permutation(len(y)))
+        return complaint_unless(
+            abs(ordered_score - permuted_score) < 1e-9,
+            f"other order, other value: {ordered_score} and {permuted_score}",
+        )
 
-    checks = [_name_check(metric.name), has_a_metric_type, is_a_finite_float]
-    checks += [prefers_better_predictions, is_independent_of_the_order]
-    yield from _run_checks("metric", metric.name, checks)
+    check_functions = [_name_check(metric.name), has_a_metric_type, is_a_finite_float]
+    check_functions += [prefers_better_predictions, is_independent_of_the_order]
+    yield from _run_checks("metric", metric.name, check_functions)

@@ -48,22 +48,22 @@ def prediction_checks(fit: Callable[[Table, int], Any], table: Table) -> list[Ch
         return fit(table, 5)
 
     def leaves_rows_unchanged() -> str:
-        fitted = fit_once()
-        encoded = fitted.encode(table.X)
-        unchanged = pickle.dumps(copy.deepcopy(encoded))
-        fitted.classifier.predict_proba(encoded)
-        is_same = pickle.dumps(copy.deepcopy(encoded)) == unchanged
+        fitted_pipeline = fit_once()
+        encoded_rows = fitted_pipeline.encode(table.X)
+        pickled_before = pickle.dumps(copy.deepcopy(encoded_rows))
+        fitted_pipeline.classifier.predict_proba(encoded_rows)
+        is_same = pickle.dumps(copy.deepcopy(encoded_rows)) == pickled_before
         return complaint_unless(is_same, "predict_proba changed the rows that it was given: work on a copy")
 
     def answers_each_row_alone() -> str:
-        fitted = fit_once()
-        first, alone = np.arange(min(ROWS_ALONE, len(table.y))), []
-        together, again = (fitted.predict_proba(table.X)[first] for _ in range(2))
-        for row in first:
-            alone.append(fitted.predict_proba(take(table.X, np.array([row])))[0])
-        if not np.array_equal(together, again):
+        fitted_pipeline = fit_once()
+        first_rows, proba_alone = np.arange(min(ROWS_ALONE, len(table.y))), []
+        proba_together, proba_again = (fitted_pipeline.predict_proba(table.X)[first_rows] for _ in range(2))
+        for row in first_rows:
+            proba_alone.append(fitted_pipeline.predict_proba(take(table.X, np.array([row])))[0])
+        if not np.array_equal(proba_together, proba_again):
             return "the same rows got other probabilities a second time: predict_proba must not draw"
-        farthest = float(np.abs(together - np.array(alone)).max())
+        farthest = float(np.abs(proba_together - np.array(proba_alone)).max())
         message = (
             f"a row alone got other probabilities than among others (up to {farthest:.3g} apart): a prediction must depend on "
             "the row and the training rows only"
@@ -101,19 +101,19 @@ def shared_state_check(fit: Callable[[Table, int], Any], family: Family, table: 
         """Fits to other labels leave the attributes of the user's classes, and what their code refers to, as they were."""
         if isinstance(family.build, FunctionType) and is_installed(family.build):
             return ""
-        state = digest_shared_state(family.build)
+        state_before = digest_shared_state(family.build)
         for seed in (1, 2):
             other_labels = replace(table, y=np.random.default_rng(seed).permutation(table.y))
-            fitted = fit(other_labels, seed)
-            fitted.predict_proba(table.X)
-            state_afterwards = digest_shared_state(family.build, fitted.classifier)
+            fitted_pipeline = fit(other_labels, seed)
+            fitted_pipeline.predict_proba(table.X)
+            state_afterwards = digest_shared_state(family.build, fitted_pipeline.classifier)
             for name, digest in state_afterwards.items():
-                if state.get(name, "" if seed == 2 else digest) != digest:
+                if state_before.get(name, "" if seed == 2 else digest) != digest:
                     return (
                         f"fit() or predict_proba() changed {name}, which all copies of the classifier share: what one fit stores "
                         "there reaches fits that must not see its rows. Store it on self"
                     )
-            state = state_afterwards
+            state_before = state_afterwards
         return ""
 
     return shares_no_state
@@ -125,12 +125,14 @@ def search_space_check(fit: Callable[..., Any], family: Family, table: Table) ->
     def keeps_its_contract_where_it_is_searched() -> str:
         def complain(params: dict[str, Any]) -> str:
             fit_params = partial(fit, params=params)
-            first, second = fit_params(table, 7), fit_params(table, 7)
-            if not np.array_equal(first.predict_proba(table.X), second.predict_proba(table.X), equal_nan=True):
+            first_pipeline, second_pipeline = fit_params(table, 7), fit_params(table, 7)
+            if not np.array_equal(
+                first_pipeline.predict_proba(table.X), second_pipeline.predict_proba(table.X), equal_nan=True
+            ):
                 return OTHER_PROBABILITIES
-            for check in prediction_checks(fit_params, table):
-                if complaint := check():
-                    return complaint
+            for prediction_check in prediction_checks(fit_params, table):
+                if complaint_text := prediction_check():
+                    return complaint_text
             return ""
 
         return _first_configuration_complaint(family.space, complain)
@@ -153,25 +155,25 @@ def corner_configurations(space: Space) -> list[dict[str, Any]]:
         values, come last.
     """
     default = fill(space, lambda _name, parameter: parameter.default)
-    configurations = []
+    all_configurations = []
     for name, parameter in space.items():
-        plain = parameter.parameter if isinstance(parameter, When) else parameter
-        for setting in plain.options if isinstance(plain, Choice) else ():
-            configurations.append(_default_params_with_setting(space, name, setting))
-    configurations.append(fill(space, lambda _name, parameter: _parameter_range_end(parameter, 0)))
+        plain_parameter = parameter.parameter if isinstance(parameter, When) else parameter
+        for parameter_setting in plain_parameter.options if isinstance(plain_parameter, Choice) else ():
+            all_configurations.append(_default_params_with_setting(space, name, parameter_setting))
+    all_configurations.append(fill(space, lambda _name, parameter: _parameter_range_end(parameter, 0)))
     rng = np.random.default_rng(0)
     for _ in range(RANDOM_DRAWS):
-        configurations.append(fill(space, lambda _name, parameter: _draw_parameter_setting(parameter, rng)))
-    configurations.append(fill(space, lambda _name, parameter: _parameter_range_end(parameter, -1)))
-    different: list[dict[str, Any]] = []
-    for configuration in configurations:
-        if configuration != default and configuration not in different:
-            different.append(configuration)
-    return different[-MAX_CONFIGURATIONS:]
+        all_configurations.append(fill(space, lambda _name, parameter: _draw_parameter_setting(parameter, rng)))
+    all_configurations.append(fill(space, lambda _name, parameter: _parameter_range_end(parameter, -1)))
+    different_configurations: list[dict[str, Any]] = []
+    for parameter_configuration in all_configurations:
+        if parameter_configuration != default and parameter_configuration not in different_configurations:
+            different_configurations.append(parameter_configuration)
+    return different_configurations[-MAX_CONFIGURATIONS:]
 
 
 def _first_configuration_complaint(
-    space: Space, complain: Callable[[dict[str, Any]], str], seconds: float = SEARCH_SECONDS
+    space: Space, find_complaint: Callable[[dict[str, Any]], str], seconds: float = SEARCH_SECONDS
 ) -> str:
     """Check the configurations one by one until one is complained about or the time is over.
 
@@ -191,25 +193,27 @@ def _first_configuration_complaint(
     str
         The complaint with its configuration; empty without one.
     """
-    end = time.monotonic() + seconds
-    for configuration in corner_configurations(space):
-        if time.monotonic() > end:
+    end_seconds = time.monotonic() + seconds
+    for parameter_configuration in corner_configurations(space):
+        if time.monotonic() > end_seconds:
             break
         try:
-            complaint = complain(configuration)
+            complaint_text = find_complaint(parameter_configuration)
         except Exception:  # noqa: BLE001, S112 -- whatever a classifier raises makes a failed trial
             continue
-        if complaint:
-            settings = ", ".join(f"{name}={setting!r}" for name, setting in configuration.items())
-            return f"with {settings}: {complaint}"
+        if complaint_text:
+            settings = ", ".join(
+                f"{name}={parameter_setting!r}" for name, parameter_setting in parameter_configuration.items()
+            )
+            return f"with {settings}: {complaint_text}"
     return ""
 
 
-def _default_params_with_setting(space: Space, name: str, setting: Any) -> dict[str, Any]:
+def _default_params_with_setting(space: Space, name: str, parameter_setting: Any) -> dict[str, Any]:
     """The default configuration with another setting of one parameter."""
 
     def choose(parameter_name: str, parameter: Float | Integer | Choice) -> Any:
-        return setting if parameter_name == name else parameter.default
+        return parameter_setting if parameter_name == name else parameter.default
 
     return fill(space, choose)
 
@@ -225,10 +229,10 @@ def _draw_parameter_setting(parameter: Float | Integer | Choice, rng: np.random.
     if isinstance(parameter, Choice):
         return parameter.options[int(rng.integers(len(parameter.options)))]
     if parameter.log:
-        number = float(np.exp(rng.uniform(np.log(parameter.low), np.log(parameter.high))))
+        drawn_number = float(np.exp(rng.uniform(np.log(parameter.low), np.log(parameter.high))))
     else:
-        number = float(rng.uniform(parameter.low, parameter.high))
-    return round(number) if isinstance(parameter, Integer) else number
+        drawn_number = float(rng.uniform(parameter.low, parameter.high))
+    return round(drawn_number) if isinstance(parameter, Integer) else drawn_number
 
 
 def compare_weights_with_repeated_rows(family: Family) -> str:

@@ -36,19 +36,21 @@ def make_small_table(modality: Modality, classes: int) -> Table:
         240 rows, always the same.
     """
     rng = np.random.default_rng(classes)
-    shares = [0.75, 0.25] if classes == 2 else [0.6, 0.25, 0.15]
-    y = rng.choice(classes, SMALL_ROWS, p=shares).astype(np.int64)
+    class_shares = [0.75, 0.25] if classes == 2 else [0.6, 0.25, 0.15]
+    y = rng.choice(classes, SMALL_ROWS, p=class_shares).astype(np.int64)
     make_features = {"tabular": _make_small_columns, "text": _make_small_texts, "image": _make_small_images}[modality]
     return Table(make_features(y, rng), y, tuple(map("class {}".format, range(classes))))
 
 
 def _make_small_columns(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
     """Numbers, some of them missing, and a category with a rare level."""
-    number = y + rng.normal(size=SMALL_ROWS)
-    number[rng.random(SMALL_ROWS) < 0.1] = np.nan
-    letters = np.where(rng.random(SMALL_ROWS) < 0.5, "a", np.where(y == 1, "b", "c")).astype(object)
-    letters[:3] = "rare"
-    return pd.DataFrame({"number": number, "noise": rng.normal(size=SMALL_ROWS), "letter": pd.Categorical(letters)})
+    number_column = y + rng.normal(size=SMALL_ROWS)
+    number_column[rng.random(SMALL_ROWS) < 0.1] = np.nan
+    letter_column = np.where(rng.random(SMALL_ROWS) < 0.5, "a", np.where(y == 1, "b", "c")).astype(object)
+    letter_column[:3] = "rare"
+    return pd.DataFrame(
+        {"number": number_column, "noise": rng.normal(size=SMALL_ROWS), "letter": pd.Categorical(letter_column)}
+    )
 
 
 def _make_small_texts(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
@@ -110,15 +112,17 @@ def fit_family_to_small_table(
 
     n_training = count_training_rows(table)
     training_rows = table.take(np.arange(n_training))
-    validation = np.arange(0, n_training, 5) if family.stops_early else None
+    validation_rows = np.arange(0, n_training, 5) if family.stops_early else None
     strategies = (strategy or Strategy(name="none", kind="none"),)
     spec = PipelineSpec(family, strategies, modality, len(table.classes))
-    training = TrainingSet(training_rows.X, training_rows.y, seed, validation)
-    configuration = defaults(spec.space)
+    training_set = TrainingSet(training_rows.X, training_rows.y, seed, validation_rows)
+    default_params = defaults(spec.space)
     if params is not None:
-        configuration = {name: setting for name, setting in configuration.items() if name not in family.space}
-        configuration |= params
-    return fit_pipeline(spec, configuration, training)
+        default_params = {
+            name: parameter_setting for name, parameter_setting in default_params.items() if name not in family.space
+        }
+        default_params |= params
+    return fit_pipeline(spec, default_params, training_set)
 
 
 def count_training_rows(table: Table) -> int:

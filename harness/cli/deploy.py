@@ -91,9 +91,9 @@ def predict(
     from harness.deploy.bundle import read_bundle
     from harness.deploy.predict import predict_file
 
-    with show_reading_progress(quiet=quiet) as progress:
-        scored = predict_file(read_bundle(bundle), source, out, progress, has_header=not no_header)
-    typer.echo(f"{out}: {scored.describe()}")
+    with show_reading_progress(quiet=quiet) as show_progress:
+        prediction_summary = predict_file(read_bundle(bundle), source, out, show_progress, has_header=not no_header)
+    typer.echo(f"{out}: {prediction_summary.describe()}")
 
 
 @app.command()

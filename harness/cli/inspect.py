@@ -72,7 +72,7 @@ def inspect_data(  # noqa: PLR0913, PLR0917 -- the options of a command line are
     evenhand inspect customers.csv --target churned --html customers.html
     evenhand inspect customers.csv --target churned --costs fn=200,fp=5 --save-task churn.py
     """
-    typed = dict(locals())
+    typed_options = dict(locals())
     from harness.api.inspect import inspect_file
     from harness.api.request import RunOptions, make_user_data
     from harness.api.task_file import write_task_file
@@ -85,17 +85,17 @@ def inspect_data(  # noqa: PLR0913, PLR0917 -- the options of a command line are
         families=(),
         strategies=(),
         protocol={"folds": folds, "repeats": repeats, "inner_folds": inner_folds, "seed": seed},
-        columns=collect_data_options(typed),
+        columns=collect_data_options(typed_options),
     )
-    inspected = inspect_file(options)
-    typer.echo(str(inspected))
+    inspected_data = inspect_file(options)
+    typer.echo(str(inspected_data))
     if save_task is not None:
         write_task_file(make_user_data(options), save_task)
         typer.echo(save_task)
     if html is not None:
-        typer.echo(inspected.write_html(html))
+        typer.echo(inspected_data.write_html(html))
     if markdown is not None:
-        write_atomic(markdown, inspected.markdown().encode())
+        write_atomic(markdown, inspected_data.markdown().encode())
         typer.echo(markdown)
-    if strict and inspected.errors:
+    if strict and inspected_data.errors:
         raise typer.Exit(1)

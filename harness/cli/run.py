@@ -131,7 +131,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     evenhand run --task caravan --family xgb --family logistic_regression \\
         --strategy none --strategy smote --trials 20 --folds 5 --seed 1 --out results/c
     """
-    typed = dict(locals())
+    typed_options = dict(locals())
     started = time_module.monotonic() - START_SECONDS
     from harness.api.quick import BUDGET, apply_quick_settings, describe_quick_settings
     from harness.api.request import (
@@ -149,7 +149,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
 
     if metric is not None:
         raise EvenhandError(f"no such option --metric: did you mean --objective {metric}?")
-    goals = parse_goals(threshold)
+    threshold_goals = parse_goals(threshold)
     registry = load_registry(plugin or ())
     run_options = RunOptions(
         file=file,
@@ -161,7 +161,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
             "trials": trials, "budget": parse_seconds(cell_budget), "folds": folds, "repeats": repeats,
             "inner_folds": inner_folds, "objective": objective, "seed": seed,
         },
-        columns=collect_data_options(typed),
+        columns=collect_data_options(typed_options),
         data_dir=data_dir,
         plugins=make_plugin_paths_absolute(plugin or ()),
     )  # fmt: skip
@@ -174,9 +174,9 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     request = make_run_request(run_options, registry)
     if save_task is not None:
         write_task_file(request.own, save_task)
-    note = describe_cost_of_fewer_folds(run_options)
-    if note and not quiet:
-        sys.stderr.write(f"{note}\n")
+    folds_note = describe_cost_of_fewer_folds(run_options)
+    if folds_note and not quiet:
+        sys.stderr.write(f"{folds_note}\n")
     options = ExecutionOptions(
         command=shlex.join(["evenhand", *sys.argv[1:]]),
         jobs=jobs,
@@ -187,7 +187,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         started=started,
         report=write_report,
         importance=importance,
-        goals=goals,
+        goals=threshold_goals,
         rope=rope,
         prefer=prefer,
         strict=strict,
@@ -196,8 +196,8 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     if plan:
         print_plan(request, registry, store, options)
         return
-    finished = run_and_report(request, registry, store, options)
-    if not finished:
+    finished_run = run_and_report(request, registry, store, options)
+    if not finished_run:
         raise typer.Exit(130)
     if reason := baseline_only_reason(store):
         raise EvenhandError(reason)
@@ -231,16 +231,16 @@ def report(  # noqa: PLR0913, PLR0917 -- the options of a command line are one l
     from harness.report.write import write_leaderboard
     from harness.store.store import Store
 
-    metrics, goals = load_registry(plugin or ()).metrics, parse_goals(threshold)
+    metrics, threshold_goals = load_registry(plugin or ()).metrics, parse_goals(threshold)
     if leaderboard_only and show:
         raise EvenhandError("--leaderboard-only writes no page that --open could show")
     for folder in runs:
         store_preferences(Store(folder), rope, prefer)
         if leaderboard_only:
-            files = write_leaderboard(Store(folder), metrics, goals)
+            files = write_leaderboard(Store(folder), metrics, threshold_goals)
             typer.echo(f"{files.summary}\n\n{files.markdown}\n{files.details}\n{files.csv}\n{files.scores}")
             continue
-        page = write_run_report(Store(folder), metrics, quiet=False, goals=goals)
+        page = write_run_report(Store(folder), metrics, quiet=False, goals=threshold_goals)
         if show and not webbrowser.open(page.resolve().as_uri()):
             raise EvenhandError(f"no browser was found to open {page} in: open it by hand")
 
@@ -314,9 +314,9 @@ def replay(
         plugins=plugins,
         file=make_path_absolute(file),
     )
-    replayed = replay_cell_in_subprocess(request)
-    typer.echo(describe_replay(replayed))
-    if not replayed.is_confirmed:
+    cell_replay = replay_cell_in_subprocess(request)
+    typer.echo(describe_replay(cell_replay))
+    if not cell_replay.is_confirmed:
         raise typer.Exit(1)
 
 

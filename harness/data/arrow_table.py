@@ -59,13 +59,13 @@ def arrow_to_pandas(table: Any, first_row: int = 0) -> pd.DataFrame:
     for name, column in zip(names, table.columns, strict=True):
         if not name.startswith("__index_level_"):
             columns[name_column(name)] = _arrow_to_series(column)
-    numbered = _named_range_indices(table, first_row)
-    columns = {name: numbers for name, numbers in numbered.items() if name not in columns} | columns
+    range_columns = _named_range_indices(table, first_row)
+    columns = {name: range_numbers for name, range_numbers in range_columns.items() if name not in columns} | columns
     first_names = [
         name for name in _stored_index_names(table) if name in columns
     ]  # pandas writes them after the columns
-    order = [*first_names, *(name for name in columns if name not in first_names)]
-    return pd.DataFrame({name: columns[name] for name in order}, index=pd.RangeIndex(table.num_rows))
+    column_order = [*first_names, *(name for name in columns if name not in first_names)]
+    return pd.DataFrame({name: columns[name] for name in column_order}, index=pd.RangeIndex(table.num_rows))
 
 
 def _stored_index_names(table: Any) -> list[str]:
@@ -80,13 +80,15 @@ def _named_range_indices(table: Any, first_row: int) -> dict[str, pd.Series]:
     """Columns of indices with a name that number the rows, which pandas writes as their limits only."""
     import pandas as pd
 
-    ranges: dict[str, pd.Series] = {}
+    range_columns: dict[str, pd.Series] = {}
     try:
         for index in table.schema.pandas_metadata["index_columns"]:
             if isinstance(index, dict) and index["kind"] == "range" and index["name"] is not None:
-                start = index["start"] + first_row * index["step"]
-                stop = start + table.num_rows * index["step"]
-                ranges[str(index["name"])] = pd.Series(range(start, stop, index["step"]), dtype="int64")
+                range_start = index["start"] + first_row * index["step"]
+                range_stop = range_start + table.num_rows * index["step"]
+                range_columns[str(index["name"])] = pd.Series(
+                    range(range_start, range_stop, index["step"]), dtype="int64"
+                )
     except (
         AttributeError,
         KeyError,
@@ -95,7 +97,7 @@ def _named_range_indices(table: Any, first_row: int) -> dict[str, pd.Series]:
         OverflowError,
     ):  # none, or broken: the rows are there all the same
         return {}
-    return ranges
+    return range_columns
 
 
 def convert_arrow_types(frame: pd.DataFrame) -> pd.DataFrame:
@@ -103,12 +105,12 @@ def convert_arrow_types(frame: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
     import pyarrow
 
-    converted = {}
+    converted_columns = {}
     for position, dtype in enumerate(frame.dtypes):
         if isinstance(dtype, pd.ArrowDtype):
             column = pyarrow.chunked_array(frame.iloc[:, position].array.__arrow_array__())
-            converted[frame.columns[position]] = _arrow_to_series(column).set_axis(frame.index)
-    return frame.assign(**converted) if converted else frame
+            converted_columns[frame.columns[position]] = _arrow_to_series(column).set_axis(frame.index)
+    return frame.assign(**converted_columns) if converted_columns else frame
 
 
 def _arrow_to_series(column: Any) -> pd.Series:
@@ -118,9 +120,9 @@ def _arrow_to_series(column: Any) -> pd.Series:
 
     try:
         column = _cast_to_plain_type(column)
-        kind = column.type
-        if pyarrow.types.is_integer(kind) and column.null_count:
-            dtype = "UInt64" if pyarrow.types.is_unsigned_integer(kind) else "Int64"
+        arrow_type = column.type
+        if pyarrow.types.is_integer(arrow_type) and column.null_count:
+            dtype = "UInt64" if pyarrow.types.is_unsigned_integer(arrow_type) else "Int64"
             return pd.Series(pd.array(column.to_pylist(), dtype=dtype))
         return pd.Series(column.to_pandas(date_as_object=False)).reset_index(drop=True)
     except (pyarrow.ArrowException, NotImplementedError, TypeError, ValueError, OverflowError):
@@ -132,17 +134,17 @@ def _cast_to_plain_type(column: Any) -> Any:
     import pyarrow
     import pyarrow.compute
 
-    types = pyarrow.types
+    arrow_types = pyarrow.types
     if isinstance(column.type, pyarrow.BaseExtensionType):
         column = column.cast(column.type.storage_type)
-    if types.is_run_end_encoded(column.type):
+    if arrow_types.is_run_end_encoded(column.type):
         column = pyarrow.chunked_array(list(map(pyarrow.compute.run_end_decode, column.chunks)))
-    kind = column.type
-    if types.is_dictionary(kind) and not _is_text_type(kind.value_type):
-        return _cast_to_plain_type(column.cast(kind.value_type))
-    for is_type, convert in _CONVERSIONS:
-        if getattr(types, is_type)(kind):
-            return convert(column)
+    arrow_type = column.type
+    if arrow_types.is_dictionary(arrow_type) and not _is_text_type(arrow_type.value_type):
+        return _cast_to_plain_type(column.cast(arrow_type.value_type))
+    for is_type, convert_column in _CONVERSIONS:
+        if getattr(arrow_types, is_type)(arrow_type):
+            return convert_column(column)
     return column
 
 
@@ -172,10 +174,10 @@ def _decode_bytes(column: Any) -> Any:
         return pyarrow.chunked_array([texts], pyarrow.string())
 
 
-def _is_text_type(kind: Any) -> bool:
+def _is_text_type(arrow_type: Any) -> bool:
     import pyarrow
 
-    return bool(pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind))
+    return bool(pyarrow.types.is_string(arrow_type) or pyarrow.types.is_large_string(arrow_type))
 
 
 def _drop_unusual_years(column: Any) -> Any:
@@ -185,11 +187,11 @@ def _drop_unusual_years(column: Any) -> Any:
 
     if column.type.unit == "ns":
         return column
-    per_second = TICKS_PER_SECOND[column.type.unit]
-    low = pyarrow.scalar(MIN_SECONDS * per_second, pyarrow.int64())
-    high = pyarrow.scalar(MAX_SECONDS * per_second, pyarrow.int64())
+    ticks_per_second = TICKS_PER_SECOND[column.type.unit]
+    lowest_timestamp = pyarrow.scalar(MIN_SECONDS * ticks_per_second, pyarrow.int64())
+    highest_timestamp = pyarrow.scalar(MAX_SECONDS * ticks_per_second, pyarrow.int64())
     ticks = column.cast(pyarrow.int64())
-    is_usual = compute.and_(compute.greater_equal(ticks, low), compute.less(ticks, high))
+    is_usual = compute.and_(compute.greater_equal(ticks, lowest_timestamp), compute.less(ticks, highest_timestamp))
     return compute.if_else(is_usual, column, pyarrow.scalar(None, column.type))
 
 
@@ -211,18 +213,18 @@ def cells_to_series(cells: list[Any]) -> pd.Series:
     import pandas as pd
 
     column = pd.Series(cells, dtype=object)
-    known = column.dropna()
-    types = set(map(type, known))
-    if types == {int}:
+    known_cells = column.dropna()
+    cell_types = set(map(type, known_cells))
+    if cell_types == {int}:
         try:
-            if len(known) == len(column):
+            if len(known_cells) == len(column):
                 return column.astype("int64")
             return pd.Series(pd.array(column.where(column.notna(), None).tolist(), dtype="Int64"))
         except (OverflowError, TypeError, ValueError):  # beyond 64 bits
             return column
-    if types == {int, float} and max(map(abs, known)) >= SAFE_INTEGER:
+    if cell_types == {int, float} and max(map(abs, known_cells)) >= SAFE_INTEGER:
         return column
-    if types and types <= {int, float}:
+    if cell_types and cell_types <= {int, float}:
         return column.astype("float64")
     return column.infer_objects()
 
@@ -249,26 +251,26 @@ def is_row_number_index(name: str, values: pd.Series) -> bool:
 def read_json_batches(path: Path, rows: int | None = None) -> Iterator[tuple[pd.DataFrame, float]]:
     """Read JSON lines, an object per line, or one list of objects, in batches; all rows at once where `rows` is None."""
     size = max(path.stat().st_size, 1)
-    with open_unpacked(path) as (content, packed):
-        records = _read_json_records(content, path)
+    with open_unpacked(path) as (decompressed_file, compressed_file):
+        records = _read_json_records(decompressed_file, path)
         while batch := list(islice(records, rows)):
-            yield _json_records_to_frame(batch, path), min(1.0, packed.tell() / size)
+            yield _json_records_to_frame(batch, path), min(1.0, compressed_file.tell() / size)
 
 
-def _read_json_records(content: Any, path: Path) -> Iterator[dict[str, Any]]:
-    start = content.read(1)
-    while start.isspace():
-        start = content.read(1)
-    if start == b"[":
-        yield from _check_json_records(_parse_json(start + content.read(), path), path)
+def _read_json_records(decompressed_file: Any, path: Path) -> Iterator[dict[str, Any]]:
+    first_byte = decompressed_file.read(1)
+    while first_byte.isspace():
+        first_byte = decompressed_file.read(1)
+    if first_byte == b"[":
+        yield from _check_json_records(_parse_json(first_byte + decompressed_file.read(), path), path)
         return
-    number, line = 1, start + content.readline(MAX_JSON_LINE)
+    line_number, line = 1, first_byte + decompressed_file.readline(MAX_JSON_LINE)
     while line:
         if len(line) >= MAX_JSON_LINE:
-            raise DataError(f"{path}, line {number}: longer than {MAX_JSON_LINE // 1_000_000} MB")
+            raise DataError(f"{path}, line {line_number}: longer than {MAX_JSON_LINE // 1_000_000} MB")
         if line.strip():
-            yield from _check_json_records([_parse_json(line, path, f", line {number}")], path)
-        number, line = number + 1, content.readline(MAX_JSON_LINE)
+            yield from _check_json_records([_parse_json(line, path, f", line {line_number}")], path)
+        line_number, line = line_number + 1, decompressed_file.readline(MAX_JSON_LINE)
 
 
 def _parse_json(text: bytes, path: Path, position: str = "") -> Any:
@@ -334,22 +336,24 @@ def read_excel(path: Path, *, has_header: bool = True) -> tuple[pd.DataFrame, tu
     except ImportError as error:
         raise MissingPackageError("Excel files need openpyxl: python -m pip install openpyxl") from error
     try:
-        book = openpyxl.load_workbook(io.BytesIO(path.read_bytes()), read_only=True, data_only=True)
-        sheet = book.worksheets[0]
-        sheet.reset_dimensions()  # what the file says of its size may be wrong
-        rows = [list(row) for row in sheet.iter_rows(values_only=True)]
+        excel_workbook = openpyxl.load_workbook(io.BytesIO(path.read_bytes()), read_only=True, data_only=True)
+        first_sheet = excel_workbook.worksheets[0]
+        first_sheet.reset_dimensions()  # what the file says of its size may be wrong
+        rows = [list(row) for row in first_sheet.iter_rows(values_only=True)]
     except MemoryError as error:
         raise DataError(f"{path} is too large for an Excel file: save it as CSV") from error
     except Exception as error:  # openpyxl raises almost anything for a damaged file
         message = " ".join(str(error).split())[:160]
         raise DataError(f"{path} is not an Excel file that can be read ({type(error).__name__}: {message})") from error
-    notes: tuple[Finding, ...] = ()
-    if len(book.sheetnames) > 1:
-        message = f"only the first of {len(book.sheetnames)} sheets was read, {book.sheetnames[0]!r}"
-        notes = (Finding("first_sheet", "note", message),)
+    reading_notes: tuple[Finding, ...] = ()
+    if len(excel_workbook.sheetnames) > 1:
+        message = (
+            f"only the first of {len(excel_workbook.sheetnames)} sheets was read, {excel_workbook.sheetnames[0]!r}"
+        )
+        reading_notes = (Finding("first_sheet", "note", message),)
     filled = [row for row in rows if any(cell is not None for cell in row)]
     titles = _sheet_titles(filled[:MAX_HEAD_ROWS]) if has_header else []
-    return _sheet_to_frame(filled[len(titles) :], path, has_header), (*notes, *title_findings(titles))
+    return _sheet_to_frame(filled[len(titles) :], path, has_header), (*reading_notes, *title_findings(titles))
 
 
 def _sheet_titles(rows: list[list[Any]]) -> list[str]:
@@ -368,10 +372,10 @@ def _sheet_to_frame(rows: list[list[Any]], path: Path, has_header: bool) -> pd.D
     cells = pd.DataFrame(rows, dtype=object)
     if cells.empty:
         raise DataError(f"{path} is empty: expected names in the first row of its first sheet")
-    used = int(np.flatnonzero(cells.notna().any())[-1]) + 1
-    names = list(numbered_column_names(used))
+    used_columns = int(np.flatnonzero(cells.notna().any())[-1]) + 1
+    names = list(numbered_column_names(used_columns))
     if has_header:
-        names = list(map(str, cells.iloc[0, :used].where(cells.iloc[0, :used].notna(), "")))
+        names = list(map(str, cells.iloc[0, :used_columns].where(cells.iloc[0, :used_columns].notna(), "")))
         cells = cells.iloc[1:]
     check_column_names(names, str(path))
     columns = {}

@@ -34,10 +34,10 @@ def audit_table(table: Table) -> tuple[Finding, ...]:
     tuple of Finding
         The findings in the order of the checks.
     """
-    checks = CHECKS if hasattr(table.X, "columns") else ROW_CHECKS
+    table_checks = CHECKS if hasattr(table.X, "columns") else ROW_CHECKS
     findings: list[Finding] = []
-    for check in checks:
-        findings += check(table)
+    for table_check in table_checks:
+        findings += table_check(table)
     return tuple(findings)
 
 
@@ -52,13 +52,13 @@ def check_few_positives(table: Table) -> Iterator[Finding]:
 
 def check_duplicates(table: Table) -> Iterator[Finding]:
     """Find rows with the features of an earlier row."""
-    if repeated := len(table.y) - len(np.unique(hash_rows(table.X))):
-        share = repeated / len(table.y)
-        consequence = "splits keep such rows on one side"
+    if repeated_rows := len(table.y) - len(np.unique(hash_rows(table.X))):
+        repeated_share = repeated_rows / len(table.y)
+        consequence_text = "splits keep such rows on one side"
         if table.time is not None:
-            consequence = "with a time column they may stand on both sides: what was seen before is known by then"
-        message = f"rows that repeat an earlier row: {repeated} ({share:.1%}); {consequence}"
-        yield Finding("duplicates", "note", message, rows=repeated)
+            consequence_text = "with a time column they may stand on both sides: what was seen before is known by then"
+        message = f"rows that repeat an earlier row: {repeated_rows} ({repeated_share:.1%}); {consequence_text}"
+        yield Finding("duplicates", "note", message, rows=repeated_rows)
 
 
 def check_conflicting_labels(table: Table) -> Iterator[Finding]:
@@ -66,17 +66,21 @@ def check_conflicting_labels(table: Table) -> Iterator[Finding]:
     import pandas as pd
 
     labels = pd.Series(table.y).groupby(hash_rows(table.X)).transform("nunique")
-    if conflicting := int((labels > 1).sum()):
-        message = f"rows with equal features and different labels: {conflicting} ({conflicting / len(table.y):.1%})"
-        yield Finding("conflicting_labels", "note", message, rows=conflicting)
+    if conflicting_rows := int((labels > 1).sum()):
+        message = (
+            f"rows with equal features and different labels: {conflicting_rows} ({conflicting_rows / len(table.y):.1%})"
+        )
+        yield Finding("conflicting_labels", "note", message, rows=conflicting_rows)
 
 
 def check_leaky_columns(table: Table) -> Iterator[Finding]:
     """Find columns that nearly determine the class: often they are known only after the event."""
     for name, column in table.X.items():
-        auc = _single_column_auc(column, table.y, len(table.classes))
-        if auc >= LEAKY_AUC:
-            message = f"column {name!r} alone tells the classes apart (ROC AUC {auc:.3f}): is it known beforehand?"
+        column_auc = _single_column_auc(column, table.y, len(table.classes))
+        if column_auc >= LEAKY_AUC:
+            message = (
+                f"column {name!r} alone tells the classes apart (ROC AUC {column_auc:.3f}): is it known beforehand?"
+            )
             yield Finding("leaky_column", "warning", message, column=str(name))
 
 
@@ -93,9 +97,9 @@ def check_constant_columns(table: Table) -> Iterator[Finding]:
     """Find columns with one value in nearly all rows."""
     for name, column in table.X.items():
         count = int(column.value_counts(dropna=False).iloc[0])
-        share = count / len(column)
-        if share >= CONSTANT_SHARE:
-            message = f"column {name!r} has one value in {share:.2%} of the rows"
+        constant_share = count / len(column)
+        if constant_share >= CONSTANT_SHARE:
+            message = f"column {name!r} has one value in {constant_share:.2%} of the rows"
             yield Finding("constant", "note", message, column=str(name), rows=count)
 
 
@@ -141,32 +145,34 @@ def _single_column_auc(column: pd.Series, y: npt.NDArray[np.int64], n_classes: i
 
     is_category = column.dtype == "category"
     if is_category:
-        codes = column.cat.codes.to_numpy().astype(np.int64) + 1
+        level_codes = column.cat.codes.to_numpy().astype(np.int64) + 1
     else:
         ranks = rankdata(column.fillna(-np.inf).to_numpy())
-    areas = []
+    areas_by_class = []
     labels = range(n_classes)
     if n_classes == 2:
         labels = range(1, 2)
     for label in labels:
-        in_class = y == label
+        is_in_class = y == label
         if is_category:
-            ranks = rankdata(_class_shares_of_levels(codes, in_class))
-        n_in_class = int(in_class.sum())
-        rank_sum = ranks[in_class].sum() - n_in_class * (n_in_class + 1) / 2
-        area = rank_sum / (n_in_class * (len(y) - n_in_class))
-        areas.append(max(area, 1 - area))
-    return float(np.mean(areas))
+            ranks = rankdata(_class_shares_of_levels(level_codes, is_in_class))
+        n_in_class = int(is_in_class.sum())
+        rank_sum = ranks[is_in_class].sum() - n_in_class * (n_in_class + 1) / 2
+        class_area = rank_sum / (n_in_class * (len(y) - n_in_class))
+        areas_by_class.append(max(class_area, 1 - class_area))
+    return float(np.mean(areas_by_class))
 
 
-def _class_shares_of_levels(codes: npt.NDArray[np.int64], in_class: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+def _class_shares_of_levels(
+    level_codes: npt.NDArray[np.int64], is_in_class: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
     """Share of a class in the level of each row, counted in the half of the rows to which the row does not belong."""
-    is_odd = np.arange(len(codes)) % 2 == 1
-    n_levels = int(codes.max()) + 1
-    shares = np.empty(len(codes))
-    for half in (is_odd, ~is_odd):
-        counts = np.bincount(codes[~half], minlength=n_levels)
-        class_counts = np.bincount(codes[~half], weights=in_class[~half], minlength=n_levels)
-        prior = in_class[~half].mean()
-        shares[half] = ((class_counts + prior) / (counts + 1))[codes[half]]
-    return shares
+    is_odd = np.arange(len(level_codes)) % 2 == 1
+    n_levels = int(level_codes.max()) + 1
+    class_shares = np.empty(len(level_codes))
+    for is_in_half in (is_odd, ~is_odd):
+        counts = np.bincount(level_codes[~is_in_half], minlength=n_levels)
+        class_counts = np.bincount(level_codes[~is_in_half], weights=is_in_class[~is_in_half], minlength=n_levels)
+        prior = is_in_class[~is_in_half].mean()
+        class_shares[is_in_half] = ((class_counts + prior) / (counts + 1))[level_codes[is_in_half]]
+    return class_shares

@@ -40,26 +40,26 @@ def summarize_columns(task: Task, table: Table) -> list[dict[str, Any]]:
     if not hasattr(table.X, "columns"):
         return []
     summaries = [_summarize_feature(table, str(name)) for name in table.X.columns]
-    described = {summary["name"] for summary in summaries}
-    for name, role in _summarize_other_columns(task, table).items():
-        if name not in described:
-            summaries.append({"name": name, "kind": role, "missing": None, "levels": None})
+    described_columns = {summary["name"] for summary in summaries}
+    for name, column_role in _summarize_other_columns(task, table).items():
+        if name not in described_columns:
+            summaries.append({"name": name, "kind": column_role, "missing": None, "levels": None})
     return summaries
 
 
 def _summarize_feature(table: Table, name: str) -> dict[str, Any]:
     column = table.X[name]
-    kind = "number"
+    feature_kind = "number"
     if name in table.dates:
-        kind = "date"
+        feature_kind = "date"
     elif column.dtype == "category":
-        kind = "category"
-    return {"name": name, "kind": kind, "missing": int(column.isna().sum()), "levels": int(column.nunique())}
+        feature_kind = "category"
+    return {"name": name, "kind": feature_kind, "missing": int(column.isna().sum()), "levels": int(column.nunique())}
 
 
 def _summarize_other_columns(task: Task, table: Table) -> dict[str, str]:
     """The columns that are no features, with their role."""
-    columns = {name: role for name, role in task.column_roles.items() if role != "text"}
+    columns = {name: column_role for name, column_role in task.column_roles.items() if column_role != "text"}
     for finding in table.notes:
         if finding.code in OMISSION_CODES:
             columns.setdefault(finding.column, "left out")

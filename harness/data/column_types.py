@@ -43,14 +43,14 @@ def parse_column_type(text: str, column: str) -> DeclaredType:
     DataError
         If there is no such type, or the format of dates is none.
     """
-    kind, _, date_format = text.strip().partition(":")
-    if kind not in KINDS:
+    column_kind, _, date_format = text.strip().partition(":")
+    if column_kind not in KINDS:
         raise DataError(f"column {column!r} cannot be of type {text!r}: there are {', '.join(KINDS)} (as in {EXAMPLE})")
-    if date_format and kind != "date":
+    if date_format and column_kind != "date":
         raise DataError(f"column {column!r}: only a date has a format, but found {text!r}")
     if date_format and not _is_date_format(date_format):
         raise DataError(f"column {column!r}: {date_format!r} is no format of dates, expected one like %d.%m.%Y")
-    return DeclaredType(cast("DeclaredKind", kind), date_format)
+    return DeclaredType(cast("DeclaredKind", column_kind), date_format)
 
 
 def _is_date_format(date_format: str) -> bool:
@@ -83,15 +83,15 @@ def parse_types_option(texts: Iterable[str]) -> dict[str, str]:
     EvenhandError
         If an entry is not a column and a type.
     """
-    types: dict[str, str] = {}
+    column_types: dict[str, str] = {}
     for text in texts:
         for entry in ENTRY_END.split(text):
-            column, equals, kind = entry.rpartition("=")
-            if not equals or not column:
+            column, equals_sign, column_kind = entry.rpartition("=")
+            if not equals_sign or not column:
                 raise EvenhandError(f"--types: expected column=type, as in {EXAMPLE}, but found {entry!r}")
-            parse_column_type(kind, column)
-            types[column.strip()] = kind.strip()
-    return types
+            parse_column_type(column_kind, column)
+            column_types[column.strip()] = column_kind.strip()
+    return column_types
 
 
 def check_column_types(types: Mapping[str, str]) -> dict[str, DeclaredType]:

@@ -53,19 +53,19 @@ def parse_costs(text: str) -> DeclaredCosts:
     EvenhandError
         If it is neither, or a cost is no number from 0 on.
     """
-    written = text.strip()
-    if Path(written).expanduser().is_file():
-        return DeclaredCosts(by_class=read_cost_file(Path(written).expanduser()))
-    if "=" not in written:
+    costs_text = text.strip()
+    if Path(costs_text).expanduser().is_file():
+        return DeclaredCosts(by_class=read_cost_file(Path(costs_text).expanduser()))
+    if "=" not in costs_text:
         raise EvenhandError(f"costs {text!r}: no such file, and not like {EXAMPLE}")
     costs: dict[str, Any] = {}
-    for part in filter(None, map(str.strip, written.split(","))):
-        name, equals, number = part.partition("=")
-        if not equals:
-            raise EvenhandError(f"costs {text!r}: {part!r} is not like fn=200")
+    for cost_text in filter(None, map(str.strip, costs_text.split(","))):
+        name, equals_sign, cost_number = cost_text.partition("=")
+        if not equals_sign:
+            raise EvenhandError(f"costs {text!r}: {cost_text!r} is not like fn=200")
         if name.strip() in costs:
             raise EvenhandError(f"costs {text!r}: {name.strip()!r} is given twice")
-        costs[name.strip()] = number.strip()
+        costs[name.strip()] = cost_number.strip()
     return DeclaredCosts(_matrix_of_decisions(costs))
 
 
@@ -144,49 +144,51 @@ def resolve_costs(task: Task, classes: tuple[str, ...]) -> Task:
     if not task.costs_by_class:
         return task
     lines: list[tuple[float, ...]] = []
-    for true in classes:
-        _check_class_names(task, task.costs_by_class.get(true, {}), classes)
-        lines.append(tuple(_find_cost(task, true, predicted) for predicted in classes))
+    for true_class in classes:
+        _check_class_names(task, task.costs_by_class.get(true_class, {}), classes)
+        lines.append(tuple(_find_cost(task, true_class, predicted_class) for predicted_class in classes))
     _check_class_names(task, task.costs_by_class, classes)
     return replace(task, costs=tuple(lines), costs_by_class={})
 
 
-def _check_class_names(task: Task, named: Mapping[str, Any], classes: tuple[str, ...]) -> None:
-    for name in named:
+def _check_class_names(task: Task, costs_by_name: Mapping[str, Any], classes: tuple[str, ...]) -> None:
+    for name in costs_by_name:
         if name not in classes:
-            advice = suggest_similar_name(name, classes)
-            raise DataError(f"costs of task {task.name!r}: no row is of class {name!r}: {advice}")
+            name_advice = suggest_similar_name(name, classes)
+            raise DataError(f"costs of task {task.name!r}: no row is of class {name!r}: {name_advice}")
 
 
-def _find_cost(task: Task, true: str, predicted: str) -> float:
+def _find_cost(task: Task, true_class: str, predicted_class: str) -> float:
     """The cost of a decision; a right one costs nothing where that is not said."""
-    costs: Mapping[str, float] = task.costs_by_class.get(true, {})
+    costs: Mapping[str, float] = task.costs_by_class.get(true_class, {})
     if not costs:
-        raise DataError(f"costs of task {task.name!r}: class {true!r} has no line")
-    if predicted in costs:
-        return _check_cost(costs[predicted], f"costs of task {task.name!r}, {true!r} as {predicted!r}")
-    if predicted == true:
+        raise DataError(f"costs of task {task.name!r}: class {true_class!r} has no line")
+    if predicted_class in costs:
+        return _check_cost(
+            costs[predicted_class], f"costs of task {task.name!r}, {true_class!r} as {predicted_class!r}"
+        )
+    if predicted_class == true_class:
         return 0.0
-    raise DataError(f"costs of task {task.name!r}: what does it cost to predict {true!r} as {predicted!r}?")
+    raise DataError(f"costs of task {task.name!r}: what does it cost to predict {true_class!r} as {predicted_class!r}?")
 
 
 def _matrix_of_decisions(costs: Mapping[str, Any]) -> CostMatrix:
     """The matrix of two classes from costs of fn, fp and perhaps tn and tp, which are 0 otherwise."""
     matrix = [[0.0, 0.0], [0.0, 0.0]]
-    named = set()
+    named_decisions = set()
     for name, cost in costs.items():
-        lowered = name.lower().replace(" ", "_").replace("-", "_").removesuffix("s")
-        decision = LONG_NAMES.get(lowered, lowered)
-        if decision not in DECISIONS:
-            advice = suggest_similar_name(name, [*DECISIONS, *LONG_NAMES])
+        lowered_name = name.lower().replace(" ", "_").replace("-", "_").removesuffix("s")
+        short_name = LONG_NAMES.get(lowered_name, lowered_name)
+        if short_name not in DECISIONS:
+            name_advice = suggest_similar_name(name, [*DECISIONS, *LONG_NAMES])
             raise EvenhandError(
-                f"costs: unknown decision {name!r}: {advice} For several classes, give a matrix with their names"
+                f"costs: unknown decision {name!r}: {name_advice} For several classes, give a matrix with their names"
             )
-        true, predicted = DECISIONS[decision]
-        matrix[true][predicted] = _check_cost(cost, f"costs: {name}")
-        named.add(decision)
-    if missing := sorted({"fn", "fp"} - named):
-        raise EvenhandError(f"costs lack {' and '.join(missing)}: expected both errors, as in {EXAMPLE}")
+        true_class, predicted_class = DECISIONS[short_name]
+        matrix[true_class][predicted_class] = _check_cost(cost, f"costs: {name}")
+        named_decisions.add(short_name)
+    if missing_decisions := sorted({"fn", "fp"} - named_decisions):
+        raise EvenhandError(f"costs lack {' and '.join(missing_decisions)}: expected both errors, as in {EXAMPLE}")
     return (matrix[0][0], matrix[0][1]), (matrix[1][0], matrix[1][1])
 
 
@@ -197,29 +199,31 @@ def _matrix_of_lines(costs: Any) -> CostMatrix:
     except TypeError:
         raise EvenhandError(f"costs must be like {{'fn': 200, 'fp': 5}} or a matrix, but got {costs!r:.60}") from None
     if len(lines) < 2 or any(len(line) != len(lines) for line in lines):
-        widths = ", ".join(str(len(line)) for line in lines)
-        raise EvenhandError(f"costs must be a square matrix, but has {len(lines)} lines of {widths} numbers")
+        line_widths = ", ".join(str(len(line)) for line in lines)
+        raise EvenhandError(f"costs must be a square matrix, but has {len(lines)} lines of {line_widths} numbers")
     return tuple(tuple(_check_cost(cost, "costs") for cost in line) for line in lines)
 
 
-def _costs_of_frame(frame: pd.DataFrame, source: str) -> CostsByClass:
+def _costs_of_frame(frame: pd.DataFrame, source_name: str) -> CostsByClass:
     lines: dict[str, dict[str, Any]] = {}
     columns = [_class_name(name) for name in frame.columns]
     for position, name in enumerate(map(_class_name, frame.index)):
         if name in lines:
-            raise EvenhandError(f"{source}: two lines are of class {name!r}")
+            raise EvenhandError(f"{source_name}: two lines are of class {name!r}")
         lines[name] = dict(zip(columns, frame.iloc[position].tolist(), strict=True))
-    return _costs_of_lines(lines, source)
+    return _costs_of_lines(lines, source_name)
 
 
 def _costs_of_lines(lines: Mapping[Any, Mapping[Any, Any]], source: str) -> CostsByClass:
     """Costs by class, whose lines and columns name the same classes."""
     costs: CostsByClass = {}
-    for true, line in lines.items():
-        name = _class_name(true)
+    for true_class, line in lines.items():
+        name = _class_name(true_class)
         costs[name] = {}
-        for predicted, cost in line.items():
-            costs[name][_class_name(predicted)] = _check_cost(cost, f"{source}: {name!r} as {_class_name(predicted)!r}")
+        for predicted_class, cost in line.items():
+            costs[name][_class_name(predicted_class)] = _check_cost(
+                cost, f"{source}: {name!r} as {_class_name(predicted_class)!r}"
+            )
     predicted_names = {name for line in costs.values() for name in line}
     for name in sorted(predicted_names ^ costs.keys()):
         place = "line" if name in predicted_names else "column"
@@ -239,11 +243,11 @@ def _class_name(name: Any) -> str:
 def _check_cost(cost: Any, name: str) -> float:
     """A cost as a number from 0 on."""
     try:
-        number = float(cost)
+        cost_number = float(cost)
     except (TypeError, ValueError):
         raise EvenhandError(f"{name}: a cost is a number from 0 on, but got {cost!r:.40}") from None
-    if not math.isfinite(number) or number < 0:
+    if not math.isfinite(cost_number) or cost_number < 0:
         raise EvenhandError(
             f"{name}: a cost is a number from 0 on, but got {cost}: a gain is the cost of missing it, on the other decision"
         )
-    return number
+    return cost_number

@@ -72,7 +72,7 @@ class CsvFormat:
 
 def numbered_column_names(count: int) -> tuple[str, ...]:
     """Name the columns of a file without a header: column_1, column_2, …"""
-    return tuple(f"column_{number}" for number in range(1, count + 1))
+    return tuple(f"column_{column_number}" for column_number in range(1, count + 1))
 
 
 def detect_csv_format(path: Path, min_columns: int = 2, has_header: bool = True) -> CsvFormat:
@@ -97,31 +97,31 @@ def detect_csv_format(path: Path, min_columns: int = 2, has_header: bool = True)
     DataError
         If the file is not a CSV, has fewer columns, or two columns with one name.
     """
-    encoding, notes = detect_encoding(path)
-    with open_unpacked(path) as (content, _):
-        start = content.read(FIRST_LINE)
-    text = _decode_start(start, encoding, str(path), is_all=len(start) < FIRST_LINE)
+    encoding, encoding_notes = detect_encoding(path)
+    with open_unpacked(path) as (decompressed_file, _):
+        first_bytes = decompressed_file.read(FIRST_LINE)
+    text = _decode_start(first_bytes, encoding, str(path), is_all=len(first_bytes) < FIRST_LINE)
     skipped_lines, text = _skip_blank_lines(text)
-    first_line, _, rest = text.partition("\n")
-    stated = SEPARATOR_LINE.fullmatch(first_line.strip(" "))
-    if stated and rest:
-        skipped_lines, text = skipped_lines + 1, rest
+    first_line, _, following_lines = text.partition("\n")
+    separator_match = SEPARATOR_LINE.fullmatch(first_line.strip(" "))
+    if separator_match and following_lines:
+        skipped_lines, text = skipped_lines + 1, following_lines
     titles = _find_titles(text[:SAMPLE]) if has_header else []
     skipped_lines, text = skipped_lines + len(titles), text.split("\n", len(titles))[-1]
-    notes = (*notes, *title_findings(titles))
-    separator = stated[1] if stated else _detect_separator(text[:SAMPLE], is_all=len(text) <= SAMPLE)
+    encoding_notes = (*encoding_notes, *title_findings(titles))
+    separator = separator_match[1] if separator_match else _detect_separator(text[:SAMPLE], is_all=len(text) <= SAMPLE)
     records = list(_parse_csv_rows(text[:SAMPLE], separator))
     header = records[0] if records else []
     if len(header) < min_columns:
-        shown = ascii(text.partition("\n")[0][:MAX_SHOWN])
+        shown_line = ascii(text.partition("\n")[0][:MAX_SHOWN])
         raise DataError(
-            f"{path} has one column only, {shown}: a target and at least one feature are needed (separators: , ; tab |)"
+            f"{path} has one column only, {shown_line}: a target and at least one feature are needed (separators: , ; tab |)"
         )
     names = numbered_column_names(len(header))
     if has_header:
         names = tuple(map(name_column, header))
-        notes = (*notes, *_check_header(header, records[1:], path))
-    return CsvFormat(encoding, separator, names, has_header, skipped_lines, notes)
+        encoding_notes = (*encoding_notes, *_check_header(header, records[1:], path))
+    return CsvFormat(encoding, separator, names, has_header, skipped_lines, encoding_notes)
 
 
 def _check_header(header: list[str], rows: list[list[str]], path: Path) -> list[Finding]:
@@ -172,41 +172,41 @@ def detect_encoding(path: Path) -> tuple[str, tuple[Finding, ...]]:
     DataError
         If it is not a text.
     """
-    with open_unpacked(path) as (content, _):
-        block = content.read(BLOCK)
-        for mark, encoding in BYTE_ORDER_MARKS:
-            if block.startswith(mark):
+    with open_unpacked(path) as (decompressed_file, _):
+        byte_block = decompressed_file.read(BLOCK)
+        for byte_order_mark, encoding in BYTE_ORDER_MARKS:
+            if byte_block.startswith(byte_order_mark):
                 return encoding, ()
-        zeros = block[:SAMPLE].count(0)
-        if zeros > MAX_ZEROS * len(block[:SAMPLE]):
-            return _detect_utf16(block[: SAMPLE // 2 * 2], path)
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        while block:
+        zero_bytes = byte_block[:SAMPLE].count(0)
+        if zero_bytes > MAX_ZEROS * len(byte_block[:SAMPLE]):
+            return _detect_utf16(byte_block[: SAMPLE // 2 * 2], path)
+        utf8_decoder = codecs.getincrementaldecoder("utf-8")()
+        while byte_block:
             try:
-                decoder.decode(block)
+                utf8_decoder.decode(byte_block)
             except UnicodeDecodeError:
-                sample = _non_ascii_lines(block + content.read(BLOCK))
+                sample = _non_ascii_lines(byte_block + decompressed_file.read(BLOCK))
                 return _guess_encoding(sample, path)
-            block = content.read(BLOCK)
+            byte_block = decompressed_file.read(BLOCK)
     return UTF8, ()
 
 
 def _detect_utf16(sample: bytes, path: Path) -> tuple[str, tuple[Finding, ...]]:
     """Tell UTF-16 without a byte order mark by where its zero bytes are."""
-    even, odd = sample[::2].count(0), sample[1::2].count(0)
-    encoding = "utf-16-le" if odd > even else "utf-16-be"
-    if min(even, odd) == 0:
+    even_zeros, odd_zeros = sample[::2].count(0), sample[1::2].count(0)
+    encoding = "utf-16-le" if odd_zeros > even_zeros else "utf-16-be"
+    if min(even_zeros, odd_zeros) == 0:
         try:
             text = codecs.getincrementaldecoder(encoding)().decode(sample)
         except UnicodeDecodeError:
             text = ""
-        if any(end in text for end in "\r\n"):
+        if any(line_end in text for line_end in "\r\n"):
             return encoding, (_make_encoding_finding(encoding),)
     raise DataError(f"{path} is not a text file: expected a CSV, or a file that ends in .parquet, .xlsx or .jsonl")
 
 
-def _non_ascii_lines(content: bytes) -> bytes:
-    lines = [line for line in content.splitlines() if not line.isascii()]
+def _non_ascii_lines(sample_bytes: bytes) -> bytes:
+    lines = [line for line in sample_bytes.splitlines() if not line.isascii()]
     return b"\n".join(lines)[:SAMPLE]
 
 
@@ -218,14 +218,14 @@ def _guess_encoding(sample: bytes, path: Path) -> tuple[str, tuple[Finding, ...]
     """
     from charset_normalizer import from_bytes
 
-    candidates = [DEFAULT_ENCODING]
+    candidate_encodings = [DEFAULT_ENCODING]
     words = [word for word in WORD.findall(sample) if not word.isascii()]
-    outside = sum(sum(byte > 127 for byte in word) for word in words)
-    if outside > OTHER_SCRIPT_SHARE * sum(map(len, words)):
+    non_ascii_bytes = sum(sum(word_byte > 127 for word_byte in word) for word in words)
+    if non_ascii_bytes > OTHER_SCRIPT_SHARE * sum(map(len, words)):
         match = from_bytes(sample, cp_isolation=OTHER_SCRIPTS).best()
         if match is not None:
-            candidates.insert(0, match.encoding)
-    for encoding in candidates:
+            candidate_encodings.insert(0, match.encoding)
+    for encoding in candidate_encodings:
         if _is_decodable(path, encoding):
             return encoding, (_make_encoding_finding(encoding),)
     return LAST_ENCODING, (_make_encoding_finding(LAST_ENCODING),)
@@ -238,30 +238,30 @@ def _make_encoding_finding(encoding: str) -> Finding:
 
 
 def _is_decodable(path: Path, encoding: str) -> bool:
-    decoder = codecs.getincrementaldecoder(encoding)()
-    with open_unpacked(path) as (content, _):
+    incremental_decoder = codecs.getincrementaldecoder(encoding)()
+    with open_unpacked(path) as (decompressed_file, _):
         try:
-            while block := content.read(BLOCK):
-                decoder.decode(block)
+            while byte_block := decompressed_file.read(BLOCK):
+                incremental_decoder.decode(byte_block)
         except UnicodeDecodeError:
             return False
     return True
 
 
-def _decode_start(start: bytes, encoding: str, what: str, *, is_all: bool) -> str:
+def _decode_start(first_bytes: bytes, encoding: str, source_description: str, *, is_all: bool) -> str:
     """Decode the beginning of a file; errors that a complete read would find late are raised here."""
     try:
-        text = codecs.getincrementaldecoder(encoding)().decode(start, final=is_all)
+        text = codecs.getincrementaldecoder(encoding)().decode(first_bytes, final=is_all)
     except UnicodeDecodeError as error:
-        raise DataError(f"{what} is not {encoding} (byte {error.start}): save it as UTF-8") from error
+        raise DataError(f"{source_description} is not {encoding} (byte {error.start}): save it as UTF-8") from error
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         raise DataError(
-            f"{what} is empty, or begins with many empty lines: expected a CSV with names in its first line"
+            f"{source_description} is empty, or begins with many empty lines: expected a CSV with names in its first line"
         )
     if not is_all and "\n" not in text.strip("\n"):
         raise DataError(
-            f"{what}: its first line is longer than {FIRST_LINE // 1_000_000} MB: expected a CSV with names in it"
+            f"{source_description}: its first line is longer than {FIRST_LINE // 1_000_000} MB: expected a CSV with names in it"
         )
     return text
 
@@ -269,10 +269,10 @@ def _decode_start(start: bytes, encoding: str, what: str, *, is_all: bool) -> st
 def _skip_blank_lines(text: str) -> tuple[int, str]:
     """Return how many lines before the first one are blank, and the text from there on."""
     n_lines = 0
-    first_line, _, rest = text.partition("\n")
+    first_line, _, following_lines = text.partition("\n")
     while not first_line.strip():
-        n_lines, text = n_lines + 1, rest
-        first_line, _, rest = text.partition("\n")
+        n_lines, text = n_lines + 1, following_lines
+        first_line, _, following_lines = text.partition("\n")
     return n_lines, text
 
 
@@ -293,12 +293,12 @@ def _find_titles(text: str) -> list[str]:
     return []
 
 
-def _parse_csv_rows(text: str, separator: str, *, strict: bool = False) -> Iterator[list[str]]:
+def _parse_csv_rows(text: str, separator: str, *, is_strict: bool = False) -> Iterator[list[str]]:
     """Parse the first rows of a text; ends where they cannot be parsed."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=strict)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=is_strict)
     try:
-        for number, record in enumerate(reader):
-            if number > SAMPLE_ROWS:
+        for record_number, record in enumerate(reader):
+            if record_number > SAMPLE_ROWS:
                 return
             yield record
     except csv.Error:
@@ -309,25 +309,25 @@ def _detect_separator(text: str, *, is_all: bool) -> str:
     """Choose the separator that divides the header, with quotes, and the most rows into the same number of columns."""
 
     def separator_quality(separator: str) -> tuple[float, int]:
-        records = list(_parse_csv_rows(text, separator, strict=True))
+        records = list(_parse_csv_rows(text, separator, is_strict=True))
         if not is_all and len(records) > 1:
             records = records[:-1]  # the last one may be cut
         width = len(records[0]) if records else 0
         if width < 2:
             return 0.0, width
         rows = [record for record in records[1:] if record]
-        matching = sum(len(record) == width for record in rows)
-        return (1 + matching) / (1 + len(rows)), width
+        matching_rows = sum(len(record) == width for record in rows)
+        return (1 + matching_rows) / (1 + len(rows)), width
 
     return max(SEPARATORS, key=separator_quality)
 
 
 def _looks_like_data(header: list[str], rows: list[list[str]]) -> bool:
     """Whether the header has numbers where the rows have them, in half of its columns or more."""
-    numeric = [name for name in header if NUMBER.fullmatch(name.strip())]
-    if not numeric or len(numeric) < len(header) / 2:
+    numeric_names = [name for name in header if NUMBER.fullmatch(name.strip())]
+    if not numeric_names or len(numeric_names) < len(header) / 2:
         return False
-    same = 0
+    numeric_in_both = 0
     for name, cell in zip(header, rows[0] if rows else [], strict=False):
-        same += bool(NUMBER.fullmatch(name.strip())) and bool(NUMBER.fullmatch(cell.strip()))
-    return same >= len(header) / 2
+        numeric_in_both += bool(NUMBER.fullmatch(name.strip())) and bool(NUMBER.fullmatch(cell.strip()))
+    return numeric_in_both >= len(header) / 2

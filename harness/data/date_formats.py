@@ -101,23 +101,26 @@ def convert_to_iso_date(text: str, order: DateOrder, first_year: int = FIRST_YEA
     str or None
         The date, which need not exist: 2021-02-30 stays so. None for texts without the format of a date.
     """
-    normalized, region = split_region(normalize_date_text(text))
-    written = _written_date(normalized, order, first_year)
-    return add_difference(written, region) if written and region else written
+    normalized_text, zone_region = split_region(normalize_date_text(text))
+    written_date = _written_date(normalized_text, order, first_year)
+    return add_difference(written_date, zone_region) if written_date and zone_region else written_date
 
 
-def _written_date(normalized: str, order: DateOrder, first_year: int) -> str | None:
+def _written_date(normalized_text: str, date_order: DateOrder, first_year: int) -> str | None:
     """Write a normalised date as year, month, day and time."""
-    if (match := ISO.fullmatch(normalized)) is not None:
+    if (match := ISO.fullmatch(normalized_text)) is not None:
         return f"{match['year']}-{match['number']}-{match['day']}{_normalize_time_of_day(match['clock'])}"
     for pattern in NAMED_MONTH:
-        match = pattern.fullmatch(normalized)
-        if match is not None and (named := _month_name_to_iso_date(match.groupdict(), first_year)) is not None:
-            return named
+        match = pattern.fullmatch(normalized_text)
+        if (
+            match is not None
+            and (named_month_date := _month_name_to_iso_date(match.groupdict(), first_year)) is not None
+        ):
+            return named_month_date
     return (
-        _compact_to_iso_date(normalized)
-        or _period_to_iso_date(normalized)
-        or _numeric_to_iso_date(normalized, order, first_year)
+        _compact_to_iso_date(normalized_text)
+        or _period_to_iso_date(normalized_text)
+        or _numeric_to_iso_date(normalized_text, date_order, first_year)
     )
 
 
@@ -140,29 +143,31 @@ def find_first_year(texts: Iterable[str], order: DateOrder) -> tuple[int, bool]:
     is_assumed : bool
         Whether the years are so many that the beginning is that of `strptime`.
     """
-    years = set()
+    short_years = set()
     for text in texts:
-        written = None if LONG_YEAR.search(text) else convert_to_iso_date(text, order)
-        if written is not None:
-            years.add(int(written[:4]) % 100)
-    if not years:
+        iso_date = None if LONG_YEAR.search(text) else convert_to_iso_date(text, order)
+        if iso_date is not None:
+            short_years.add(int(iso_date[:4]) % 100)
+    if not short_years:
         return FIRST_YEAR, False
-    ordered = sorted(years)
-    gap, start = max((after - before, after) for before, after in pairwise([ordered[-1] - 100, *ordered]))
-    if gap < MIN_YEAR_GAP:
+    sorted_years = sorted(short_years)
+    year_gap, start_year = max(
+        (after - before, after) for before, after in pairwise([sorted_years[-1] - 100, *sorted_years])
+    )
+    if year_gap < MIN_YEAR_GAP:
         return FIRST_YEAR, True
-    end = start + 100 - gap  # above 99 where the years go on in the next century
-    century = 1900 if start >= LAST_BIRTH or end > LAST_FUTURE else 2000
-    return century + start - gap // 2, False
+    end_year = start_year + 100 - year_gap  # above 99 where the years go on in the next century
+    century_start = 1900 if start_year >= LAST_BIRTH or end_year > LAST_FUTURE else 2000
+    return century_start + start_year - year_gap // 2, False
 
 
 def normalize_date_text(text: str) -> str:
     """Write a text in lower case, with plain digits, single blanks and letters without accents."""
     if not text.isascii():
-        for unit, separator in UNITS_OF_TIME:
-            text = re.sub(rf"(?<=\d){unit}", separator, text)
-        decomposed = unicodedata.normalize("NFKD", text.strip(" -:").replace("ä", "ae"))
-        text = "".join(character for character in decomposed if not unicodedata.combining(character))
+        for time_unit, separator in UNITS_OF_TIME:
+            text = re.sub(rf"(?<=\d){time_unit}", separator, text)
+        decomposed_text = unicodedata.normalize("NFKD", text.strip(" -:").replace("ä", "ae"))
+        text = "".join(character for character in decomposed_text if not unicodedata.combining(character))
         text = text.removesuffix("г.").removesuffix("года")
     return " ".join(text.casefold().split())
 
@@ -172,20 +177,20 @@ def _compact_to_iso_date(text: str) -> str | None:
     match = COMPACT.fullmatch(text)
     if match is None:
         return None
-    clock = ""
+    clock_text = ""
     if match["hour"]:
-        clock = (
+        clock_text = (
             f" {match['hour']}:{match['minute']}:{match['second'] or '00'}{match['zone'] or ''}{match['name'] or ''}"
         )
-    return f"{match['year']}-{match['number']}-{match['day']}{clock.upper()}"
+    return f"{match['year']}-{match['number']}-{match['day']}{clock_text.upper()}"
 
 
 def _period_to_iso_date(text: str) -> str | None:
     """Write the first day of a quarter or a week."""
     match = QUARTER.fullmatch(text)
     if match is not None:
-        quarter = int(match["quarter"] or match["first_quarter"])
-        return f"{match['year'] or match['last_year']}-{3 * quarter - 2}-1"
+        quarter_number = int(match["quarter"] or match["first_quarter"])
+        return f"{match['year'] or match['last_year']}-{3 * quarter_number - 2}-1"
     match = WEEK.fullmatch(text)
     if match is None:
         return None
@@ -195,30 +200,30 @@ def _period_to_iso_date(text: str) -> str | None:
         return f"{match['year']}-0-0"
 
 
-def _numeric_to_iso_date(text: str, order: DateOrder, first_year: int) -> str | None:
+def _numeric_to_iso_date(text: str, date_order: DateOrder, first_year: int) -> str | None:
     """Write a date whose day, month and year are numbers."""
     match = NUMBERS.fullmatch(text)
     if match is None or VERSION.match(text):
         return None
     year, month, day = match["year"], match["second"], match["first"]
-    if order == "month first":
+    if date_order == "month first":
         month, day = day, month
-    elif order == "year first":
+    elif date_order == "year first":
         if len(year) == 4:
             return None
         year, day = day.zfill(2), year
     return f"{_complete_year(year, first_year)}-{month}-{day}{_normalize_time_of_day(match['clock'])}"
 
 
-def _month_name_to_iso_date(parts: Mapping[str, str | None], first_year: int) -> str | None:
+def _month_name_to_iso_date(date_parts: Mapping[str, str | None], first_year: int) -> str | None:
     """Write the parts of a date whose month is a name; without a day it is the first of the month."""
-    month = parts.get("number")
+    month = date_parts.get("number")
     if month is None:
-        month = _month_number(str(parts["month"]))
+        month = _month_number(str(date_parts["month"]))
         if month is None:
             return None
-    year = _complete_year(str(parts["year"]), first_year)
-    return f"{year}-{month}-{parts.get('day') or 1}{_normalize_time_of_day(parts.get('clock'))}"
+    year = _complete_year(str(date_parts["year"]), first_year)
+    return f"{year}-{month}-{date_parts.get('day') or 1}{_normalize_time_of_day(date_parts.get('clock'))}"
 
 
 @lru_cache(maxsize=256)
@@ -236,23 +241,23 @@ def _complete_year(year: str, first_year: int) -> str:
     return f"{first_year + (int(year) - first_year) % 100}"
 
 
-def _normalize_time_of_day(clock: str | None) -> str:
+def _normalize_time_of_day(clock_text: str | None) -> str:
     """Write a time of day with its zone as a difference from UTC."""
-    if not clock:
+    if not clock_text:
         return ""
-    clock = clock.lstrip(",: t").removeprefix("at ").strip()
-    clock = re.sub(r"\[[^\]]*\]$", "", clock)  # the name of a zone after its difference
-    clock = re.sub(r"^(\d{1,2})\.(\d{2})\.(\d{2})", r"\1:\2:\3", clock)  # as Oracle writes it
-    clock = DIFFERENCE.sub(_normalize_utc_offset, clock)
-    zone = ABBREVIATION.search(clock)
+    clock_text = clock_text.lstrip(",: t").removeprefix("at ").strip()
+    clock_text = re.sub(r"\[[^\]]*\]$", "", clock_text)  # the name of a zone after its difference
+    clock_text = re.sub(r"^(\d{1,2})\.(\d{2})\.(\d{2})", r"\1:\2:\3", clock_text)  # as Oracle writes it
+    clock_text = DIFFERENCE.sub(_normalize_utc_offset, clock_text)
+    zone = ABBREVIATION.search(clock_text)
     if zone is not None:
         difference = ABBREVIATIONS[zone[1].lower()]
-        clock = clock[: zone.start()]
-        if re.search(r"[+-]\d{2}:?\d{2}$", clock.strip()) is None:
-            clock += difference
-    if match := re.fullmatch(r"(\d{1,2})\s?([ap])\.?m\.?", clock):
-        clock = f"{match[1]}:00 {match[2]}m"
-    return " " + clock.strip()
+        clock_text = clock_text[: zone.start()]
+        if re.search(r"[+-]\d{2}:?\d{2}$", clock_text.strip()) is None:
+            clock_text += difference
+    if match := re.fullmatch(r"(\d{1,2})\s?([ap])\.?m\.?", clock_text):
+        clock_text = f"{match[1]}:00 {match[2]}m"
+    return " " + clock_text.strip()
 
 
 def _normalize_utc_offset(zone: re.Match[str]) -> str:

@@ -82,17 +82,17 @@ def find_common_date_order(text: pd.Series) -> DateOrder | None:
     {"year first", "day first", "month first", "unclear"} or None
         The order of all values; None if they are not dates in one format.
     """
-    known = text.dropna()
-    if known.empty:
+    known_texts = text.dropna()
+    if known_texts.empty:
         return None
-    if known.str.fullmatch(YEAR_FIRST).all():
+    if known_texts.str.fullmatch(YEAR_FIRST).all():
         return "year first"
-    if not known.str.fullmatch(YEAR_LAST).all():
+    if not known_texts.str.fullmatch(YEAR_LAST).all():
         return None
-    parts = known.str.extract(YEAR_LAST)
-    first, separator, second = parts[0].astype(int), parts[1], parts[2].astype(int)
+    date_parts = known_texts.str.extract(YEAR_LAST)
+    first_numbers, separator, second_numbers = date_parts[0].astype(int), date_parts[1], date_parts[2].astype(int)
     # A number above 12 is a day. Without one, dots mean that the day comes first, as months are not written so.
-    day_first, month_first = first.max() > 12 or separator.iloc[0] == ".", second.max() > 12
+    day_first, month_first = first_numbers.max() > 12 or separator.iloc[0] == ".", second_numbers.max() > 12
     if separator.nunique() > 1 or (month_first and day_first):
         return None
     if month_first:
@@ -122,33 +122,46 @@ def learn_date_format(counts: Mapping[str, int]) -> LearnedDates | None:
 
     if not _sample_has_dates(list(counts)):
         return None
-    order, ambiguous = _learn_date_order(counts)
-    if order is None:
+    date_order, is_ambiguous = _learn_date_order(counts)
+    if date_order is None:
         return None
-    first_year, assumed_century = find_first_year(counts, order)
+    first_year, assumed_century = find_first_year(counts, date_order)
     texts = pd.Series(list(counts), dtype="str")
-    days: dict[str, float] = {}
-    impossible: dict[str, int] = {}
-    strangers: dict[str, int] = {}
-    other = 0
-    for text, day in zip(texts.tolist(), parse_dates(texts, order, first_year).tolist(), strict=True):
+    days_by_text: dict[str, float] = {}
+    impossible_dates: dict[str, int] = {}
+    non_dates: dict[str, int] = {}
+    non_date_count = 0
+    for text, day in zip(texts.tolist(), parse_dates(texts, date_order, first_year).tolist(), strict=True):
         if not pd.isna(day):
-            days[text] = day
-        elif convert_to_iso_date(text, order) is not None:
-            impossible[text] = counts[text]
+            days_by_text[text] = day
+        elif convert_to_iso_date(text, date_order) is not None:
+            impossible_dates[text] = counts[text]
         else:
-            strangers[text] = counts[text]
-            other += 0 if is_missing_value_word(text) else counts[text]
-    total = sum(counts.values())
-    if not days or other > MAX_OTHER_SHARE * total or sum(impossible.values()) > MAX_IMPOSSIBLE_SHARE * total:
+            non_dates[text] = counts[text]
+            non_date_count += 0 if is_missing_value_word(text) else counts[text]
+    total_count = sum(counts.values())
+    if (
+        not days_by_text
+        or non_date_count > MAX_OTHER_SHARE * total_count
+        or sum(impossible_dates.values()) > MAX_IMPOSSIBLE_SHARE * total_count
+    ):
         return None
-    return LearnedDates(order, ambiguous, first_year, assumed_century, days, zone_names(days), impossible, strangers)
+    return LearnedDates(
+        date_order,
+        is_ambiguous,
+        first_year,
+        assumed_century,
+        days_by_text,
+        zone_names(days_by_text),
+        impossible_dates,
+        non_dates,
+    )
 
 
 def _sample_has_dates(texts: list[str]) -> bool:
     sample = [text for text in texts[:: max(1, len(texts) // SAMPLE)] if not is_missing_value_word(text)]
-    with_date = sum(convert_to_iso_date(text, "day first") is not None for text in sample)
-    return with_date > 0 and with_date >= MIN_SAMPLE_SHARE * len(sample)
+    texts_with_date = sum(convert_to_iso_date(text, "day first") is not None for text in sample)
+    return texts_with_date > 0 and texts_with_date >= MIN_SAMPLE_SHARE * len(sample)
 
 
 @dataclass
@@ -164,15 +177,15 @@ class _OrderEvidence:
 
     def add(self, match: re.Match[str], count: int) -> None:
         """Add a date that occurs so often."""
-        first, second = int(match["first"]), int(match["second"])
-        self.firsts.add(first)
-        self.seconds.add(second)
+        first_number, second_number = int(match["first"]), int(match["second"])
+        self.firsts.add(first_number)
+        self.seconds.add(second_number)
         self.separators.add(match["separator"])
-        if first > MAX_DAY and len(match["year"]) == 2:
+        if first_number > MAX_DAY and len(match["year"]) == 2:
             self.year_first += count
-        elif MAX_MONTH < first <= MAX_DAY and second <= MAX_MONTH:
+        elif MAX_MONTH < first_number <= MAX_DAY and second_number <= MAX_MONTH:
             self.day_first += count
-        elif MAX_MONTH < second <= MAX_DAY and first <= MAX_MONTH:
+        elif MAX_MONTH < second_number <= MAX_DAY and first_number <= MAX_MONTH:
             self.month_first += count
 
     def order(self, total: int) -> tuple[DateOrder | None, bool]:
@@ -182,9 +195,9 @@ class _OrderEvidence:
             return ("year first" if is_common else None), False
         if not self.day_first and not self.month_first:
             return self._assumed_order()
-        order: DateOrder = "month first" if self.month_first > self.day_first else "day first"
+        date_order: DateOrder = "month first" if self.month_first > self.day_first else "day first"
         is_clear = max(self.day_first, self.month_first) >= MIN_ORDER_SHARE * (self.day_first + self.month_first)
-        return (order if is_clear else None), False
+        return (date_order if is_clear else None), False
 
     def _assumed_order(self) -> tuple[DateOrder, bool]:
         """The order where no number is above 12: of dates with points, or always on the first day of a month, it is clear."""
@@ -226,30 +239,32 @@ def parse_dates(text: pd.Series, order: DateOrder, first_year: int = FIRST_YEAR)
     """
     import pandas as pd
 
-    codes, names = pd.factorize(text)  # a date that is repeated is read once
-    days = _parse_distinct_dates(pd.Series(names, dtype="str"), order, first_year).to_numpy(np.float64)
-    return pd.Series(np.append(days, np.nan)[codes], index=text.index, name=text.name)
+    text_codes, names = pd.factorize(text)  # a date that is repeated is read once
+    day_numbers = _parse_distinct_dates(pd.Series(names, dtype="str"), order, first_year).to_numpy(np.float64)
+    return pd.Series(np.append(day_numbers, np.nan)[text_codes], index=text.index, name=text.name)
 
 
-def _parse_distinct_dates(text: pd.Series, order: DateOrder, first_year: int) -> pd.Series:
+def _parse_distinct_dates(text: pd.Series, date_order: DateOrder, first_year: int) -> pd.Series:
     import pandas as pd
 
-    pattern = YEAR_FIRST if order == "year first" else YEAR_LAST
+    pattern = YEAR_FIRST if date_order == "year first" else YEAR_LAST
     is_usual = text.str.fullmatch(pattern).astype(bool) & ~text.str.contains(NAMED_DIFFERENCE).astype(bool)
-    usual = text.where(is_usual)
-    if order == "year first":
-        iso_dates = usual.str.replace(r"^(\d{4})[/.](\d+)[/.]", r"\1-\2-", regex=True)
+    usual_texts = text.where(is_usual)
+    if date_order == "year first":
+        iso_dates = usual_texts.str.replace(r"^(\d{4})[/.](\d+)[/.]", r"\1-\2-", regex=True)
     else:
-        iso_dates = usual.str.replace(rf"^{YEAR_LAST}$", ISO_DATE[order], regex=True)
+        iso_dates = usual_texts.str.replace(rf"^{YEAR_LAST}$", ISO_DATE[date_order], regex=True)
     # "mixed" only allows several formats of the time of day: the date itself is year, month, day by now.
-    days = to_days(pd.to_datetime(iso_dates, errors="coerce", format="mixed", utc=True))
-    others = text[text.notna() & days.isna()]
-    if others.empty:
-        return days
-    converted = {other: convert_to_iso_date(other, order, first_year) for other in others.unique()}
-    iso_others = others.map(converted).astype("str")
-    iso_others = iso_others.where(others.map(converted).notna())
-    return days.fillna(to_days(pd.to_datetime(iso_others, errors="coerce", format="mixed", utc=True)))
+    day_numbers = to_days(pd.to_datetime(iso_dates, errors="coerce", format="mixed", utc=True))
+    other_texts = text[text.notna() & day_numbers.isna()]
+    if other_texts.empty:
+        return day_numbers
+    iso_dates_by_text = {
+        other_text: convert_to_iso_date(other_text, date_order, first_year) for other_text in other_texts.unique()
+    }
+    other_iso_dates = other_texts.map(iso_dates_by_text).astype("str")
+    other_iso_dates = other_iso_dates.where(other_texts.map(iso_dates_by_text).notna())
+    return day_numbers.fillna(to_days(pd.to_datetime(other_iso_dates, errors="coerce", format="mixed", utc=True)))
 
 
 def parse_declared_dates(text: pd.Series, date_format: str) -> pd.Series:
@@ -261,11 +276,11 @@ def parse_declared_dates(text: pd.Series, date_format: str) -> pd.Series:
 
 def parse_consistent_dates(text: pd.Series) -> pd.Series | None:
     """Convert dates in strings to days since 1970, in the order that all of them have; None if they have none."""
-    order = find_common_date_order(text)
-    if order in (None, "unclear"):
+    date_order = find_common_date_order(text)
+    if date_order in (None, "unclear"):
         return None
-    days = parse_dates(text, order)
-    return days if days.notna().sum() == text.notna().sum() else None
+    day_numbers = parse_dates(text, date_order)
+    return day_numbers if day_numbers.notna().sum() == text.notna().sum() else None
 
 
 def to_days(column: pd.Series) -> pd.Series:
@@ -274,8 +289,8 @@ def to_days(column: pd.Series) -> pd.Series:
 
     if pd.api.types.is_datetime64_any_dtype(column):
         column = pd.to_datetime(column, utc=True) - pd.Timestamp(0, tz="UTC").as_unit("us")  # 9999-12-31 is beyond ns
-    days: pd.Series = column.dt.total_seconds() / 86_400
-    return days
+    day_numbers: pd.Series = column.dt.total_seconds() / 86_400
+    return day_numbers
 
 
 def are_compact_dates(numbers: pd.Series) -> bool:
@@ -291,12 +306,17 @@ def are_compact_dates(numbers: pd.Series) -> bool:
     bool
         Whether nearly all are days of a calendar between 1900 and 2100, and ten or more of them differ.
     """
-    known = numbers.dropna()
-    if known.empty or known.max() < FIRST_COMPACT:
+    known_numbers = numbers.dropna()
+    if known_numbers.empty or known_numbers.max() < FIRST_COMPACT:
         return False
-    days = known.where(known <= LAST_COMPACT * 10, known // 10**6)
-    clocks = known.where(known > LAST_COMPACT * 10, 0) % 10**6
-    month, day = days // 100 % 100, days % 100
-    is_date = days.between(FIRST_COMPACT, LAST_COMPACT) & month.between(1, MAX_MONTH) & day.between(1, MAX_DAY)
-    is_date &= (clocks // 10**4 < 24) & (clocks // 100 % 100 < 60) & (clocks % 100 < 60) & (known % 1 == 0)
-    return bool(is_date.mean() >= MIN_COMPACT_SHARE) and known[is_date].nunique() >= MIN_COMPACT_DATES
+    day_numbers = known_numbers.where(known_numbers <= LAST_COMPACT * 10, known_numbers // 10**6)
+    clock_numbers = known_numbers.where(known_numbers > LAST_COMPACT * 10, 0) % 10**6
+    month, day = day_numbers // 100 % 100, day_numbers % 100
+    is_date = day_numbers.between(FIRST_COMPACT, LAST_COMPACT) & month.between(1, MAX_MONTH) & day.between(1, MAX_DAY)
+    is_date &= (
+        (clock_numbers // 10**4 < 24)
+        & (clock_numbers // 100 % 100 < 60)
+        & (clock_numbers % 100 < 60)
+        & (known_numbers % 1 == 0)
+    )
+    return bool(is_date.mean() >= MIN_COMPACT_SHARE) and known_numbers[is_date].nunique() >= MIN_COMPACT_DATES

@@ -44,20 +44,20 @@ def parse_duration(text: str) -> float | None:
     match = ISO.fullmatch(text)
     if match is None or text[-1] in "PT":
         return None
-    days = int(match["days"] or 0) + _time_as_day_fraction(match, int(match["hours"] or 0))
-    return -days if match["sign"] == "-" else days
+    duration_days = int(match["days"] or 0) + _time_as_day_fraction(match, int(match["hours"] or 0))
+    return -duration_days if match["sign"] == "-" else duration_days
 
 
 def _clock_time_to_days(match: re.Match[str]) -> float | None:
     """Days of a time with colons; None where the hour is none of a half of the day."""
     hours = int(match["hours"])
-    half = (match["half"] or "").lower()
-    if half and not 1 <= hours <= 12:
+    half_of_day = (match["half"] or "").lower()
+    if half_of_day and not 1 <= hours <= 12:
         return None
-    if half:
-        hours = hours % 12 + (12 if half == "p" else 0)
-    share = _time_as_day_fraction(match, hours)
-    return int(match["days"] or 0) + (-share if match["sign"] == "-" else share)
+    if half_of_day:
+        hours = hours % 12 + (12 if half_of_day == "p" else 0)
+    day_fraction = _time_as_day_fraction(match, hours)
+    return int(match["days"] or 0) + (-day_fraction if match["sign"] == "-" else day_fraction)
 
 
 def _time_as_day_fraction(match: re.Match[str], hours: int) -> float:
@@ -77,19 +77,19 @@ def are_durations(counts: Mapping[str, int]) -> dict[str, int] | None:
     dict of str to int or None
         The texts that are none, with their counts; None where the column holds something else.
     """
-    strangers: dict[str, int] = {}
-    other = 0
-    total = sum(counts.values())
+    non_duration_counts: dict[str, int] = {}
+    non_duration_count = 0
+    total_count = sum(counts.values())
     for text, count in counts.items():
         if parse_duration(text) is None:
-            strangers[text] = count
-            other += 0 if is_missing_value_word(text) else count
-            if other > MAX_OTHER_SHARE * total:
+            non_duration_counts[text] = count
+            non_duration_count += 0 if is_missing_value_word(text) else count
+            if non_duration_count > MAX_OTHER_SHARE * total_count:
                 return None
-    return strangers if len(counts) - len(strangers) >= MIN_DISTINCT else None
+    return non_duration_counts if len(counts) - len(non_duration_counts) >= MIN_DISTINCT else None
 
 
 def parse_durations(text: pd.Series) -> pd.Series:
     """Convert times of day and durations in strings to days; NaN for missing values and for other strings."""
-    parsed = {name: parse_duration(name) for name in text.dropna().unique()}
-    return text.map(parsed, na_action="ignore").astype("float64")
+    days_by_text = {name: parse_duration(name) for name in text.dropna().unique()}
+    return text.map(days_by_text, na_action="ignore").astype("float64")

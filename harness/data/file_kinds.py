@@ -28,14 +28,14 @@ def detect_file_kind(path: Path) -> FileKind:
     _check_is_file(path)
     suffix = _unpacked_suffix(path)
     with path.open("rb") as file:
-        magic = file.read(4)
+        magic_bytes = file.read(4)
         file.seek(max(0, path.stat().st_size - 4))
         ends_as_parquet = file.read(4) == PARQUET_MAGIC
-    if suffix in PARQUET_SUFFIXES or (magic == PARQUET_MAGIC and ends_as_parquet):
+    if suffix in PARQUET_SUFFIXES or (magic_bytes == PARQUET_MAGIC and ends_as_parquet):
         return "parquet"
-    if magic == OLD_EXCEL_MAGIC or suffix == ".xls":
+    if magic_bytes == OLD_EXCEL_MAGIC or suffix == ".xls":
         raise DataError(f"{path} is an Excel file of the old kind or protected by a password: save it as .xlsx or CSV")
-    if suffix in EXCEL_SUFFIXES or _is_excel_zip(path, magic):
+    if suffix in EXCEL_SUFFIXES or _is_excel_zip(path, magic_bytes):
         return "excel"
     if suffix in JSON_SUFFIXES:
         return "json"
@@ -57,9 +57,9 @@ def _unpacked_suffix(path: Path) -> str:
     return ""
 
 
-def _is_excel_zip(path: Path, magic: bytes) -> bool:
+def _is_excel_zip(path: Path, magic_bytes: bytes) -> bool:
     """Whether a zip is an Excel file."""
-    if magic != b"PK\x03\x04":
+    if magic_bytes != b"PK\x03\x04":
         return False
     try:
         with zipfile.ZipFile(path) as archive:

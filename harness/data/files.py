@@ -54,50 +54,56 @@ def read_table(
     """
     try:
         return _read_file_of_kind(
-            detect_file_kind(path), path, names_only=names_only, written=written, has_header=has_header
+            detect_file_kind(path), path, names_only=names_only, written_columns=written, has_header=has_header
         )
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or _shorten_error_message(error)}") from error
 
 
 def _read_file_of_kind(
-    kind: FileKind, path: Path, *, names_only: bool, written: Collection[str], has_header: bool
+    file_kind: FileKind, path: Path, *, names_only: bool, written_columns: Collection[str], has_header: bool
 ) -> pd.DataFrame:
-    if kind == "parquet":
+    if file_kind == "parquet":
         return _read_parquet(path, names_only=names_only)
-    if kind == "json":
+    if file_kind == "json":
         batches = [frame for frame, _ in read_json_batches(path)]
         if not batches:
             raise DataError(f"{path} is empty: expected an object per line")
         return batches[0]
-    if kind == "excel":
-        frame, notes = read_excel(path, has_header=has_header)
+    if file_kind == "excel":
+        frame, reading_notes = read_excel(path, has_header=has_header)
     else:
-        frame, notes = _read_csv_file(path, names_only=names_only, written=written, has_header=has_header)
-    frame.attrs[NOTES] = notes
+        frame, reading_notes = _read_csv_file(
+            path, names_only=names_only, written_columns=written_columns, has_header=has_header
+        )
+    frame.attrs[NOTES] = reading_notes
     return frame
 
 
 def _read_csv_file(
-    path: Path, *, names_only: bool, written: Collection[str], has_header: bool
+    path: Path, *, names_only: bool, written_columns: Collection[str], has_header: bool
 ) -> tuple[pd.DataFrame, tuple[Finding, ...]]:
     import pandas as pd
 
     csv_format = detect_csv_format(path, has_header=has_header)
-    with open_unpacked(path) as (content, _):
-        frame = _read_unpacked_csv(content, csv_format, str(path), rows=0 if names_only else None)
+    with open_unpacked(path) as (decompressed_file, _):
+        frame = _read_unpacked_csv(decompressed_file, csv_format, str(path), rows=0 if names_only else None)
     if names_only:
         return frame, csv_format.notes
-    with open_unpacked(path) as (content, _):
-        beginning = _read_unpacked_csv(content, csv_format, str(path), CODE_ROWS, dtype="str", na_filter=False)
-    names = [name for name in frame.columns if name in written] + columns_that_lose_digits(frame, beginning)
+    with open_unpacked(path) as (decompressed_file, _):
+        beginning_rows = _read_unpacked_csv(
+            decompressed_file, csv_format, str(path), CODE_ROWS, dtype="str", na_filter=False
+        )
+    names = [name for name in frame.columns if name in written_columns] + columns_that_lose_digits(
+        frame, beginning_rows
+    )
     if names:  # words for missing values hold for all columns, so that these are read again
         positions = [position for position, name in enumerate(frame.columns.tolist()) if name in names]
-        with open_unpacked(path) as (content, _), _translate_csv_errors(str(path)):
+        with open_unpacked(path) as (decompressed_file, _), _translate_csv_errors(str(path)):
             options = _pandas_csv_options(csv_format) | {"usecols": positions, "low_memory": False}
-            columns = pd.read_csv(content, dtype="str", na_filter=False, **options)
-        for number, position in enumerate(positions):
-            frame[frame.columns[position]] = columns.iloc[:, number]
+            columns = pd.read_csv(decompressed_file, dtype="str", na_filter=False, **options)
+        for column_number, position in enumerate(positions):
+            frame[frame.columns[position]] = columns.iloc[:, column_number]
     return frame, csv_format.notes
 
 
@@ -127,7 +133,7 @@ def read_csv(source: bytes, *, separator: str = ",", what: str) -> pd.DataFrame:
 
 
 def _read_unpacked_csv(
-    content: Any, csv_format: CsvFormat, what: str, rows: int | None = None, **options: Any
+    decompressed_file: Any, csv_format: CsvFormat, source_description: str, rows: int | None = None, **options: Any
 ) -> pd.DataFrame:
     """Read an unpacked CSV in its format."""
     import pandas as pd
@@ -138,9 +144,9 @@ def _read_unpacked_csv(
         "keep_default_na": False,
         "na_values": ["", *MISSING_WORDS],
     } | options
-    with _translate_csv_errors(what):
-        frame: pd.DataFrame = pd.read_csv(content, nrows=rows, **_pandas_csv_options(csv_format), **settings)
-    return _set_column_names(frame, csv_format, what)
+    with _translate_csv_errors(source_description):
+        frame: pd.DataFrame = pd.read_csv(decompressed_file, nrows=rows, **_pandas_csv_options(csv_format), **settings)
+    return _set_column_names(frame, csv_format, source_description)
 
 
 def _pandas_csv_options(csv_format: CsvFormat) -> dict[str, Any]:
@@ -182,16 +188,16 @@ def read_row_batches(
     DataError
         If it is not a table.
     """
-    kind = detect_file_kind(path)
-    if kind == "parquet":
+    file_kind = detect_file_kind(path)
+    if file_kind == "parquet":
         yield from _read_parquet_batches(path, rows)
-    elif kind == "json":
+    elif file_kind == "json":
         yield from read_json_batches(path, rows)
-    elif kind == "excel":
+    elif file_kind == "excel":
         frame, _ = read_excel(path, has_header=has_header)
-        for start in range(0, len(frame), rows):
-            batch = frame.iloc[start : start + rows].reset_index(drop=True)
-            yield batch, (start + len(batch)) / len(frame)
+        for first_row in range(0, len(frame), rows):
+            batch = frame.iloc[first_row : first_row + rows].reset_index(drop=True)
+            yield batch, (first_row + len(batch)) / len(frame)
     else:
         yield from _read_csv_batches(path, rows, blanks_missing=blanks_missing, has_header=has_header)
 
@@ -202,9 +208,9 @@ def _read_csv_batches(
     import pandas as pd
 
     csv_format, size = detect_csv_format(path, min_columns=1, has_header=has_header), max(path.stat().st_size, 1)
-    with open_unpacked(path) as (content, packed), _translate_csv_errors(str(path)):
+    with open_unpacked(path) as (decompressed_file, compressed_file), _translate_csv_errors(str(path)):
         reader = pd.read_csv(
-            content,
+            decompressed_file,
             dtype="str",
             chunksize=rows,
             keep_default_na=False,
@@ -213,8 +219,8 @@ def _read_csv_batches(
             **_pandas_csv_options(csv_format),
         )
         for frame in reader:
-            named = _set_column_names(frame, csv_format, str(path))
-            yield named.reset_index(drop=True), min(1.0, packed.tell() / size)
+            named_frame = _set_column_names(frame, csv_format, str(path))
+            yield named_frame.reset_index(drop=True), min(1.0, compressed_file.tell() / size)
 
 
 def _read_parquet_batches(path: Path, rows: int) -> Iterator[tuple[pd.DataFrame, float]]:
@@ -260,12 +266,14 @@ def _shorten_error_message(error: BaseException) -> str:
     return " ".join(str(error).split())[:160]
 
 
-def _set_column_names(frame: pd.DataFrame, csv_format: CsvFormat, what: str) -> pd.DataFrame:
+def _set_column_names(frame: pd.DataFrame, csv_format: CsvFormat, source_description: str) -> pd.DataFrame:
     """Name the columns as the file does; raises `DataError` where pandas took the first field of rows for their names."""
     import pandas as pd
 
     if not isinstance(frame.index, pd.RangeIndex) or len(csv_format.names) not in (0, frame.shape[1]):
-        raise DataError(f"{what}: its rows have more fields than its first line has names ({frame.shape[1]})")
+        raise DataError(
+            f"{source_description}: its rows have more fields than its first line has names ({frame.shape[1]})"
+        )
     return frame.set_axis(list(csv_format.names), axis=1) if csv_format.names else frame
 
 

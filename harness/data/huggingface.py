@@ -91,73 +91,79 @@ def fetch_huggingface(text: str) -> list[FetchedData]:
         raise DataError(
             f"{text!r} is no address of Hugging Face: expected hf:owner/name, hf:owner/name/configuration(/split)"
         )
-    repository, configuration, split = match[1], match[2], match[3]
-    folder = CacheFolder(text.strip(), ("huggingface", *repository.split("/")))
-    listing = _fetch_json(folder, "files.json", f"{repository}/parquet")
-    information = _fetch_json(folder, "information.json", repository)
-    configuration = _choose_configuration(listing, configuration, text)
-    files = _fetch_files(folder, configuration, _choose_splits(listing[configuration], split, text))
-    data_folder = CacheFolder(folder.address, (*folder.parts, configuration, *filter(None, [split])))
-    origin = _describe_origin(repository, configuration, information)
-    name = re.sub(r"[^a-z0-9]+", "_", f"hf_{repository}_{configuration}".lower().removesuffix("_default")).strip("_")
+    repository_name, configuration_name, split = match[1], match[2], match[3]
+    folder = CacheFolder(text.strip(), ("huggingface", *repository_name.split("/")))
+    parquet_listing = _fetch_json(folder, "files.json", f"{repository_name}/parquet")
+    repository_information = _fetch_json(folder, "information.json", repository_name)
+    configuration_name = _choose_configuration(parquet_listing, configuration_name, text)
+    files = _fetch_files(folder, configuration_name, _choose_splits(parquet_listing[configuration_name], split, text))
+    data_folder = CacheFolder(folder.address, (*folder.parts, configuration_name, *filter(None, [split])))
+    origin_fields = _describe_origin(repository_name, configuration_name, repository_information)
+    name = re.sub(
+        r"[^a-z0-9]+", "_", f"hf_{repository_name}_{configuration_name}".lower().removesuffix("_default")
+    ).strip("_")
     target = _find_target(files)
     images = files.columns_of_type("Image")
     if images:
-        return [_collect_images(files, data_folder, (images, target), name, origin)]
-    return [_collect_rows(files, data_folder, target, name, origin)]
+        return [_collect_images(files, data_folder, (images, target), name, origin_fields)]
+    return [_collect_rows(files, data_folder, target, name, origin_fields)]
 
 
-def _fetch_json(folder: CacheFolder, name: str, query: str) -> Any:
-    url = f"{server_address(SERVER_VARIABLE, SERVER)}/api/datasets/{query}"
+def _fetch_json(folder: CacheFolder, name: str, api_query: str) -> Any:
+    url = f"{server_address(SERVER_VARIABLE, SERVER)}/api/datasets/{api_query}"
     try:
-        content = folder.fetch(name, url).read_bytes()
+        json_bytes = folder.fetch(name, url).read_bytes()
     except ServerError as error:
         reason = "there is no such data set, or no Parquet files have been made of it"
         if error.status in (401, 403):
             reason = "there is no such public data set; those that need a login are not read"
         raise DataError(f"{folder.address}: {reason} (the hub answers {error.status})") from error
     try:
-        return json.loads(content)
+        return json.loads(json_bytes)
     except ValueError as error:
         (folder.path / name).unlink(missing_ok=True)
         raise DataError(f"{folder.address}: {url} did not answer with JSON") from error
 
 
-def _choose_configuration(listing: Any, configuration: str | None, address: str) -> str:
+def _choose_configuration(parquet_listing: Any, wanted_configuration: str | None, address: str) -> str:
     """The named configuration, the only one, or the one that is called default."""
-    if not isinstance(listing, dict) or not listing:
+    if not isinstance(parquet_listing, dict) or not parquet_listing:
         raise DataError(f"{address}: no Parquet files have been made of this data set")
-    names = list(listing)
-    chosen = configuration
-    if chosen is None and len(names) == 1:
-        chosen = names[0]
-    elif chosen is None and "default" in names:
-        chosen = "default"
-    if chosen not in names:
-        problem = "it has several configurations" if chosen is None else f"no configuration {chosen!r}"
-        raise DataError(
-            f"{address}: {problem}: say hf:OWNER/NAME/CONFIGURATION, with one of {', '.join(names[:MAX_LISTED])}"
+    names = list(parquet_listing)
+    chosen_configuration = wanted_configuration
+    if chosen_configuration is None and len(names) == 1:
+        chosen_configuration = names[0]
+    elif chosen_configuration is None and "default" in names:
+        chosen_configuration = "default"
+    if chosen_configuration not in names:
+        configuration_problem = (
+            "it has several configurations"
+            if chosen_configuration is None
+            else f"no configuration {chosen_configuration!r}"
         )
-    return str(chosen)
+        raise DataError(
+            f"{address}: {configuration_problem}: say hf:OWNER/NAME/CONFIGURATION, with one of {', '.join(names[:MAX_LISTED])}"
+        )
+    return str(chosen_configuration)
 
 
 def _choose_splits(splits: Mapping[str, Sequence[str]], split: str | None, address: str) -> dict[str, list[str]]:
     """Addresses of the files of the named split, or of all splits."""
     if split is not None and split not in splits:
         raise DataError(f"{address}: no split {split!r}: there are {', '.join(list(splits)[:MAX_LISTED])}")
-    return {name: list(urls) for name, urls in splits.items() if split in (None, name)}
+    return {name: list(file_urls) for name, file_urls in splits.items() if split in (None, name)}
 
 
-def _fetch_files(folder: CacheFolder, configuration: str, urls_by_split: Mapping[str, Sequence[str]]) -> HubFiles:
+def _fetch_files(folder: CacheFolder, configuration_name: str, urls_by_split: Mapping[str, Sequence[str]]) -> HubFiles:
     import pyarrow.parquet
 
     splits: dict[str, list[Path]] = {}
     features: dict[str, Any] = {}
-    for split, urls in urls_by_split.items():
+    for split, file_urls in urls_by_split.items():
         splits[split] = []
-        for number, url in enumerate(urls):
+        for file_number, url in enumerate(file_urls):
             address = urllib.parse.urljoin(f"{server_address(SERVER_VARIABLE, SERVER)}/", url)
-            path = folder.fetch(f"{configuration}/{split}-{number}.parquet", address)
+            path = folder.fetch(f"{configuration_name}/{split}-{file_number}.parquet", address)
             splits[split].append(path)
             try:
                 metadata = pyarrow.parquet.read_schema(path).metadata or {}
@@ -169,21 +175,21 @@ def _fetch_files(folder: CacheFolder, configuration: str, urls_by_split: Mapping
     return HubFiles(folder, splits, features)
 
 
-def _describe_origin(repository: str, configuration: str, information: Any) -> dict[str, str]:
-    details = information if isinstance(information, dict) else {}
-    card = details.get("cardData")
+def _describe_origin(repository: str, configuration: str, repository_information: Any) -> dict[str, str]:
+    repository_details = repository_information if isinstance(repository_information, dict) else {}
+    card = repository_details.get("cardData")
     if not isinstance(card, dict):
         card = {}
-    licence = card.get("license") or ""
-    if isinstance(licence, list):
-        licence = ", ".join(map(str, licence))
-    revision = str(details.get("sha") or "")[:12]
+    licence_name = card.get("license") or ""
+    if isinstance(licence_name, list):
+        licence_name = ", ".join(map(str, licence_name))
+    revision = str(repository_details.get("sha") or "")[:12]
     return {
         "title": str(card.get("pretty_name") or repository),
-        "description": " ".join(str(details.get("description") or "").split())[:300],
+        "description": " ".join(str(repository_details.get("description") or "").split())[:300],
         "source": f"hf:{repository}, configuration {configuration}, revision {revision or 'unknown'}: {SERVER}/datasets/{repository}",
-        "licence": str(licence),
-        "citation": " ".join(str(details.get("citation") or "").split())[:300],
+        "licence": str(licence_name),
+        "citation": " ".join(str(repository_details.get("citation") or "").split())[:300],
     }
 
 
@@ -204,8 +210,10 @@ def _read_split(files: HubFiles, split: str) -> pd.DataFrame:
     frames = []
     for path in files.splits[split]:
         table = pyarrow.parquet.read_table(path)
-        simple = [field.name for field in table.schema if not pyarrow.types.is_nested(field.type)]
-        frames.append(arrow_to_pandas(table.select(simple)))
+        simple_columns = [
+            schema_field.name for schema_field in table.schema if not pyarrow.types.is_nested(schema_field.type)
+        ]
+        frames.append(arrow_to_pandas(table.select(simple_columns)))
     frame = pd.concat(frames, ignore_index=True)
     for column in frame.columns:
         names = files.class_names(column)
@@ -229,55 +237,59 @@ class UsedSplits:
 
 def _choose_used_splits(names: Sequence[str], address: str) -> UsedSplits:
     """The splits named train, validation and test, or the only one; raises `DataError` for several others."""
-    parts = {name: SPLIT_PARTS.get(name.lower(), "") for name in names}
-    if "train" in parts.values() and {"test", "validation"} & set(parts.values()):
-        used = dict(filter(itemgetter(1), parts.items()))
-        remarks = []
-        if others := sorted(parts.keys() - used.keys()):
-            remarks.append(f"left out, neither train, validation nor test: {', '.join(others[:MAX_LISTED])}")
-        return UsedSplits(used, tuple(remarks))
+    parts_by_split = {name: SPLIT_PARTS.get(name.lower(), "") for name in names}
+    if "train" in parts_by_split.values() and {"test", "validation"} & set(parts_by_split.values()):
+        used_splits = dict(filter(itemgetter(1), parts_by_split.items()))
+        split_remarks = []
+        if unused_splits := sorted(parts_by_split.keys() - used_splits.keys()):
+            split_remarks.append(
+                f"left out, neither train, validation nor test: {', '.join(unused_splits[:MAX_LISTED])}"
+            )
+        return UsedSplits(used_splits, tuple(split_remarks))
     if len(names) != 1:
         raise DataError(f"{address}: its splits ({', '.join(names) or 'none'}) are no train and test: name one of them")
     return UsedSplits({names[0]: ""})
 
 
 def _collect_rows(
-    files: HubFiles, folder: CacheFolder, target: str | None, name: str, origin: dict[str, str]
+    files: HubFiles, folder: CacheFolder, target: str | None, name: str, origin_fields: dict[str, str]
 ) -> FetchedData:
     """Store the rows of all splits as one table, with a column of their parts where these are a published split."""
     import pandas as pd
 
-    frames, remarks = _labelled_frames(files, target)
-    used = _choose_used_splits(list(frames), folder.address)
-    remarks += used.remarks
-    parts = []
-    for split, part in used.parts.items():
-        parts.append(frames[split].assign(**{SPLIT_COLUMN: part}) if used.is_published else frames[split])
-    rows = pd.concat(parts, ignore_index=True)
+    frames, split_remarks = _labelled_frames(files, target)
+    used_splits = _choose_used_splits(list(frames), folder.address)
+    split_remarks += used_splits.remarks
+    split_frames = []
+    for split, split_part in used_splits.parts.items():
+        split_frames.append(
+            frames[split].assign(**{SPLIT_COLUMN: split_part}) if used_splits.is_published else frames[split]
+        )
+    rows = pd.concat(split_frames, ignore_index=True)
     left_out = sorted(files.features.keys() - set(rows.columns))
     if left_out:
-        remarks.append(f"columns that hold lists or structures are left out: {', '.join(left_out[:MAX_LISTED])}")
+        split_remarks.append(f"columns that hold lists or structures are left out: {', '.join(left_out[:MAX_LISTED])}")
     return FetchedData(
         path=_write_rows(folder, rows),
         name=name,
         target=target,
         text=_find_text(rows, target),
-        split=SPLIT_COLUMN if used.is_published else None,
-        origin=origin,
-        note="; ".join(remarks),
+        split=SPLIT_COLUMN if used_splits.is_published else None,
+        origin=origin_fields,
+        note="; ".join(split_remarks),
     )
 
 
 def _labelled_frames(files: HubFiles, target: str | None) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """The rows of the splits that have labels, and remarks on those that have none."""
-    frames, remarks = {}, []
+    frames, split_remarks = {}, []
     for split in files.splits:
         frame = _read_split(files, split)
         if target in frame.columns and bool(frame[target].isna().all()):
-            remarks.append(f"the split {split} has no labels and is left out")
+            split_remarks.append(f"the split {split} has no labels and is left out")
         else:
             frames[split] = frame
-    return frames, remarks
+    return frames, split_remarks
 
 
 def _write_rows(folder: CacheFolder, rows: pd.DataFrame) -> Path:
@@ -294,42 +306,46 @@ def _find_text(rows: pd.DataFrame, target: str | None) -> str | None:
 
 
 def _collect_images(
-    files: HubFiles, folder: CacheFolder, roles: tuple[list[str], str | None], name: str, origin: dict[str, str]
+    files: HubFiles,
+    folder: CacheFolder,
+    column_roles: tuple[list[str], str | None],
+    name: str,
+    origin_fields: dict[str, str],
 ) -> FetchedData:
     """Write the images of all splits into folders of their classes, below folders of the splits where these are published."""
-    images, target = roles
+    images, target = column_roles
     if len(images) != 1 or target is None or not files.class_names(target):
-        found = ", ".join(files.features)
-        raise DataError(f"{folder.address}: expected one column of images and one of classes, found {found}")
-    used = _choose_used_splits(list(files.splits), folder.address)
+        found_features = ", ".join(files.features)
+        raise DataError(f"{folder.address}: expected one column of images and one of classes, found {found_features}")
+    used_splits = _choose_used_splits(list(files.splits), folder.address)
     path = folder.path / IMAGES
     if not folder.has(MARKER):
         counts: dict[str, int] = {}
-        for split, part in used.parts.items():
-            counts[split] = _write_images(files, split, (images[0], target), path / part)
+        for split, split_part in used_splits.parts.items():
+            counts[split] = _write_images(files, split, (images[0], target), path / split_part)
         folder.write(MARKER, json.dumps(counts).encode())
-    return FetchedData(path=path, name=name, origin=origin, note="; ".join(used.remarks))
+    return FetchedData(path=path, name=name, origin=origin_fields, note="; ".join(used_splits.remarks))
 
 
 def _write_images(files: HubFiles, split: str, columns: tuple[str, str], folder: Path) -> int:
     """Write the images of a split; returns their number. Rows without a label, and files of other kinds, are left out."""
     classes = files.class_names(columns[1])
-    number = 0
-    for content, label in _image_rows(files.splits[split], *columns):
-        suffix = _image_suffix(content)
+    image_number = 0
+    for image_bytes, label in _image_rows(files.splits[split], *columns):
+        suffix = _image_suffix(image_bytes)
         if not suffix or label is None or label == NO_LABEL:
             continue
-        below = folder / re.sub(r"[^\w.+-]+", "_", classes[label])
-        make_folder(below)
-        (below / f"{split}-{number:06d}{suffix}").write_bytes(content)
-        number += 1
-    return number
+        class_folder = folder / re.sub(r"[^\w.+-]+", "_", classes[label])
+        make_folder(class_folder)
+        (class_folder / f"{split}-{image_number:06d}{suffix}").write_bytes(image_bytes)
+        image_number += 1
+    return image_number
 
 
-def _image_suffix(content: bytes) -> str:
+def _image_suffix(image_bytes: bytes) -> str:
     """The suffix of a file by its first bytes; empty where it is neither PNG nor JPEG."""
-    for magic, suffix in IMAGE_SUFFIXES.items():
-        if content.startswith(magic):
+    for magic_bytes, suffix in IMAGE_SUFFIXES.items():
+        if image_bytes.startswith(magic_bytes):
             return suffix
     return ""
 

@@ -116,14 +116,14 @@ def read_image(content: bytes, shape: tuple[int, int, int]) -> npt.NDArray[np.ui
     """
     import numpy as np
 
-    height, width, channels = shape
+    height, width, color_channels = shape
     try:
         image = _decode_image(lambda: content, height)
     except _UnreadableImageError as error:
         raise DataError(f"this is no PNG or JPEG file that can be read ({error})") from error
-    mode = "L" if channels == 1 else "RGB"
-    resized = image.convert(mode).resize((width, height), _import_pillow().Resampling.BILINEAR)
-    return np.asarray(resized, dtype=np.uint8).reshape(shape)
+    color_mode = "L" if color_channels == 1 else "RGB"
+    resized_image = image.convert(color_mode).resize((width, height), _import_pillow().Resampling.BILINEAR)
+    return np.asarray(resized_image, dtype=np.uint8).reshape(shape)
 
 
 def read_pixels(content: bytes, height: int, width: int, what: str) -> LabeledImages:
@@ -182,12 +182,14 @@ def _list_folder_files(path: Path) -> Iterator[NamedFile]:
         yield PurePosixPath(file.relative_to(path).as_posix()), file.read_bytes
 
 
-def _list_zip_files(archive: zipfile.ZipFile, what: str) -> Iterator[NamedFile]:
+def _list_zip_files(archive: zipfile.ZipFile, source_description: str) -> Iterator[NamedFile]:
     members = [member for member in archive.infolist() if not member.is_dir()]
     members.sort(key=lambda member: member.filename)
-    unpacked = sum(member.file_size for member in members)
-    if unpacked > MAX_UNPACKED:
-        raise DataError(f"{what} unpacks to {unpacked / 1e9:.1f} GB: unpack it, and name the folder")
+    unpacked_bytes = sum(member.file_size for member in members)
+    if unpacked_bytes > MAX_UNPACKED:
+        raise DataError(
+            f"{source_description} unpacks to {unpacked_bytes / 1e9:.1f} GB: unpack it, and name the folder"
+        )
     for member in members:
         yield PurePosixPath(member.filename), partial(archive.read, member)
 
@@ -196,66 +198,66 @@ class _UnreadableImageError(Exception):
     """Raised with the reason for an image that cannot be read."""
 
 
-def _load_image_files(files: Iterable[NamedFile], size: int, what: str) -> LabeledImages:
+def _load_image_files(files: Iterable[NamedFile], size: int, source_description: str) -> LabeledImages:
     import numpy as np
 
     files = list(filterfalse(_is_hidden_file, files))
-    layout = detect_folder_layout([name for name, _ in files if name.suffix.lower() in SUFFIXES])
-    images, labels, test = [], [], []
-    notes = list(layout.notes)
-    for name, read in files:
-        label = layout.label(name)
+    folder_layout = detect_folder_layout([name for name, _ in files if name.suffix.lower() in SUFFIXES])
+    images, labels, is_test_image = [], [], []
+    image_notes = list(folder_layout.notes)
+    for name, read_bytes in files:
+        label = folder_layout.label(name)
         if label is None:
-            notes.append(Finding("no_class_folder", "note", "it lies in no folder of a class", str(name)))
+            image_notes.append(Finding("no_class_folder", "note", "it lies in no folder of a class", str(name)))
         elif name.suffix.lower() not in SUFFIXES:
             message = f"its name does not end in {', '.join(SUFFIXES)}"
-            notes.append(Finding("unknown_file_type", "note", message, str(name)))
+            image_notes.append(Finding("unknown_file_type", "note", message, str(name)))
         else:
             try:
-                images.append(_decode_image(read, size))
+                images.append(_decode_image(read_bytes, size))
             except _UnreadableImageError as error:
-                notes.append(Finding("unreadable_image", "note", f"it cannot be read ({error})", str(name)))
+                image_notes.append(Finding("unreadable_image", "note", f"it cannot be read ({error})", str(name)))
                 continue
             labels.append(label)
-            test.append(layout.is_test(name))
+            is_test_image.append(folder_layout.is_test(name))
     classes = len(set(labels))
     if classes < 2:
         raise DataError(
-            f"{what} has readable images of {classes} classes: {EXPECTED}, two or more"
-            f"{_describe_first_omitted_file(notes[len(layout.notes) :])}"
+            f"{source_description} has readable images of {classes} classes: {EXPECTED}, two or more"
+            f"{_describe_first_omitted_file(image_notes[len(folder_layout.notes) :])}"
         )
-    is_test = np.array(test) if layout.test_part else None
-    return LabeledImages(_stack_images(images), np.array(labels), tuple(notes), is_test)
+    is_test = np.array(is_test_image) if folder_layout.test_part else None
+    return LabeledImages(_stack_images(images), np.array(labels), tuple(image_notes), is_test)
 
 
 def _is_hidden_file(file: NamedFile) -> bool:
     """Whether a file is one of the operating system."""
-    return any(part.startswith((".", "__MACOSX")) for part in file[0].parts)
+    return any(path_part.startswith((".", "__MACOSX")) for path_part in file[0].parts)
 
 
-def _describe_first_omitted_file(notes: Sequence[Finding]) -> str:
-    return f"; of {len(notes)} files left out the first is {notes[0].note}" if notes else ""
+def _describe_first_omitted_file(layout_notes: Sequence[Finding]) -> str:
+    return f"; of {len(layout_notes)} files left out the first is {layout_notes[0].note}" if layout_notes else ""
 
 
-def _decode_image(read: Callable[[], bytes], size: int) -> Any:
+def _decode_image(read_bytes: Callable[[], bytes], size: int) -> Any:
     """Decode the central square of an image as a Pillow image, grey or RGB, no larger than `size`."""
-    pillow = _import_pillow()
+    pillow_module = _import_pillow()
     try:
-        with pillow.open(io.BytesIO(read()), formats=("PNG", "JPEG")) as file:
+        with pillow_module.open(io.BytesIO(read_bytes()), formats=("PNG", "JPEG")) as file:
             file.draft(None, (2 * size, 2 * size))  # a large JPEG is decoded at a half, a quarter or an eighth
             image = _rotate_upright(file)
-    except pillow.DecompressionBombError as error:
+    except pillow_module.DecompressionBombError as error:
         raise _UnreadableImageError("more pixels than any photograph has") from error
     except UNREADABLE as error:
         # Pillow's message for unknown content names an address in memory: notes must not change from run to run.
         message = str(getattr(error, "strerror", None) or error).split("<_io")[0]
         raise _UnreadableImageError(" ".join(message.split())) from error
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    image = image.crop((left, top, left + side, top + side))
-    if side <= size:
+    square_side = min(image.size)
+    left_margin, top_margin = (image.width - square_side) // 2, (image.height - square_side) // 2
+    image = image.crop((left_margin, top_margin, left_margin + square_side, top_margin + square_side))
+    if square_side <= size:
         return image
-    return image.resize((size, size), pillow.Resampling.BILINEAR)
+    return image.resize((size, size), pillow_module.Resampling.BILINEAR)
 
 
 def _rotate_upright(file: Any) -> Any:
@@ -265,26 +267,26 @@ def _rotate_upright(file: Any) -> Any:
     image = ImageOps.exif_transpose(file)
     if image.mode.startswith("I"):  # 16 bits
         return image.point(lambda level: level / 256).convert("L")
-    mode = "L" if image.mode in {"1", "L", "LA"} else "RGB"
+    color_mode = "L" if image.mode in {"1", "L", "LA"} else "RGB"
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert(mode)
+    return image.convert(color_mode)
 
 
 def _stack_images(images: list[Any]) -> npt.NDArray[np.uint8]:
     """Stack images to one array: of the size of the largest, in colour where one of them is."""
     import numpy as np
 
-    side = max(image.width for image in images)
-    grey = all(image.mode == "L" for image in images)
-    mode, channels = ("L", 1) if grey else ("RGB", 3)
-    stack = np.empty((len(images), side, side, channels), np.uint8)
-    bilinear = _import_pillow().Resampling.BILINEAR
+    largest_side = max(image.width for image in images)
+    all_grey = all(image.mode == "L" for image in images)
+    color_mode, color_channels = ("L", 1) if all_grey else ("RGB", 3)
+    image_array = np.empty((len(images), largest_side, largest_side, color_channels), np.uint8)
+    bilinear_filter = _import_pillow().Resampling.BILINEAR
     for row, image in enumerate(images):
-        resized = image.convert(mode).resize((side, side), bilinear)
-        stack[row] = np.asarray(resized).reshape(side, side, channels)
-    return stack
+        resized_image = image.convert(color_mode).resize((largest_side, largest_side), bilinear_filter)
+        image_array[row] = np.asarray(resized_image).reshape(largest_side, largest_side, color_channels)
+    return image_array
 
 
 def _import_pillow() -> Any:

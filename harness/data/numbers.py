@@ -138,31 +138,33 @@ def parse_number(text: str, number_format: NumberFormat) -> float | None:
     float or None
         The number; None where it is none of this format.
     """
-    parts = split_number_parts(text)
-    if parts is None:
+    number_parts = split_number_parts(text)
+    if number_parts is None:
         return None
-    return _parts_to_number(parts, number_format)
+    return _parts_to_number(number_parts, number_format)
 
 
 @lru_cache(maxsize=65_536)
 def split_number_parts(text: str) -> NumberParts | None:
     """Take a number in a text apart; None where there is none."""
-    normalized = normalize_number(text)
-    if normalized.endswith(")"):
-        normalized = PREFIX_BEFORE_PARENTHESES.sub(r"(\1\2)", normalized)
-    match = NUMBER.fullmatch(normalized)
+    normalized_text = normalize_number(text)
+    if normalized_text.endswith(")"):
+        normalized_text = PREFIX_BEFORE_PARENTHESES.sub(r"(\1\2)", normalized_text)
+    match = NUMBER.fullmatch(normalized_text)
     if match is None:
         return None
     is_enclosed = bool(match["opening"])
-    signs = "".join(filter(None, match.group("sign", "inner_sign", "trailing")))
+    sign_characters = "".join(filter(None, match.group("sign", "inner_sign", "trailing")))
     prefix, suffix = match.groupdict("")["prefix"].strip(), match.groupdict("")["suffix"].strip()
-    if is_enclosed != bool(match["closing"]) or len(signs) + is_enclosed > 1:
+    if is_enclosed != bool(match["closing"]) or len(sign_characters) + is_enclosed > 1:
         return None
     if (prefix and not is_currency(prefix)) or not may_be_unit(suffix):
         return None
-    multiplier, unit = split_multiplier_and_unit(suffix)
-    units = tuple(filter(None, (normalize_unit(prefix), normalize_unit(unit))))
-    return NumberParts(match["digits"], match["exponent"] or "", is_enclosed or signs == "-", units, multiplier)
+    multiplier_word, unit_suffix = split_multiplier_and_unit(suffix)
+    unit_names = tuple(filter(None, (normalize_unit(prefix), normalize_unit(unit_suffix))))
+    return NumberParts(
+        match["digits"], match["exponent"] or "", is_enclosed or sign_characters == "-", unit_names, multiplier_word
+    )
 
 
 def learn_number_format(counts: Mapping[str, int], *, declared: bool = False) -> LearnedNumbers | None:
@@ -182,35 +184,35 @@ def learn_number_format(counts: Mapping[str, int], *, declared: bool = False) ->
     """
     if not _sample_has_numbers(list(counts)):
         return None
-    parts: dict[str, NumberParts] = {}
+    parts_by_text: dict[str, NumberParts] = {}
     for text in counts:
         number_parts = split_number_parts(text)
         if number_parts is not None:
-            parts[text] = number_parts
-    number_format = _learn_number_unit(parts, counts)
+            parts_by_text[text] = number_parts
+    number_format = _learn_number_unit(parts_by_text, counts)
     if number_format is None:
         return None
-    number_format, ambiguous = _learn_separators(parts, counts, number_format)
-    numbers: dict[str, float] = {}
-    for text, number_parts in parts.items():
-        number = _parts_to_number(number_parts, number_format)
-        if number is not None:
-            numbers[text] = number
-    strangers = dict(counts)
-    for text in numbers:
-        del strangers[text]
-    learned = LearnedNumbers(number_format, numbers, strangers, ambiguous)
-    if _are_mostly_numbers(learned, counts, declared=declared):
-        return learned
+    number_format, is_ambiguous = _learn_separators(parts_by_text, counts, number_format)
+    numbers_by_text: dict[str, float] = {}
+    for text, number_parts in parts_by_text.items():
+        parsed_number = _parts_to_number(number_parts, number_format)
+        if parsed_number is not None:
+            numbers_by_text[text] = parsed_number
+    non_number_counts = dict(counts)
+    for text in numbers_by_text:
+        del non_number_counts[text]
+    learned_numbers = LearnedNumbers(number_format, numbers_by_text, non_number_counts, is_ambiguous)
+    if _are_mostly_numbers(learned_numbers, counts, is_declared=declared):
+        return learned_numbers
     return None
 
 
-def _are_mostly_numbers(learned: LearnedNumbers, counts: Mapping[str, int], *, declared: bool) -> bool:
+def _are_mostly_numbers(learned_numbers: LearnedNumbers, counts: Mapping[str, int], *, is_declared: bool) -> bool:
     """Tell whether a column holds numbers, with few other texts; where that is declared, with fewer than numbers."""
-    if not declared:
-        return not _are_phone_numbers(learned) and _are_few_non_numbers(learned, counts)
-    n_strangers = sum(count for text, count in learned.strangers.items() if not is_missing_value_word(text))
-    return sum(map(counts.__getitem__, learned.numbers)) > n_strangers
+    if not is_declared:
+        return not _are_phone_numbers(learned_numbers) and _are_few_non_numbers(learned_numbers, counts)
+    n_strangers = sum(count for text, count in learned_numbers.strangers.items() if not is_missing_value_word(text))
+    return sum(map(counts.__getitem__, learned_numbers.numbers)) > n_strangers
 
 
 def share_of_numeric_texts(counts: Mapping[str, int]) -> float:
@@ -218,160 +220,170 @@ def share_of_numeric_texts(counts: Mapping[str, int]) -> float:
     texts = list(counts)
     if not any(map(_may_be_number, texts[:: max(1, len(texts) // SAMPLE)])):
         return 0.0
-    known = {text: count for text, count in counts.items() if not is_missing_value_word(text)}
-    total = sum(known.values())
-    numbers = [count for text, count in known.items() if _may_be_number(text)]
-    return sum(numbers) / max(total, 1)
+    known_counts = {text: count for text, count in counts.items() if not is_missing_value_word(text)}
+    total_count = sum(known_counts.values())
+    numeric_counts = [count for text, count in known_counts.items() if _may_be_number(text)]
+    return sum(numeric_counts) / max(total_count, 1)
 
 
 def _may_be_number(text: str) -> bool:
     """Tell whether a text is a limit, or has the digits of a number, and not those of a telephone number."""
-    parts = split_number_parts(text)
-    if parts is None:
+    number_parts = split_number_parts(text)
+    if number_parts is None:
         return is_censored_number(text)
     return any(
-        _remove_separators(parts.digits, decimal, other) is not None for decimal, other in ((".", ",' "), (",", ".' "))
+        _remove_separators(number_parts.digits, decimal, other) is not None
+        for decimal, other in ((".", ",' "), (",", ".' "))
     )
 
 
 def _sample_has_numbers(texts: list[str]) -> bool:
     sample = texts[:: max(1, len(texts) // SAMPLE)]
-    known = [text for text in sample if not is_missing_value_word(text)]
-    with_number = sum(split_number_parts(text) is not None for text in known)
-    return with_number > 0 and with_number >= MIN_SAMPLE_SHARE * len(known)
+    known_texts = [text for text in sample if not is_missing_value_word(text)]
+    texts_with_number = sum(split_number_parts(text) is not None for text in known_texts)
+    return texts_with_number > 0 and texts_with_number >= MIN_SAMPLE_SHARE * len(known_texts)
 
 
-def _learn_number_unit(parts: Mapping[str, NumberParts], counts: Mapping[str, int]) -> NumberFormat | None:
+def _learn_number_unit(parts_by_text: Mapping[str, NumberParts], counts: Mapping[str, int]) -> NumberFormat | None:
     """Find the unit of the numbers, and whether letters multiply; None where several units occur."""
-    multipliers: Counter[str] = Counter()
-    units: Counter[str] = Counter()
-    for text, number in parts.items():
-        multipliers[number.multiplier] += counts[text]
-        for unit in number.units:
-            units[unit] += counts[text]
-    weak = WEAK_MULTIPLIERS.keys() & multipliers.keys()
-    if len(weak) == len(multipliers) == 1:  # all numbers have one letter: metres, tonnes
-        return NumberFormat(units=(*weak, *units)) if not units else None
-    if units and units.most_common(1)[0][1] < MIN_UNIT_SHARE * units.total():
+    multiplier_counts: Counter[str] = Counter()
+    unit_counts: Counter[str] = Counter()
+    for text, parts_of_number in parts_by_text.items():
+        multiplier_counts[parts_of_number.multiplier] += counts[text]
+        for unit_name in parts_of_number.units:
+            unit_counts[unit_name] += counts[text]
+    weak_multipliers = WEAK_MULTIPLIERS.keys() & multiplier_counts.keys()
+    if len(weak_multipliers) == len(multiplier_counts) == 1:  # all numbers have one letter: metres, tonnes
+        return NumberFormat(units=(*weak_multipliers, *unit_counts)) if not unit_counts else None
+    if unit_counts and unit_counts.most_common(1)[0][1] < MIN_UNIT_SHARE * unit_counts.total():
         return None
-    common_units = tuple(unit for unit, _ in units.most_common(1))
-    if weak and not all(map(is_currency, common_units)):  # codes such as 12A, 14B
+    common_units = tuple(unit_name for unit_name, _ in unit_counts.most_common(1))
+    if weak_multipliers and not all(map(is_currency, common_units)):  # codes such as 12A, 14B
         return None
-    return NumberFormat(units=common_units, multiplies=any(multipliers))
+    return NumberFormat(units=common_units, multiplies=any(multiplier_counts))
 
 
 def _learn_separators(
-    parts: Mapping[str, NumberParts], counts: Mapping[str, int], number_format: NumberFormat
+    parts_by_text: Mapping[str, NumberParts], counts: Mapping[str, int], number_format: NumberFormat
 ) -> tuple[NumberFormat, bool]:
     """Find which character separates the fraction and which separate thousands, and whether that is ambiguous."""
-    readable = {".": 0, ",": 0}
-    separators: dict[str, set[str]] = {".": set(), ",": set()}
-    for text, number in parts.items():
-        shape = number.digits[0] + number.digits[1:].translate(ONES)
-        for decimal, other in ((".", ",' "), (",", ".' ")):
-            if _has_valid_digit_groups(shape, decimal, other):
-                readable[decimal] += counts[text]
-                separators[decimal].update(set(number.digits.partition(decimal)[0]) & set(other))
-    decimal, ambiguous = max(readable, key=readable.__getitem__), False
-    if readable["."] == readable[","]:
-        ambiguous = "." in separators[","] or "," in separators["."]
-        decimal = _assume_decimal_separator(parts, separators, number_format)
-    return replace(number_format, decimal=decimal, thousands="".join(sorted(separators[decimal]))), ambiguous
+    readable_by_decimal = {".": 0, ",": 0}
+    separators_by_decimal: dict[str, set[str]] = {".": set(), ",": set()}
+    for text, parts_of_number in parts_by_text.items():
+        shape = parts_of_number.digits[0] + parts_of_number.digits[1:].translate(ONES)
+        for decimal_separator, other_separators in ((".", ",' "), (",", ".' ")):
+            if _has_valid_digit_groups(shape, decimal_separator, other_separators):
+                readable_by_decimal[decimal_separator] += counts[text]
+                separators_by_decimal[decimal_separator].update(
+                    set(parts_of_number.digits.partition(decimal_separator)[0]) & set(other_separators)
+                )
+    decimal_separator, is_ambiguous = max(readable_by_decimal, key=readable_by_decimal.__getitem__), False
+    if readable_by_decimal["."] == readable_by_decimal[","]:
+        is_ambiguous = "." in separators_by_decimal[","] or "," in separators_by_decimal["."]
+        decimal_separator = _assume_decimal_separator(parts_by_text, separators_by_decimal, number_format)
+    return replace(
+        number_format, decimal=decimal_separator, thousands="".join(sorted(separators_by_decimal[decimal_separator]))
+    ), is_ambiguous
 
 
 def _assume_decimal_separator(
-    parts: Mapping[str, NumberParts], separators: Mapping[str, set[str]], number_format: NumberFormat
+    parts_by_text: Mapping[str, NumberParts], separators_by_decimal: Mapping[str, set[str]], number_format: NumberFormat
 ) -> str:
     """The decimal character where three digits follow every separator.
 
     Amounts of money have no three decimals, and where 1234 occurs, thousands are not separated. Where 960 occurs beside
     1.234, they are: a fraction would be written as 960.000.
     """
-    all_digits = [number.digits for number in parts.values()]
+    all_digits = [parts_of_number.digits for parts_of_number in parts_by_text.values()]
     has_long_integers = any(map(LONG_INTEGER.fullmatch, all_digits))
-    dots, commas = "." in separators[","], "," in separators["."]
-    if dots in (commas, has_long_integers):  # both, none, points beside 1234, or commas alone
+    points_as_thousands, commas_as_thousands = "." in separators_by_decimal[","], "," in separators_by_decimal["."]
+    if points_as_thousands in (
+        commas_as_thousands,
+        has_long_integers,
+    ):  # both, none, points beside 1234, or commas alone
         return "."
-    if commas:
+    if commas_as_thousands:
         return ","
     is_money = any(map(is_currency, number_format.units))
-    has_hundreds = len(parts) > MIN_GROUPS and any(map(HUNDREDS.fullmatch, all_digits))
+    has_hundreds = len(parts_by_text) > MIN_GROUPS and any(map(HUNDREDS.fullmatch, all_digits))
     return "," if is_money or has_hundreds else "."
 
 
 @lru_cache(maxsize=4_096)
-def _has_valid_digit_groups(shape: str, decimal: str, thousands: str) -> bool:
+def _has_valid_digit_groups(shape: str, decimal_separator: str, thousands_separator: str) -> bool:
     """Tell whether digits have the groups of a number; of them, only the first one matters."""
-    return _remove_separators(shape, decimal, thousands) is not None
+    return _remove_separators(shape, decimal_separator, thousands_separator) is not None
 
 
-def _remove_separators(digits: str, decimal: str, thousands: str) -> str | None:
+def _remove_separators(digits: str, decimal_separator: str, thousands_separator: str) -> str | None:
     """Write digits without separators and with a decimal point; None where their groups are not those of a number."""
-    integer, point, fraction = digits.partition(decimal)
-    if fraction and not fraction.isdecimal():
+    integer_digits, point, decimal_digits = digits.partition(decimal_separator)
+    if decimal_digits and not decimal_digits.isdecimal():
         return None
-    separators = set(integer).difference("0123456789")
-    if len(separators) > 1 or not separators.issubset(thousands):
+    used_separators = set(integer_digits).difference("0123456789")
+    if len(used_separators) > 1 or not used_separators.issubset(thousands_separator):
         return None
-    for separator in separators:
-        if not _are_thousands_groups(integer.split(separator)):
+    for separator in used_separators:
+        if not _are_thousands_groups(integer_digits.split(separator)):
             return None
-        integer = integer.replace(separator, "")
-    return f"{integer or '0'}.{fraction}" if point else integer
+        integer_digits = integer_digits.replace(separator, "")
+    return f"{integer_digits or '0'}.{decimal_digits}" if point else integer_digits
 
 
 def _are_thousands_groups(groups: list[str]) -> bool:
     """Tell whether digits are grouped by thousands, or as in India: groups of two before the last one, which has three."""
-    first, *others, last = groups
-    if not 0 < len(first) <= 3 or first.startswith("0") or len(last) != 3:
+    first_group, *middle_groups, last_group = groups
+    if not 0 < len(first_group) <= 3 or first_group.startswith("0") or len(last_group) != 3:
         return False
-    lengths = set(map(len, others))
-    return lengths <= {3} or lengths == {2}
+    group_lengths = set(map(len, middle_groups))
+    return group_lengths <= {3} or group_lengths == {2}
 
 
-def _parts_to_number(parts: NumberParts, number_format: NumberFormat) -> float | None:
+def _parts_to_number(number_parts: NumberParts, number_format: NumberFormat) -> float | None:
     """The number of these parts; None where its separators or unit are not those of the column."""
-    digits = _remove_separators(parts.digits, number_format.decimal, number_format.thousands)
-    multiplier, units = parts.multiplier, set(parts.units)
-    if multiplier and not number_format.multiplies:
-        units.add(multiplier)
-        multiplier = ""
-    if digits is None or not units.issubset(number_format.units):
+    digits = _remove_separators(number_parts.digits, number_format.decimal, number_format.thousands)
+    multiplier_word, unit_names = number_parts.multiplier, set(number_parts.units)
+    if multiplier_word and not number_format.multiplies:
+        unit_names.add(multiplier_word)
+        multiplier_word = ""
+    if digits is None or not unit_names.issubset(number_format.units):
         return None
-    exponent = int(parts.exponent[1:] or 0)
-    if multiplier:
-        exponent += (MULTIPLIERS | WEAK_MULTIPLIERS)[multiplier]
-    number = float(f"{digits}e{exponent}")
-    return -number if parts.negative else number
+    power_of_ten = int(number_parts.exponent[1:] or 0)
+    if multiplier_word:
+        power_of_ten += (MULTIPLIERS | WEAK_MULTIPLIERS)[multiplier_word]
+    parsed_number = float(f"{digits}e{power_of_ten}")
+    return -parsed_number if number_parts.negative else parsed_number
 
 
-def _are_phone_numbers(learned: LearnedNumbers) -> bool:
+def _are_phone_numbers(learned_numbers: LearnedNumbers) -> bool:
     """Tell whether all texts have groups of digits and equally many digits, as telephone numbers have."""
-    if " " not in learned.format.thousands:
+    if " " not in learned_numbers.format.thousands:
         return False
-    lengths = set()
-    for text in learned.numbers:
+    digit_lengths = set()
+    for text in learned_numbers.numbers:
         if " " not in normalize_number(text):
             return False
-        lengths.add(sum(map(str.isdecimal, text)))
-    return len(lengths) == 1 and min(lengths) >= MIN_PHONE_DIGITS
+        digit_lengths.add(sum(map(str.isdecimal, text)))
+    return len(digit_lengths) == 1 and min(digit_lengths) >= MIN_PHONE_DIGITS
 
 
-def _are_few_non_numbers(learned: LearnedNumbers, counts: Mapping[str, int]) -> bool:
+def _are_few_non_numbers(learned_numbers: LearnedNumbers, counts: Mapping[str, int]) -> bool:
     """Tell whether the texts that are no numbers are few enough for a column of numbers."""
-    if not learned.strangers:
+    if not learned_numbers.strangers:
         return True
-    total = sum(counts.values())
-    limits = placeholders = other = codes = 0
-    for text, count in learned.strangers.items():
+    total_count = sum(counts.values())
+    limit_count = placeholder_count = other_count = code_count = 0
+    for text, count in learned_numbers.strangers.items():
         if is_missing_value_word(text):
-            placeholders += count
+            placeholder_count += count
         elif is_censored_number(text):
-            limits += count
+            limit_count += count
         else:
-            other += count
-            codes += count if any(map(str.isdecimal, text)) else 0
-    n_numbers = total - limits - placeholders - other
-    if len(set(learned.numbers.values())) < MIN_DISTINCT or n_numbers < MIN_NUMBER_SHARE * (total - placeholders):
+            other_count += count
+            code_count += count if any(map(str.isdecimal, text)) else 0
+    n_numbers = total_count - limit_count - placeholder_count - other_count
+    if len(set(learned_numbers.numbers.values())) < MIN_DISTINCT or n_numbers < MIN_NUMBER_SHARE * (
+        total_count - placeholder_count
+    ):
         return False
-    return other <= MAX_OTHER_SHARE * total and codes <= MAX_CODE_SHARE * total
+    return other_count <= MAX_OTHER_SHARE * total_count and code_count <= MAX_CODE_SHARE * total_count

@@ -37,38 +37,41 @@ def omission_code(column: Column) -> OmissionCode | None:
     {"omitted_constant", "omitted_identifier", "text_column", "unclear_date"} or None
         Code of the reason why the column is to be left out; None if it is not.
     """
-    known = column.values.dropna()
-    is_complete = len(known) == len(column.values)
-    if known.nunique() <= int(is_complete):
+    known_values = column.values.dropna()
+    is_complete = len(known_values) == len(column.values)
+    if known_values.nunique() <= int(is_complete):
         return "omitted_constant"
-    if len(known) < MIN_IDENTIFIER_ROWS or column.kind == "date":
+    if len(known_values) < MIN_IDENTIFIER_ROWS or column.kind == "date":
         return None
-    if _is_named_identifier(str(column.values.name), known):
+    if _is_named_identifier(str(column.values.name), known_values):
         return "omitted_identifier"
     if column.kind == "number":
-        return "omitted_identifier" if is_complete and _are_consecutive_numbers(known) else None
-    return _omission_code_of_texts(known.astype("str")) if known.is_unique else None
+        return "omitted_identifier" if is_complete and _are_consecutive_numbers(known_values) else None
+    return _omission_code_of_texts(known_values.astype("str")) if known_values.is_unique else None
 
 
 def is_identifier_name(name: str) -> bool:
     """Tell whether the name of a column is that of an identifier, such as ``customer_id``."""
     words = re.split(r"[^a-zA-Z0-9]+", name)
-    named = any(word.lower() in ("id", "ids", "uuid", "guid") for word in (words[0], words[-1]))
-    return named or CAMEL_CASE_ID.fullmatch(name) is not None
+    has_identifier_word = any(word.lower() in ("id", "ids", "uuid", "guid") for word in (words[0], words[-1]))
+    return has_identifier_word or CAMEL_CASE_ID.fullmatch(name) is not None
 
 
-def _is_named_identifier(name: str, known: pd.Series) -> bool:
+def _is_named_identifier(name: str, known_values: pd.Series) -> bool:
     """Whether a column is named like an identifier and nearly all of its values, whole numbers or names, differ."""
-    if not is_identifier_name(name) or known.nunique() < MIN_IDENTIFIER_SHARE * len(known):
+    if not is_identifier_name(name) or known_values.nunique() < MIN_IDENTIFIER_SHARE * len(known_values):
         return False
-    return known.dtype == "category" or bool((known % 1 == 0).all())
+    return known_values.dtype == "category" or bool((known_values % 1 == 0).all())
 
 
-def _are_consecutive_numbers(numbers: pd.Series) -> bool:
+def _are_consecutive_numbers(column_numbers: pd.Series) -> bool:
     """Whether numbers are consecutive whole numbers in any order."""
     # Halves, because the difference of two numbers of 1e308 has no float.
-    is_range = numbers.max() / 2 - numbers.min() / 2 == (len(numbers) - 1) / 2 and numbers.is_unique
-    return is_range and bool((numbers % 1 == 0).all())
+    is_range = (
+        column_numbers.max() / 2 - column_numbers.min() / 2 == (len(column_numbers) - 1) / 2
+        and column_numbers.is_unique
+    )
+    return is_range and bool((column_numbers % 1 == 0).all())
 
 
 def _omission_code_of_texts(text: pd.Series) -> OmissionCode:

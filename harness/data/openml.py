@@ -80,16 +80,16 @@ def fetch_openml(text: str) -> list[FetchedData]:
         return [_fetch_data(address)]
     if address.kind == "task":
         return [_fetch_task(address)]
-    suite = _fetch_xml(address, "suite.xml", f"study/{address.number}")
-    numbers = [int(element.text or 0) for element in suite.iter(f"{NAMESPACE}task_id")]
-    if not numbers:
-        raise DataError(f"{address} ({_text(suite, 'name') or 'without a name'}) lists no tasks")
-    return [_fetch_task(OpenmlAddress("task", number)) for number in numbers]
+    suite_xml = _fetch_xml(address, "suite.xml", f"study/{address.number}")
+    task_numbers = [int(xml_element.text or 0) for xml_element in suite_xml.iter(f"{NAMESPACE}task_id")]
+    if not task_numbers:
+        raise DataError(f"{address} ({_text(suite_xml, 'name') or 'without a name'}) lists no tasks")
+    return [_fetch_task(OpenmlAddress("task", task_number)) for task_number in task_numbers]
 
 
-def _fetch_xml(address: OpenmlAddress, name: str, query: str) -> ET.Element:
+def _fetch_xml(address: OpenmlAddress, name: str, api_query: str) -> ET.Element:
     """Metadata of a thing; an error of the server is passed on in its own words."""
-    url = f"{server_address(SERVER_VARIABLE, SERVER)}/{query}"
+    url = f"{server_address(SERVER_VARIABLE, SERVER)}/{api_query}"
     try:
         path = address.folder.fetch(name, url)
     except ServerError as error:
@@ -109,10 +109,10 @@ def _server_message(error: ServerError) -> str:
     return message or str(error)
 
 
-def _text(element: ET.Element, name: str) -> str:
+def _text(xml_element: ET.Element, name: str) -> str:
     """The text of the first element of a name below another; empty where there is none."""
-    child = element.find(f".//{NAMESPACE}{name}")
-    return " ".join((child.text or "").split()) if child is not None else ""
+    child_element = xml_element.find(f".//{NAMESPACE}{name}")
+    return " ".join((child_element.text or "").split()) if child_element is not None else ""
 
 
 def _fetch_data(address: OpenmlAddress) -> FetchedData:
@@ -121,16 +121,16 @@ def _fetch_data(address: OpenmlAddress) -> FetchedData:
     if not address.folder.has(ROWS):
         _fetch_rows(address, description)
     targets = [name for name in _text(description, "default_target_attribute").split(",") if name]
-    drop = []
+    dropped_columns = []
     for feature in features.iter(f"{NAMESPACE}feature"):
         if "true" in (_text(feature, "is_ignore"), _text(feature, "is_row_identifier")):
-            drop.append(_text(feature, "name"))
+            dropped_columns.append(_text(feature, "name"))
     name = _text(description, "name")
     return FetchedData(
         path=address.folder.path / ROWS,
         name=_safe_name(f"openml_{address.number}_{name}"),
         target=targets[0] if len(targets) == 1 else None,
-        drop=tuple(column for column in drop if column not in targets),
+        drop=tuple(column for column in dropped_columns if column not in targets),
         origin=_describe_origin(address, description),
     )
 
@@ -158,20 +158,20 @@ def _fetch_rows(address: OpenmlAddress, description: ET.Element) -> None:
     file_format = _text(description, "format").lower()
     if file_format != "arff":
         raise DataError(f"{address} is published as {file_format or 'nothing'}, and only ARFF with all values is read")
-    arff = folder.download("data.arff", _text(description, "url"))
+    arff_path = folder.download("data.arff", _text(description, "url"))
     try:
-        content = arff.read_bytes()
-        expected = _text(description, "md5_checksum")
-        actual = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        if expected and actual != expected:
+        file_bytes = arff_path.read_bytes()
+        expected_md5 = _text(description, "md5_checksum")
+        actual_md5 = hashlib.md5(file_bytes, usedforsecurity=False).hexdigest()
+        if expected_md5 and actual_md5 != expected_md5:
             raise DataError(
-                f"{address}: the rows have a wrong checksum: OpenML publishes MD5 {expected[:12]}…, found {actual[:12]}… "
-                f"({len(content)} bytes): they were damaged or replaced, and are not used"
+                f"{address}: the rows have a wrong checksum: OpenML publishes MD5 {expected_md5[:12]}…, found {actual_md5[:12]}… "
+                f"({len(file_bytes)} bytes): they were damaged or replaced, and are not used"
             )
-        frame = read_arff(content, str(address))
+        frame = read_arff(file_bytes, str(address))
         frame.to_parquet(folder.path / ROWS, index=False)
     finally:
-        arff.unlink(missing_ok=True)
+        arff_path.unlink(missing_ok=True)
     folder.record_checksum(ROWS)
 
 
@@ -208,42 +208,44 @@ def read_arff(content: bytes, source: str) -> pd.DataFrame:
     except (arff.ArffException, UnicodeDecodeError, ValueError) as error:
         raise DataError(f"{source}: its ARFF file cannot be read ({' '.join(str(error).split())[:160]})") from error
     columns: dict[str, pd.Series] = {}
-    for position, (name, kind) in enumerate(document["attributes"]):
-        values = [row[position] for row in document["data"]]
-        columns[str(name)] = _typed_column(values, kind)
+    for position, (name, attribute_type) in enumerate(document["attributes"]):
+        column_values = [row[position] for row in document["data"]]
+        columns[str(name)] = _typed_column(column_values, attribute_type)
     return pd.DataFrame(columns)
 
 
-def _typed_column(values: Sequence[Any], kind: Any) -> pd.Series:
+def _typed_column(column_values: Sequence[Any], attribute_type: Any) -> pd.Series:
     """Values of an attribute: its kind is a list of names, or the name of a type."""
     import pandas as pd
 
-    if isinstance(kind, list):
-        return pd.Series(pd.Categorical(values, categories=pd.Index(list(dict.fromkeys(kind)), dtype="str")))
-    if kind.upper() in ("NUMERIC", "REAL", "INTEGER"):
-        return pd.Series(values, dtype="float64")
-    return pd.Series(values, dtype="str")
+    if isinstance(attribute_type, list):
+        return pd.Series(
+            pd.Categorical(column_values, categories=pd.Index(list(dict.fromkeys(attribute_type)), dtype="str"))
+        )
+    if attribute_type.upper() in ("NUMERIC", "REAL", "INTEGER"):
+        return pd.Series(column_values, dtype="float64")
+    return pd.Series(column_values, dtype="str")
 
 
 def _fetch_task(address: OpenmlAddress) -> FetchedData:
     task = _fetch_xml(address, "task.xml", f"task/{address.number}")
     if _text(task, "task_type_id") != CLASSIFICATION:
-        kind = _text(task, "task_type") or "another type"
-        raise DataError(f"{address} is a task of {kind}: expected one of Supervised Classification")
+        task_type = _text(task, "task_type") or "another type"
+        raise DataError(f"{address} is a task of {task_type}: expected one of Supervised Classification")
     data_address = OpenmlAddress("data", int(_text(task, "data_set_id") or 0))
-    data = _fetch_data(data_address)
+    openml_data = _fetch_data(data_address)
     if not address.folder.has(ROWS):
-        _write_split_rows(address, task, data.path)
+        _write_split_rows(address, task, openml_data.path)
     target = _text(task, "target_feature")
-    title = data.origin["title"].removesuffix(f" ({data_address})")
-    source = f"{address}, https://www.openml.org/t/{address.number}; {data.origin['source']}"
+    title = openml_data.origin["title"].removesuffix(f" ({data_address})")
+    source_text = f"{address}, https://www.openml.org/t/{address.number}; {openml_data.origin['source']}"
     return FetchedData(
         path=address.folder.path / ROWS,
         name=_safe_name(f"openml_task_{address.number}_{title}"),
         target=target,
         split=SPLIT_COLUMN,
-        drop=tuple(column for column in data.drop if column != target),
-        origin=data.origin | {"title": f"{title} ({address})", "source": source},
+        drop=tuple(column for column in openml_data.drop if column != target),
+        origin=openml_data.origin | {"title": f"{title} ({address})", "source": source_text},
         note=_describe_repeats(task),
     )
 
@@ -267,11 +269,11 @@ def _write_split_rows(address: OpenmlAddress, task: ET.Element, rows: Path) -> N
     frame = pd.read_parquet(rows)
     if SPLIT_COLUMN in frame.columns:
         raise DataError(f"{address}: its data have a column {SPLIT_COLUMN!r}, whose name is needed for the splits")
-    assignments = read_arff(splits_file.read_bytes(), f"the splits of {address}")
-    missing = {"type", "rowid", "repeat", "fold"} - set(assignments.columns)
-    if missing:
-        raise DataError(f"{address}: its splits have no column {sorted(missing)[0]!r}")
-    frame[SPLIT_COLUMN] = split_column(assignments, len(frame), str(address))
+    split_assignments = read_arff(splits_file.read_bytes(), f"the splits of {address}")
+    missing_columns = {"type", "rowid", "repeat", "fold"} - set(split_assignments.columns)
+    if missing_columns:
+        raise DataError(f"{address}: its splits have no column {sorted(missing_columns)[0]!r}")
+    frame[SPLIT_COLUMN] = split_column(split_assignments, len(frame), str(address))
     frame = frame[frame[SPLIT_COLUMN].notna()]
     frame.to_parquet(folder.path / ROWS, index=False)
     folder.record_checksum(ROWS)

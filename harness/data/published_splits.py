@@ -57,15 +57,15 @@ def split_column(assignments: pd.DataFrame, n_rows: int, source: str) -> pd.Seri
     return column
 
 
-def _check_cross_validation(splits: pd.DataFrame, n_splits: int, source: str) -> None:
+def _check_cross_validation(splits: pd.DataFrame, n_splits: int, source_text: str) -> None:
     """Raise `DataError` for splits in which rows are not tested once a repeat and learned from in its other folds."""
-    by_repeat = splits.groupby("repeat")["fold"].nunique()
-    folds, repeats = int(by_repeat.iloc[0]), len(by_repeat)
+    folds_by_repeat = splits.groupby("repeat")["fold"].nunique()
+    folds, repeats = int(folds_by_repeat.iloc[0]), len(folds_by_repeat)
     times_tested = splits[splits["is_test"]].groupby(["row", "repeat"]).size()
-    is_balanced = bool((by_repeat == folds).all()) and folds > 1 and bool((times_tested == 1).all())
+    is_balanced = bool((folds_by_repeat == folds).all()) and folds > 1 and bool((times_tested == 1).all())
     n_used = splits["row"].nunique()
     if not is_balanced or len(times_tested) != n_used * repeats or len(splits) != n_used * n_splits:
         raise DataError(
-            f"{source}: its {n_splits} splits are neither one hold-out nor cross-validation that tests every row once in each "
+            f"{source_text}: its {n_splits} splits are neither one hold-out nor cross-validation that tests every row once in each "
             "repeat, and no others are supported"
         )

@@ -225,11 +225,11 @@ def _list_to_numbers(cells: Sequence[Any], reading: ColumnReading) -> pd.Series 
     """Read a list of numbers, or of plain numbers in text; None for any other: the fast path of a service."""
     import pandas as pd
 
-    types = set(map(type, cells))
+    cell_types = set(map(type, cells))
     try:
-        if types <= {int, float, type(None)}:
+        if cell_types <= {int, float, type(None)}:
             return pd.Series(np.array(cells, dtype=np.float64))
-        if types == {str} and not reading.written and reading.number is None:
+        if cell_types == {str} and not reading.written and reading.number is None:
             joined = "".join(cells)
             if joined.isascii() and "_" not in joined:  # Python also reads 1_000 and digits of other scripts
                 return pd.Series(np.array(list(map(float, cells))))
@@ -266,15 +266,15 @@ def _read_category_column(column: Sequence[Any] | pd.Series, reading: ColumnRead
     """Names of categories, as the values of training were named."""
     import pandas as pd
 
-    written = reading.written
+    written_form = reading.written
     if not isinstance(column, pd.Series):
         _raise_for_unreadable_cells(column, _is_list_or_dict)
         column = [_normalize_json_number(cell) for cell in column]
     column = _list_to_series(column)
-    if pd.api.types.is_float_dtype(column) and not written:
-        written = "whole numbers"  # of several floats, each is named as if it were alone
+    if pd.api.types.is_float_dtype(column) and not written_form:
+        written_form = "whole numbers"  # of several floats, each is named as if it were alone
     text = _new_values_to_text(column, reading)
-    rename = _NAMES.get(written)
+    rename = _NAMES.get(written_form)
     if rename is None:
         return text
     names = {name: rename(name) for name in text.dropna().unique()}
@@ -388,11 +388,11 @@ def _raise_for_unreadable_cells(cells: Sequence[Any], is_wrong: Callable[[Any], 
             raise UnreadableValueError(row, quote_value(cell))
 
 
-def _check_all_texts_read(column: pd.Series, text: pd.Series, values: pd.Series, reading: ColumnReading) -> None:
+def _check_all_texts_read(column: pd.Series, text: pd.Series, read_column: pd.Series, reading: ColumnReading) -> None:
     """Raise for the first text that was not read and is no word for a missing value."""
     if reading.skips_unreadable:
         return
-    unreadable: npt.NDArray[np.bool_] = (text.notna() & values.isna()).to_numpy(bool)
-    for row in np.flatnonzero(unreadable):
+    is_unreadable: npt.NDArray[np.bool_] = (text.notna() & read_column.isna()).to_numpy(bool)
+    for row in np.flatnonzero(is_unreadable):
         if not is_missing_value_word(text.iloc[row]):
             raise UnreadableValueError(int(row), quote_value(column.iloc[row]))

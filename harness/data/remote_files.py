@@ -50,54 +50,56 @@ def fetch_remote_file(url: str) -> list[FetchedData]:
     DataError
         If it is no table.
     """
-    parsed = urllib.parse.urlsplit(url)
-    file_name = PurePosixPath(urllib.parse.unquote(parsed.path)).name or parsed.netloc
-    if parsed.scheme == "file":
-        path = Path(urllib.request.url2pathname(parsed.path))
+    parsed_url = urllib.parse.urlsplit(url)
+    file_name = PurePosixPath(urllib.parse.unquote(parsed_url.path)).name or parsed_url.netloc
+    if parsed_url.scheme == "file":
+        path = Path(urllib.request.url2pathname(parsed_url.path))
         if not path.is_file():
             raise DataError(f"no such file: {path} ({url})")
         return [FetchedData(path=path, name=_task_name(file_name), origin=_describe_origin(file_name, url))]
     folder = CacheFolder(url, ("url", hashlib.sha256(url.encode()).hexdigest()[:16]))
-    note = ""
+    age_note = ""
     try:
         path = _copy(url, folder, file_name)
     except Unavailable:
-        newest = _newest_copy(folder)
-        if newest is None:
+        newest_copy = _newest_copy(folder)
+        if newest_copy is None:
             raise
-        path = newest
-        fetched = time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
-        note = f"{url} cannot be reached: the copy of {fetched} in the cache is used ({path})"
-    return [FetchedData(path=path, name=_task_name(file_name), origin=_describe_origin(file_name, url), note=note)]
+        path = newest_copy
+        fetch_time = time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
+        age_note = f"{url} cannot be reached: the copy of {fetch_time} in the cache is used ({path})"
+    return [FetchedData(path=path, name=_task_name(file_name), origin=_describe_origin(file_name, url), note=age_note)]
 
 
 def _task_name(file_name: str) -> str:
-    stem = file_name.partition(".")[0].lower()
-    return "_".join("".join(char if char.isascii() and char.isalnum() else " " for char in stem).split()) or "table"
+    file_stem = file_name.partition(".")[0].lower()
+    return (
+        "_".join("".join(char if char.isascii() and char.isalnum() else " " for char in file_stem).split()) or "table"
+    )
 
 
 def _describe_origin(file_name: str, url: str) -> dict[str, str]:
-    plain = urllib.parse.urlsplit(url)._replace(query="", fragment="")
-    netloc = plain.netloc.rpartition("@")[2]  # a name and a password are not stored
-    return {"title": file_name, "source": urllib.parse.urlunsplit(plain._replace(netloc=netloc))}
+    plain_url = urllib.parse.urlsplit(url)._replace(query="", fragment="")
+    network_location = plain_url.netloc.rpartition("@")[2]  # a name and a password are not stored
+    return {"title": file_name, "source": urllib.parse.urlunsplit(plain_url._replace(netloc=network_location))}
 
 
 def _copy(url: str, folder: CacheFolder, file_name: str) -> Path:
     """Copy what stands at an address; raises `Unavailable` where it cannot be reached."""
     make_folder(folder.path)
-    incoming = folder.path / f".{INCOMING}"
+    incoming_path = folder.path / f".{INCOMING}"
     try:
-        with closing(_open(url, folder)) as source, incoming.open("wb") as file:
-            shutil.copyfileobj(source, file, BLOCK_BYTES)
-        _check_is_no_page(incoming, url)
-        name = f"{file_sha256(incoming)[:12]}-{file_name}"
-        incoming.replace(folder.path / name)
+        with closing(_open(url, folder)) as source_stream, incoming_path.open("wb") as file:
+            shutil.copyfileobj(source_stream, file, BLOCK_BYTES)
+        _check_is_no_page(incoming_path, url)
+        name = f"{file_sha256(incoming_path)[:12]}-{file_name}"
+        incoming_path.replace(folder.path / name)
     except (EvenhandError, MemoryError):
         raise
     except Exception as error:  # whatever the packages of object stores raise while they are read
         raise folder.unavailable(describe_failure(error)) from error
     finally:
-        incoming.unlink(missing_ok=True)
+        incoming_path.unlink(missing_ok=True)
     folder.write(LATEST, json.dumps({"file": name}).encode())
     return folder.record_checksum(name)
 
@@ -125,8 +127,8 @@ def _open(url: str, folder: CacheFolder) -> Any:
 
 def _check_is_no_page(path: Path, url: str) -> None:
     with path.open("rb") as file:
-        beginning = file.read(512).lstrip().lower()
-    if beginning.startswith((b"<!doctype html", b"<html")):
+        first_bytes = file.read(512).lstrip().lower()
+    if first_bytes.startswith((b"<!doctype html", b"<html")):
         raise DataError(f"{url} answers with a web page and not with a table: copy the address of the file itself")
 
 

@@ -50,59 +50,66 @@ SWITCHES = {
 
 def repair_to_finding(repair: Repair, column: str) -> Finding:
     """Make the finding of a repair: how many values, two examples, and how to switch it off."""
-    severity: Severity = "warning" if repair.code in WARNINGS else "note"
-    examples = ", ".join(f"{written!r} as {_format_repaired_text(value)}" for written, value in repair.examples)
-    advice = ""
-    if (switch := SWITCHES.get(repair.code)) is not None:
-        advice = f"; --types {column}={switch} leaves them as they are"
-    message = f"{repair.count} {MESSAGES[repair.code]}: {examples}{advice}"
-    return Finding(repair.code, severity, message, column, repair.count)
+    finding_severity: Severity = "warning" if repair.code in WARNINGS else "note"
+    examples_text = ", ".join(
+        f"{written_text!r} as {_format_repaired_text(repaired_text)}" for written_text, repaired_text in repair.examples
+    )
+    option_advice = ""
+    if (option_switch := SWITCHES.get(repair.code)) is not None:
+        option_advice = f"; --types {column}={option_switch} leaves them as they are"
+    message = f"{repair.count} {MESSAGES[repair.code]}: {examples_text}{option_advice}"
+    return Finding(repair.code, finding_severity, message, column, repair.count)
 
 
 def number_format_repairs(learned: LearnedNumbers, counts: Mapping[str, int]) -> list[Repair]:
     """Repairs of numbers that are written with more than plain digits."""
-    formatted = {text: number for text, number in learned.numbers.items() if not _is_plain_number(text, number)}
-    if not formatted:
+    formatted_numbers = {
+        text: parsed_number
+        for text, parsed_number in learned.numbers.items()
+        if not _is_plain_number(text, parsed_number)
+    }
+    if not formatted_numbers:
         return []
-    examples = tuple(
-        (_shorten_text(text), f"{number:.12g}") for text, number in islice(formatted.items(), MAX_EXAMPLES)
+    repair_examples = tuple(
+        (_shorten_text(text), f"{parsed_number:.12g}")
+        for text, parsed_number in islice(formatted_numbers.items(), MAX_EXAMPLES)
     )
-    return [Repair("formatted_number", sum(int(counts[text]) for text in formatted), examples)]
+    return [Repair("formatted_number", sum(int(counts[text]) for text in formatted_numbers), repair_examples)]
 
 
 def non_number_repairs(strangers: Mapping[str, int]) -> list[Repair]:
     """Repairs of texts among numbers or dates: words for a missing value, limits, and all others."""
-    texts_of: dict[str, dict[str, int]] = {"placeholder": {}, "censored_number": {}, "unreadable_value": {}}
+    texts_by_code: dict[str, dict[str, int]] = {"placeholder": {}, "censored_number": {}, "unreadable_value": {}}
     for text, count in strangers.items():
-        code = "unreadable_value"
+        repair_code = "unreadable_value"
         if is_missing_value_word(text):
-            code = "placeholder"
+            repair_code = "placeholder"
         elif is_censored_number(text):
-            code = "censored_number"
-        texts_of[code][text] = count
-    repairs = []
-    for code, texts in texts_of.items():
+            repair_code = "censored_number"
+        texts_by_code[repair_code][text] = count
+    made_repairs = []
+    for repair_code, texts in texts_by_code.items():
         if texts:
-            repairs.append(missing_value_repair(code, texts))
-    return repairs
+            made_repairs.append(missing_value_repair(repair_code, texts))
+    return made_repairs
 
 
 def missing_value_repair(code: str, texts: Mapping[str, int]) -> Repair:
     """A repair by which texts became missing values."""
-    examples = tuple((_shorten_text(text), "") for text in islice(texts, MAX_EXAMPLES))
-    return Repair(code, sum(map(int, texts.values())), examples)
+    repair_examples = tuple((_shorten_text(text), "") for text in islice(texts, MAX_EXAMPLES))
+    return Repair(code, sum(map(int, texts.values())), repair_examples)
 
 
 def sentinel_repair(counts: Mapping[float, int]) -> Repair:
     """A repair by which numbers became missing values."""
-    examples = tuple((f"{number:.12g}", "") for number in islice(counts, MAX_EXAMPLES))
-    return Repair("sentinel", sum(counts.values()), examples)
+    repair_examples = tuple((f"{sentinel_number:.12g}", "") for sentinel_number in islice(counts, MAX_EXAMPLES))
+    return Repair("sentinel", sum(counts.values()), repair_examples)
 
 
 def date_sentinel_repair(counts: Mapping[float, int]) -> Repair:
     """A repair by which dates became missing values."""
-    examples = tuple((format_days_as_date(day), "") for day in islice(counts, MAX_EXAMPLES))
-    return Repair("date_sentinel", sum(counts.values()), examples)
+    repair_examples = tuple((format_days_as_date(day), "") for day in islice(counts, MAX_EXAMPLES))
+    return Repair("date_sentinel", sum(counts.values()), repair_examples)
 
 
 def format_days_as_date(day: float) -> str:
@@ -112,13 +119,13 @@ def format_days_as_date(day: float) -> str:
 
 def spellings_repair(counts: Mapping[str, int], spellings: Mapping[str, str], code: str = "merged_spelling") -> Repair:
     """A repair by which spellings became one name."""
-    total = 0
-    examples: list[tuple[str, str]] = []
-    for spelling, name in spellings.items():
-        total += int(counts[spelling])
-        if len(examples) < MAX_EXAMPLES:
-            examples.append((_shorten_text(spelling), _shorten_text(name)))
-    return Repair(code, total, tuple(examples))
+    merged_rows = 0
+    repair_examples: list[tuple[str, str]] = []
+    for written_spelling, name in spellings.items():
+        merged_rows += int(counts[written_spelling])
+        if len(repair_examples) < MAX_EXAMPLES:
+            repair_examples.append((_shorten_text(written_spelling), _shorten_text(name)))
+    return Repair(code, merged_rows, tuple(repair_examples))
 
 
 def ambiguous_date_finding(column: str, example: str) -> Finding:
@@ -141,8 +148,10 @@ def date_findings(learned: LearnedDates, column: str) -> list[Finding]:
     if learned.order != "year first":
         words.append(learned.order)
     if learned.first_year != FIRST_YEAR:
-        first, last = (format_days_as_date(day)[:4] for day in (min(learned.days.values()), max(learned.days.values())))
-        words.append(f"years {first}" if first == last else f"years {first} to {last}")
+        first_year, last_year = (
+            format_days_as_date(day)[:4] for day in (min(learned.days.values()), max(learned.days.values()))
+        )
+        words.append(f"years {first_year}" if first_year == last_year else f"years {first_year} to {last_year}")
     if learned.zones:
         words.append(f"times in {', '.join(learned.zones)}, counted in UTC")
     message = f"dates ({', '.join(words)}) as days since 1970" if words else "dates as days since 1970"
@@ -170,37 +179,37 @@ def mixed_column_findings(counts: Mapping[str, int], column: str) -> list[Findin
     """A warning of a category most of whose values are numbers; a note where all are codes of digits."""
     if len(counts) < MIN_MIXED_LEVELS:
         return []
-    share = share_of_numeric_texts(counts)
-    if share < MIN_MIXED_SHARE:
+    numeric_share = share_of_numeric_texts(counts)
+    if numeric_share < MIN_MIXED_SHARE:
         return []
     if all(map(str.isdecimal, counts)):
         message = f"codes of digits, read as names: --types {column}=number reads numbers"
         return [Finding("coded_name", "note", message, column)]
-    advice = f"--types {column}=number reads them as numbers and the others as missing"
+    option_advice = f"--types {column}=number reads them as numbers and the others as missing"
     if learn_number_format(counts, declared=True) is None:
-        advice = "they have several units or formats, or are limits; write all of them in one"
-    message = f"read as names, although {share:.0%} of the values are numbers: {advice}"
+        option_advice = "they have several units or formats, or are limits; write all of them in one"
+    message = f"read as names, although {numeric_share:.0%} of the values are numbers: {option_advice}"
     return [Finding("mixed_column", "warning", message, column)]
 
 
 def coded_number_findings(numbers: pd.Series, column: str) -> list[Finding]:
     """A note on whole numbers in a column whose name is that of a code."""
-    known = numbers.dropna()
-    if known.nunique() < MIN_CODES or not bool((known % 1 == 0).all()):
+    known_numbers = numbers.dropna()
+    if known_numbers.nunique() < MIN_CODES or not bool((known_numbers % 1 == 0).all()):
         return []
     message = f"read as numbers, although its name is that of a code: --types {column}=category reads names"
     return [Finding("coded_number", "note", message, column)]
 
 
-def _is_plain_number(text: str, number: float) -> bool:
+def _is_plain_number(text: str, parsed_number: float) -> bool:
     try:
-        return float(text) == number
+        return float(text) == parsed_number
     except ValueError:
         return False
 
 
-def _format_repaired_text(value: str) -> str:
-    return repr(value) if value else "missing"
+def _format_repaired_text(repaired_text: str) -> str:
+    return repr(repaired_text) if repaired_text else "missing"
 
 
 def _shorten_text(text: str) -> str:

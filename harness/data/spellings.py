@@ -23,11 +23,11 @@ def normalize_spelling(name: str) -> str:
     str
         The key; for a name of points alone, the name.
     """
-    normalized = unicodedata.normalize("NFKC", name)
+    normalized_name = unicodedata.normalize("NFKC", name)
     if not name.isascii():  # characters without a width, such as the mark that begins a file
-        normalized = "".join(character for character in normalized if unicodedata.category(character) != "Cf")
-    folded = " ".join(normalized.casefold().split())
-    return folded.rstrip(". ") or folded or name
+        normalized_name = "".join(character for character in normalized_name if unicodedata.category(character) != "Cf")
+    folded_name = " ".join(normalized_name.casefold().split())
+    return folded_name.rstrip(". ") or folded_name or name
 
 
 def normalize_class_label(name: str) -> str:
@@ -36,10 +36,10 @@ def normalize_class_label(name: str) -> str:
     if not key.isascii() or "_" in key or (key.lstrip("+-").startswith("0") and key.lstrip("+-")[1:2].isdigit()):
         return key
     try:
-        number = float(key)
+        label_number = float(key)
     except ValueError:
         return key
-    return str(int(number)) if number.is_integer() and abs(number) < 2**53 else key
+    return str(int(label_number)) if label_number.is_integer() and abs(label_number) < 2**53 else key
 
 
 def map_spellings_to_names(counts: Mapping[str, int], key_of: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -57,20 +57,20 @@ def map_spellings_to_names(counts: Mapping[str, int], key_of: Mapping[str, str] 
     dict of str to str
         Each spelling that is not the commonest of its name → the commonest.
     """
-    names_of: dict[str, list[str]] = {}
+    names_by_normalized: dict[str, list[str]] = {}
     n_letters = n_codes = 0
     for name in counts:
-        names_of.setdefault(key_of[name] if key_of else normalize_spelling(name), []).append(name)
+        names_by_normalized.setdefault(key_of[name] if key_of else normalize_spelling(name), []).append(name)
         n_letters += len(name) == 1
         n_codes += _has_digit(name)
-    merged: dict[str, str] = {}
-    for key, names in names_of.items():
+    names_by_spelling: dict[str, str] = {}
+    for key, names in names_by_normalized.items():
         is_letter = len(key) == 1 and n_letters > MAX_LETTERS
         if is_letter or (n_codes > MAX_CODES and _has_digit(key)):
             continue
-        common, *others = sorted(names, key=lambda name: (-counts[name], name))
-        merged |= dict.fromkeys(others, common)
-    return merged
+        most_common_name, *other_names = sorted(names, key=lambda name: (-counts[name], name))
+        names_by_spelling |= dict.fromkeys(other_names, most_common_name)
+    return names_by_spelling
 
 
 def _has_digit(name: str) -> bool:
@@ -93,13 +93,13 @@ def match_known_names(names: Iterable[str], known: Iterable[str]) -> dict[str, s
         Each new name that is a spelling of exactly one known name and is not known itself → the known name.
     """
     known_names = set(known)
-    name_of: dict[str, str | None] = {}
+    name_by_normalized: dict[str, str | None] = {}
     for name in known_names:
         key = normalize_class_label(name)
-        name_of[key] = None if key in name_of else name
-    matched: dict[str, str] = {}
+        name_by_normalized[key] = None if key in name_by_normalized else name
+    matched_names: dict[str, str] = {}
     for name in names:
-        match = name_of.get(normalize_class_label(name))
+        match = name_by_normalized.get(normalize_class_label(name))
         if match is not None and name not in known_names:
-            matched[name] = match
-    return matched
+            matched_names[name] = match
+    return matched_names

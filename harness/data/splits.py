@@ -81,11 +81,11 @@ class Splitter:
 
     def take(self, rows: Index) -> Splitter:
         """Restrict the splitter to some rows, given by position; the split column does not apply to a part."""
-        time = None if self.time is None else self.time[rows]
+        row_times = None if self.time is None else self.time[rows]
         groups = None if self.groups is None else self.groups[rows]
         is_predefined = self.test is not None or self.folds is not None
         level = INNER_OF_PREDEFINED if is_predefined else self.inner_level
-        return Splitter(self.y[rows], self.blocks[rows], time, None, self.classes, groups, level)
+        return Splitter(self.y[rows], self.blocks[rows], row_times, None, self.classes, groups, level)
 
     def outer(self, protocol: EvaluationProtocol) -> list[Fold]:
         """Split all rows for the outer evaluation.
@@ -111,31 +111,34 @@ class Splitter:
         if self.test is not None:
             return [self._predefined_fold(0, self.test, "the split")]
         if self.folds is not None:
-            numbers = np.unique(self.folds).tolist()
-            return [self._predefined_fold(i, self.folds == i, f"fold {i + 1} of the split column") for i in numbers]
+            fold_numbers = np.unique(self.folds).tolist()
+            return [
+                self._predefined_fold(i, self.folds == i, f"fold {i + 1} of the split column") for i in fold_numbers
+            ]
         if self.time is not None:
             if protocol.repeats > 1:
                 raise DataError("with a time column there is one way to split forward: leave --repeats at 1")
             return [
-                Fold(0, i, train, test) for i, (train, test) in enumerate(self._forward_folds(rows, protocol.folds))
+                Fold(0, i, train_rows, test_rows)
+                for i, (train_rows, test_rows) in enumerate(self._forward_folds(rows, protocol.folds))
             ]
         folds: list[Fold] = []
         _check_block_counts(self.y, self.blocks, max(protocol.folds, MIN_BLOCKS), self.classes, OUTER)
         for repeat in range(protocol.repeats):
             splits = self._stratified_folds(rows, protocol.folds, seed_of(protocol.seed, "outer", repeat))
-            folds += [Fold(repeat, i, train, test) for i, (train, test) in enumerate(splits)]
+            folds += [Fold(repeat, i, train_rows, test_rows) for i, (train_rows, test_rows) in enumerate(splits)]
         return folds
 
-    def _predefined_fold(self, number: int, tested: npt.NDArray[np.bool_], name: str) -> Fold:
+    def _predefined_fold(self, fold_number: int, is_test_row: npt.NDArray[np.bool_], name: str) -> Fold:
         """A fold whose test rows are given; training rows that are in a block with one of them are left out."""
         rows = np.arange(len(self.y))
-        train, test = rows[~tested], rows[tested]
-        train = train[~np.isin(self.blocks[train], self.blocks[test])]
+        train_rows, test_rows = rows[~is_test_row], rows[is_test_row]
+        train_rows = train_rows[~np.isin(self.blocks[train_rows], self.blocks[test_rows])]
         self._check_all_classes_present(
-            self.y[train], self.y, f"the training part of {name}, without rows of its test part,"
+            self.y[train_rows], self.y, f"the training part of {name}, without rows of its test part,"
         )
-        self._check_all_classes_present(self.y[test], self.y, f"the test part of {name}")
-        return Fold(0, number, train, test)
+        self._check_all_classes_present(self.y[test_rows], self.y, f"the test part of {name}")
+        return Fold(0, fold_number, train_rows, test_rows)
 
     def inner(self, folds: int, seed: int) -> list[tuple[Index, Index]]:
         """Split training rows for the search.
@@ -179,8 +182,8 @@ class Splitter:
         """
         if self.time is not None:
             return self._split_latest_rows(rows, share)
-        y, blocks = self.y[rows], self.blocks[rows]
-        min_blocks = min(len(np.unique(blocks[y == label])) for label in np.unique(y))
+        y, row_blocks = self.y[rows], self.blocks[rows]
+        min_blocks = min(len(np.unique(row_blocks[y == label])) for label in np.unique(y))
         folds = min(max(2, round(1 / share)), min_blocks)
         try:
             return self._stratified_folds(rows, folds, seed)[0] if folds > 1 else (rows, rows[:0])
@@ -190,29 +193,31 @@ class Splitter:
     def _stratified_folds(
         self, rows: Index, folds: int, seed: int, level: SplitErrorTexts = OUTER
     ) -> list[tuple[Index, Index]]:
-        assigned = assign_folds(self.y[rows], self.blocks[rows], folds, seed, self.classes, level)
-        return [(rows[assigned != i], rows[assigned == i]) for i in range(folds)]
+        fold_of_row = assign_folds(self.y[rows], self.blocks[rows], folds, seed, self.classes, level)
+        return [(rows[fold_of_row != i], rows[fold_of_row == i]) for i in range(folds)]
 
-    def _check_all_classes_present(self, part_y: Index, y: Index, name: str, advice: str = "") -> None:
-        missing = np.setdiff1d(y, part_y)
-        if len(missing):
-            label = _format_class_name(missing[0], self.classes)
-            raise DataError(f"{name} has no row of class {label}, which cannot be learned or scored{advice}")
+    def _check_all_classes_present(self, part_y: Index, y: Index, name: str, split_advice: str = "") -> None:
+        missing_labels = np.setdiff1d(y, part_y)
+        if len(missing_labels):
+            label = _format_class_name(missing_labels[0], self.classes)
+            raise DataError(f"{name} has no row of class {label}, which cannot be learned or scored{split_advice}")
 
-    def _exclude_groups(self, train: Index, test: Index) -> Index:
+    def _exclude_groups(self, train_rows: Index, test_rows: Index) -> Index:
         """Training rows whose group has no test row."""
-        return train if self.groups is None else train[~np.isin(self.groups[train], self.groups[test])]
+        return (
+            train_rows if self.groups is None else train_rows[~np.isin(self.groups[train_rows], self.groups[test_rows])]
+        )
 
     def _split_latest_rows(self, rows: Index, share: float) -> tuple[Index, Index]:
         """Earlier rows, and about `share` of all that are later; twice as many where a class would be missing."""
         assert self.time is not None  # noqa: S101 -- the caller has checked it
-        time, n_classes = self.time[rows], len(np.unique(self.y[rows]))
+        row_times, n_classes = self.time[rows], len(np.unique(self.y[rows]))
         for later_share in (share, 2 * share):
-            border = np.sort(time)[round(len(rows) * (1 - later_share))]
-            later = rows[time >= border]
-            earlier = self._exclude_groups(rows[time < border], later)
-            if len(np.unique(self.y[earlier])) == len(np.unique(self.y[later])) == n_classes:
-                return earlier, later
+            border_time = np.sort(row_times)[round(len(rows) * (1 - later_share))]
+            later_rows = rows[row_times >= border_time]
+            earlier_rows = self._exclude_groups(rows[row_times < border_time], later_rows)
+            if len(np.unique(self.y[earlier_rows])) == len(np.unique(self.y[later_rows])) == n_classes:
+                return earlier_rows, later_rows
         return rows, rows[:0]
 
     def _forward_folds(self, rows: Index, folds: int, level: SplitErrorTexts = OUTER) -> list[tuple[Index, Index]]:
@@ -228,27 +233,29 @@ class Splitter:
                 f"{folds} forward {level.folds} need more than {folds} different times, but there are {len(times)}"
                 f"{level.rows_phrase}: use fewer {level.option}"
             )
-        order = np.argsort(position, kind="stable")
-        borders = [position[order[round(len(rows) * (i + 1) / (folds + 1))]] for i in range(folds)] + [len(times)]
+        row_order = np.argsort(position, kind="stable")
+        border_times = [position[row_order[round(len(rows) * (i + 1) / (folds + 1))]] for i in range(folds)] + [
+            len(times)
+        ]
         splits = []
         for i in range(folds):
-            test = rows[(position >= borders[i]) & (position < borders[i + 1])]
-            train = self._exclude_groups(rows[position < borders[i]], test)
-            for part, name in ((train, "training"), (test, "test")):
+            test_rows = rows[(position >= border_times[i]) & (position < border_times[i + 1])]
+            train_rows = self._exclude_groups(rows[position < border_times[i]], test_rows)
+            for row_part, name in ((train_rows, "training"), (test_rows, "test")):
                 part_name = f"splitting forward in time, the {name} part of {level.folds[:-1]} {i + 1} of {folds}"
-                advice = f": use fewer {level.option}, or split without the time column"
-                self._check_all_classes_present(self.y[part], self.y[rows], part_name, advice)
-            splits.append((train, test))
+                split_advice = f": use fewer {level.option}, or split without the time column"
+                self._check_all_classes_present(self.y[row_part], self.y[rows], part_name, split_advice)
+            splits.append((train_rows, test_rows))
         return splits
 
 
 def make_splitter(table: Table) -> Splitter:
     """Find the blocks of all rows of a task; done once per task."""
-    _, blocks = np.unique(hash_rows(table.X), return_inverse=True)
+    _, row_blocks = np.unique(hash_rows(table.X), return_inverse=True)
     if table.groups is not None:
-        blocks = _merge_blocks(blocks.astype(np.int64), table.groups)
+        row_blocks = _merge_blocks(row_blocks.astype(np.int64), table.groups)
     return Splitter(
-        table.y, blocks.astype(np.int64), table.time, table.test, table.classes, table.groups, folds=table.folds
+        table.y, row_blocks.astype(np.int64), table.time, table.test, table.classes, table.groups, folds=table.folds
     )
 
 
@@ -287,21 +294,21 @@ def assign_folds(
     _, block, sizes = np.unique(blocks, return_inverse=True, return_counts=True)
     labels = np.unique(y)
     _check_block_counts(y, block, folds, classes, level)
-    assigned = np.full(len(y), -1, dtype=np.int64)
+    fold_of_row = np.full(len(y), -1, dtype=np.int64)
     counts = np.zeros((folds, int(y.max()) + 1))
     if (sizes > 1).any():
         class_counts = np.zeros((len(sizes), counts.shape[1]))
         np.add.at(class_counts, (block, y), 1)
-        assigned = _assign_blocks_to_folds(class_counts, sizes, counts, rng)[block]
+        fold_of_row = _assign_blocks_to_folds(class_counts, sizes, counts, rng)[block]
     for label in labels:
-        single = rng.permutation(np.flatnonzero((assigned < 0) & (y == label)))
-        assigned[single] = _assign_rows_to_folds(counts[:, label].astype(np.int64), len(single), rng)
-        if len(np.unique(assigned[y == label])) < folds:
+        single_rows = rng.permutation(np.flatnonzero((fold_of_row < 0) & (y == label)))
+        fold_of_row[single_rows] = _assign_rows_to_folds(counts[:, label].astype(np.int64), len(single_rows), rng)
+        if len(np.unique(fold_of_row[y == label])) < folds:
             raise DataError(
                 f"equal or grouped rows hold class {_format_class_name(label, classes)} so tightly{level.rows_phrase} that "
                 f"{folds} {level.folds} cannot share it: use fewer {level.option}"
             )
-    return assigned
+    return fold_of_row
 
 
 def _assign_blocks_to_folds(
@@ -312,11 +319,11 @@ def _assign_blocks_to_folds(
     `counts` (n_folds, n_classes) of the folds are updated in place.
     """
     folds = len(counts)
-    order = rng.permutation(np.flatnonzero(sizes > 1))
-    order = order[np.argsort(-sizes[order], kind="stable")]
+    row_order = rng.permutation(np.flatnonzero(sizes > 1))
+    row_order = row_order[np.argsort(-sizes[row_order], kind="stable")]
     fold_of_block = np.full(len(sizes), -1, dtype=np.int64)
     scale = 1 / np.maximum(class_counts.sum(axis=0), 1)
-    for block in order:
+    for block in row_order:
         fill_level = (counts * scale * class_counts[block]).sum(axis=1)
         fold = int(np.lexsort((rng.permutation(folds), counts.sum(axis=1), fill_level))[0])
         fold_of_block[block] = fold
@@ -326,12 +333,12 @@ def _assign_blocks_to_folds(
 
 def _assign_rows_to_folds(counts: Index, n_rows: int, rng: np.random.Generator) -> Index:
     """Fold numbers for `n_rows` single rows so that `counts` plus these are as equal as possible."""
-    gaps = int(counts.max()) - counts
-    folds = np.repeat(np.arange(len(counts)), gaps)
+    fold_gaps = int(counts.max()) - counts
+    folds = np.repeat(np.arange(len(counts)), fold_gaps)
     if len(folds):
         # The smallest fold is filled first: the j-th gap of every fold before the (j+1)-th.
-        depth = np.concatenate([np.arange(gap)[::-1] for gap in gaps])
-        folds = folds[np.argsort(-depth, kind="stable")][:n_rows]
+        gap_depths = np.concatenate([np.arange(fold_gap)[::-1] for fold_gap in fold_gaps])
+        folds = folds[np.argsort(-gap_depths, kind="stable")][:n_rows]
     n_remaining = n_rows - len(folds)
     return np.concatenate([folds, np.resize(rng.permutation(len(counts)), n_remaining)]).astype(np.int64)
 
@@ -344,8 +351,11 @@ def _merge_blocks(first: Index, second: Index) -> Index:
     first_blocks, first = np.unique(first, return_inverse=True)
     second_blocks, second = np.unique(second, return_inverse=True)
     n_nodes = len(first_blocks) + len(second_blocks)
-    graph = coo_matrix((np.ones(len(first)), (first, second + len(first_blocks))), shape=(n_nodes, n_nodes))
-    return np.asarray(connected_components(graph, directed=False)[1][first], dtype=np.int64)
+    block_graph = coo_matrix(
+        (np.ones(len(first)), (first, second + len(first_blocks))),
+        shape=(n_nodes, n_nodes),
+    )
+    return np.asarray(connected_components(block_graph, directed=False)[1][first], dtype=np.int64)
 
 
 def _check_block_counts(y: Index, block: Index, needed: int, classes: tuple[str, ...], level: SplitErrorTexts) -> None:
@@ -376,14 +386,14 @@ def _describe_class_count(label: str, n_rows: int, n_blocks: int) -> str:
     return count
 
 
-def _advise_on_small_classes(n_classes: int, fewest: int, level: SplitErrorTexts) -> str:
-    """Advise what to do about classes of which the smallest has `fewest` blocks; no advice leads to another refusal."""
-    advice = "merge it with another class, or leave out its rows"
+def _advise_on_small_classes(n_classes: int, fewest_blocks: int, level: SplitErrorTexts) -> str:
+    """Advise what to do about classes of which the smallest has `fewest_blocks` blocks; no advice leads to another refusal."""
+    split_advice = "merge it with another class, or leave out its rows"
     if n_classes > 1:
-        advice = "merge them with other classes, or leave out their rows"
-    if fewest >= (MIN_BLOCKS if level is OUTER else 2):
-        return f"use {level.option} {fewest}"
-    return f"use more {OUTER.option}, {advice}" if level is INNER else advice
+        split_advice = "merge them with other classes, or leave out their rows"
+    if fewest_blocks >= (MIN_BLOCKS if level is OUTER else 2):
+        return f"use {level.option} {fewest_blocks}"
+    return f"use more {OUTER.option}, {split_advice}" if level is INNER else split_advice
 
 
 def _format_class_name(label: int, classes: tuple[str, ...]) -> str:

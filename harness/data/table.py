@@ -110,21 +110,28 @@ def make_table(task: Task, raw: Raw) -> Table:
     y, classes = encode_target(task, labels)
     target_notes += find_blank_padded_labels(task, frame[task.target])
     read_features = _read_text_features if task.modality == "text" else _convert_features
-    X, notes, readings = read_features(task, frame)
-    roles = read_row_roles(task, frame)
+    X, feature_notes, readings_by_column = read_features(task, frame)
+    row_roles = read_row_roles(task, frame)
     return Table(
         X=X,
         y=y,
         classes=classes,
-        groups=roles.groups,
-        time=roles.time,
-        test=roles.test,
-        notes=(*file_notes, *_make_banned_findings(task), *target_notes, *weight_notes, *roles.notes, *notes),
-        dates=tuple(name for name, reading in readings.items() if reading.kind == "date"),
-        readings=readings,
-        folds=roles.folds,
-        weights=roles.weights,
-        ids=roles.ids,
+        groups=row_roles.groups,
+        time=row_roles.time,
+        test=row_roles.test,
+        notes=(
+            *file_notes,
+            *_make_banned_findings(task),
+            *target_notes,
+            *weight_notes,
+            *row_roles.notes,
+            *feature_notes,
+        ),
+        dates=tuple(name for name, column_reading in readings_by_column.items() if column_reading.kind == "date"),
+        readings=readings_by_column,
+        folds=row_roles.folds,
+        weights=row_roles.weights,
+        ids=row_roles.ids,
     )
 
 
@@ -133,33 +140,35 @@ def _convert_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesReadings:
     import pandas as pd
 
     columns: dict[str, pd.Series] = {}
-    readings: dict[str, ColumnReading] = {}
-    notes: list[Finding] = []
-    types = check_column_types(task.types)
+    readings_by_column: dict[str, ColumnReading] = {}
+    reading_notes: list[Finding] = []
+    column_types = check_column_types(task.types)
     for name in _select_feature_columns(task, frame):
-        declared = types.get(name)
-        if declared is not None and declared.kind in ("id", "drop"):
+        declared_type = column_types.get(name)
+        if declared_type is not None and declared_type.kind in ("id", "drop"):
             continue
         check_scalar_cells(frame[name])
-        column = infer_column(frame[name], declared)
-        code = _column_omission_code(name, column)
-        if code is not None and (code in ("omitted_constant", "unnamed_index") or declared is None):
-            notes += _make_omission_findings(code, name, column)
+        column = infer_column(frame[name], declared_type)
+        omission_reason = _column_omission_code(name, column)
+        if omission_reason is not None and (
+            omission_reason in ("omitted_constant", "unnamed_index") or declared_type is None
+        ):
+            reading_notes += _make_omission_findings(omission_reason, name, column)
             continue
-        columns[name], readings[name] = column.values, column.reading
-        notes += column.findings
+        columns[name], readings_by_column[name] = column.values, column.reading
+        reading_notes += column.findings
     if not columns:
         raise DataError(
-            f"task {task.name!r} has no feature left: {_explain_no_columns_left([*_make_banned_findings(task), *notes])}"
+            f"task {task.name!r} has no feature left: {_explain_no_columns_left([*_make_banned_findings(task), *reading_notes])}"
         )
-    return pd.DataFrame(columns), notes, readings
+    return pd.DataFrame(columns), reading_notes, readings_by_column
 
 
-def _explain_no_columns_left(notes: Sequence[Finding]) -> str:
+def _explain_no_columns_left(omission_findings: Sequence[Finding]) -> str:
     """Say why no column is left; of many columns, the first ones."""
-    reasons = "; ".join(finding.note for finding in notes[:MAX_REASONS]) or "the target is its only column"
-    if len(notes) > MAX_REASONS:
-        reasons += f"; and {len(notes) - MAX_REASONS} more"
+    reasons = "; ".join(finding.note for finding in omission_findings[:MAX_REASONS]) or "the target is its only column"
+    if len(omission_findings) > MAX_REASONS:
+        reasons += f"; and {len(omission_findings) - MAX_REASONS} more"
     return reasons
 
 
@@ -168,55 +177,63 @@ def _column_omission_code(name: str, column: Column) -> str | None:
     return "unnamed_index" if is_row_number_index(name, column.values) else omission_code(column)
 
 
-def _make_omission_findings(code: str, name: str, column: Column) -> list[Finding]:
+def _make_omission_findings(omission_reason: str, name: str, column: Column) -> list[Finding]:
     """Why a column is left out, and whether it looks as if it should have been read as numbers."""
-    findings = [Finding(code, "note", _describe_omission(code, column), column=name)]
+    findings = [Finding(omission_reason, "note", _describe_omission(omission_reason, column), column=name)]
     return findings + [finding for finding in column.findings if finding.code == "mixed_column"]
 
 
-def _describe_omission(code: str, column: Column) -> str:
+def _describe_omission(omission_reason: str, column: Column) -> str:
     """Say why a column is left out; an identifier by name alone need not differ in every row."""
-    known = column.values.dropna()
-    if code == "omitted_identifier" and is_identifier_name(str(column.values.name)) and not known.is_unique:
-        code = "named_identifier"
-    return OMISSION_MESSAGES[code]
+    known_values = column.values.dropna()
+    if (
+        omission_reason == "omitted_identifier"
+        and is_identifier_name(str(column.values.name))
+        and not known_values.is_unique
+    ):
+        omission_reason = "named_identifier"
+    return OMISSION_MESSAGES[omission_reason]
 
 
 def _read_text_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesReadings:
     """The texts of the declared column; a missing one is empty."""
     column = column_to_text(frame[task.text], TEXT_BLANKS)  # a question mark alone is a text
     message = f"a text task reads {task.text!r} alone"
-    notes = [Finding("unread_column", "note", message, column=name) for name in _select_feature_columns(task, frame)]
-    missing = int(column.isna().sum())
-    if missing == len(column) or column.nunique() < 2:
+    reading_notes = [
+        Finding("unread_column", "note", message, column=name) for name in _select_feature_columns(task, frame)
+    ]
+    missing_texts = int(column.isna().sum())
+    if missing_texts == len(column) or column.nunique() < 2:
         raise DataError(f"column {task.text!r} of task {task.name!r} has fewer than two different texts")
-    if missing:
-        message = f"{missing} texts are missing and read as empty"
-        notes.append(Finding("missing_text", "note", message, column=str(task.text), rows=missing))
-    return column.fillna("").to_numpy(object), notes, {}
+    if missing_texts:
+        message = f"{missing_texts} texts are missing and read as empty"
+        reading_notes.append(Finding("missing_text", "note", message, column=str(task.text), rows=missing_texts))
+    return column.fillna("").to_numpy(object), reading_notes, {}
 
 
 def _select_feature_columns(task: Task, frame: pd.DataFrame) -> list[str]:
     """Columns without a role."""
-    with_role = {*task.column_roles, *task.banned}
-    return [name for name in frame.columns if name not in with_role]
+    columns_with_role = {*task.column_roles, *task.banned}
+    return [name for name in frame.columns if name not in columns_with_role]
 
 
 def _make_banned_findings(task: Task) -> list[Finding]:
-    notes = [Finding("banned", "note", reason, column=name) for name, reason in task.banned.items()]
-    for name, declared in check_column_types(task.types).items():
-        if declared.kind == "drop":
-            notes.append(Finding("banned", "note", "as asked", column=name))
-        elif declared.kind == "id":
-            notes.append(Finding("omitted_identifier", "note", OMISSION_MESSAGES["declared_identifier"], column=name))
-    return notes
+    banned_findings = [Finding("banned", "note", reason, column=name) for name, reason in task.banned.items()]
+    for name, declared_type in check_column_types(task.types).items():
+        if declared_type.kind == "drop":
+            banned_findings.append(Finding("banned", "note", "as asked", column=name))
+        elif declared_type.kind == "id":
+            banned_findings.append(
+                Finding("omitted_identifier", "note", OMISSION_MESSAGES["declared_identifier"], column=name)
+            )
+    return banned_findings
 
 
-def _make_image_findings(notes: Iterable[Finding | str]) -> tuple[Finding, ...]:
+def _make_image_findings(image_notes: Iterable[Finding | str]) -> tuple[Finding, ...]:
     """Findings about images; a text, as a task of another package may give, becomes one without a code of its own."""
     findings = []
-    for note in notes:
-        finding = Finding("note", "note", note) if isinstance(note, str) else note
+    for image_note in image_notes:
+        finding = Finding("note", "note", image_note) if isinstance(image_note, str) else image_note
         findings.append(finding)
     return tuple(findings)
 
@@ -230,11 +247,11 @@ def _check_declared_columns(task: Task, frame: pd.DataFrame) -> None:
         raise DataError(f"column {task.target!r} cannot be the target of task {task.name!r} and have another role too")
     if columns.has_duplicates:
         raise DataError(f"task {task.name!r} has two columns named {columns[columns.duplicated(keep=False)][0]!r}")
-    declared = dict.fromkeys(task.banned, "banned") | dict.fromkeys(task.types, "typed") | task.column_roles
-    for name, role in declared.items():
+    declared_columns = dict.fromkeys(task.banned, "banned") | dict.fromkeys(task.types, "typed") | task.column_roles
+    for name, column_role in declared_columns.items():
         if name not in columns:
-            advice = suggest_similar_name(name, list(columns))
-            raise DataError(f"no such column {name!r} ({role} of task {task.name!r}): {advice}")
+            name_advice = suggest_similar_name(name, list(columns))
+            raise DataError(f"no such column {name!r} ({column_role} of task {task.name!r}): {name_advice}")
 
 
 def fingerprint_table(table: Table) -> str:
@@ -248,8 +265,8 @@ def fingerprint_table(table: Table) -> str:
     X = table.X
     columns = list(X.columns) if hasattr(X, "columns") else str(X.dtype)
     digest = hashlib.sha256(json.dumps([columns, table.classes, X.shape]).encode())
-    for part in _serialize_features(X):
-        digest.update(part)
+    for serialized_part in _serialize_features(X):
+        digest.update(serialized_part)
     for rows in (table.y, table.groups, table.time, table.test):
         digest.update(b"none" if rows is None else rows.astype("<i8").tobytes())
     if table.folds is not None:
@@ -278,27 +295,33 @@ def hash_rows(X: Features) -> npt.NDArray[np.uint64]:
         return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(columns), index=False), dtype=np.uint64)
     hashes = bytearray()
     for row in X:
-        content = _normalize_text(row).encode(errors="surrogatepass") if X.ndim == 1 else row.tobytes()
-        hashes += hashlib.blake2b(content, digest_size=8).digest()
+        row_bytes = _normalize_text(row).encode(errors="surrogatepass") if X.ndim == 1 else row.tobytes()
+        hashes += hashlib.blake2b(row_bytes, digest_size=8).digest()
     return np.frombuffer(bytes(hashes), dtype="<u8").astype(np.uint64)
 
 
 def _normalize_text(text: str) -> str:
     """Normalise a text: lower case, single spaces, no invisible characters, one form of each letter."""
-    visible = [char for char in unicodedata.normalize("NFKC", text) if unicodedata.category(char) != "Cf"]
-    return " ".join("".join(visible).casefold().split())
+    visible_characters = [
+        text_character
+        for text_character in unicodedata.normalize("NFKC", text)
+        if unicodedata.category(text_character) != "Cf"
+    ]
+    return " ".join("".join(visible_characters).casefold().split())
 
 
 def _serialize_features(X: Features) -> list[bytes]:
     """Serialise the features, equal on every machine."""
     if not hasattr(X, "columns"):
         return [X.tobytes() if X.ndim > 1 else json.dumps(X.tolist()).encode()]
-    parts = []
+    serialized_columns = []
     for _, column in X.items():
         if column.dtype == "category":
-            parts.append(json.dumps(list(column.cat.categories)).encode())
-            parts.append(column.cat.codes.to_numpy("<i4").tobytes())
+            serialized_columns.append(json.dumps(list(column.cat.categories)).encode())
+            serialized_columns.append(column.cat.codes.to_numpy("<i4").tobytes())
         else:
-            numbers = column.to_numpy("<f8") + 0.0  # -0.0 becomes 0.0
-            parts.append(np.where(np.isnan(numbers), np.nan, numbers).tobytes())  # one of the many NaN there are
-    return parts
+            column_numbers = column.to_numpy("<f8") + 0.0  # -0.0 becomes 0.0
+            serialized_columns.append(
+                np.where(np.isnan(column_numbers), np.nan, column_numbers).tobytes()
+            )  # one of the many NaN there are
+    return serialized_columns

@@ -67,13 +67,13 @@ def read_labelled_rows(task: Task, column: pd.Series) -> tuple[pd.Series, list[F
     for word in words:
         message = f"{word!r} is read as a class; if it means that a label is missing, empty these cells"
         findings.append(Finding("class_named_missing", "warning", message, task.target, int(counts[word])))
-    spellings: dict[str, str] = {}
+    label_spellings: dict[str, str] = {}
     if task.types.get(task.target) != "category":
-        spellings = find_label_spellings(text)
-    if spellings:
-        repair = repairs.spellings_repair(counts, spellings, "merged_label")
-        findings.append(repairs.repair_to_finding(repair, task.target))
-        text = text.replace(spellings)
+        label_spellings = find_label_spellings(text)
+    if label_spellings:
+        label_repair = repairs.spellings_repair(counts, label_spellings, "merged_label")
+        findings.append(repairs.repair_to_finding(label_repair, task.target))
+        text = text.replace(label_spellings)
     return text.astype("str"), findings
 
 
@@ -101,16 +101,16 @@ def find_blank_padded_labels(task: Task, column: pd.Series) -> list[Finding]:
     """Find labels that stand with blanks around them in some rows and without in others."""
     import pandas as pd
 
-    known = column.dropna()
-    if not pd.api.types.is_string_dtype(known) and not pd.api.types.is_object_dtype(known):
+    known_labels = column.dropna()
+    if not pd.api.types.is_string_dtype(known_labels) and not pd.api.types.is_object_dtype(known_labels):
         return []
-    texts = known.map(str)
-    stripped = texts.str.strip()
-    padded = texts != stripped
-    counted = padded & stripped.isin(set(stripped[~padded]))
-    if not counted.any():
+    texts = known_labels.map(str)
+    stripped_texts = texts.str.strip()
+    is_padded = texts != stripped_texts
+    is_counted = is_padded & stripped_texts.isin(set(stripped_texts[~is_padded]))
+    if not is_counted.any():
         return []
-    rows, label = int(counted.sum()), str(stripped[counted].iloc[0])
+    rows, label = int(is_counted.sum()), str(stripped_texts[is_counted].iloc[0])
     message = f"{rows} labels have blanks around them and are read as without: {label!r} and the same with blanks are one class"
     return [Finding("padded_label", "note", message, task.target, rows)]
 
@@ -148,17 +148,17 @@ def encode_target(task: Task, labels: pd.Series) -> tuple[npt.NDArray[np.int64],
 
     counts = labels.value_counts()
     _check_class_counts(task.target, counts)
-    numbers = pd.to_numeric(pd.Series(counts.index), errors="coerce")
+    label_numbers = pd.to_numeric(pd.Series(counts.index), errors="coerce")
     classes = sorted(map(str, counts.index))
-    if numbers.notna().all():
-        classes = list(map(str, counts.index[numbers.argsort().to_numpy()]))
-    positive = None
+    if label_numbers.notna().all():
+        classes = list(map(str, counts.index[label_numbers.argsort().to_numpy()]))
+    positive_class = None
     if task.positive is not None:
-        positive = _find_positive_class(task, classes)
+        positive_class = _find_positive_class(task, classes)
     if len(classes) == 2:
         # Of two equally rare classes the later one is the positive one, as 1 is of 0 and 1.
-        positive = positive or min(reversed(classes), key=lambda name: int(counts[name]))
-        classes.sort(key=lambda name: name == positive)
+        positive_class = positive_class or min(reversed(classes), key=lambda name: int(counts[name]))
+        classes.sort(key=lambda name: name == positive_class)
     if task.costs is not None and list(map(len, task.costs)) != [len(classes)] * len(classes):
         raise DataError(f"task {task.name!r}: its cost matrix must be {len(classes)} × {len(classes)}, one row a class")
     return pd.Categorical(labels, categories=classes).codes.astype(np.int64), tuple(classes)
@@ -174,8 +174,8 @@ def _check_class_counts(target: str, counts: pd.Series) -> None:
         raise DataError(f"target {target!r} has one class only ({counts.index[0]!r}): expected at least two")
     is_scattered = len(counts) > min(MAX_CLASSES, counts.sum() / 2) or counts.min() == 1
     if len(counts) > MAX_NUMERIC_CLASSES and is_scattered:
-        numbers = pd.to_numeric(pd.Series(counts.index).str.replace(",", "."), errors="coerce")
-        if numbers.notna().all():
+        label_numbers = pd.to_numeric(pd.Series(counts.index).str.replace(",", "."), errors="coerce")
+        if label_numbers.notna().all():
             raise DataError(
                 f"target {target!r} has {len(counts)} different numbers: this looks like regression, evenhand compares "
                 "classifiers (classes can be made of ranges of it)"
@@ -189,14 +189,14 @@ def _check_class_counts(target: str, counts: pd.Series) -> None:
 
 def _find_positive_class(task: Task, classes: list[str]) -> str:
     """The class that a task names as the positive one, whichever of its spellings it names."""
-    named = str(task.positive)
-    positive = match_known_names([named], classes).get(named, named)
-    if positive not in classes:
+    named_class = str(task.positive)
+    positive_class = match_known_names([named_class], classes).get(named_class, named_class)
+    if positive_class not in classes:
         raise DataError(
-            f"positive class {named!r} is not in target {task.target!r}: its classes are {', '.join(classes)}"
+            f"positive class {named_class!r} is not in target {task.target!r}: its classes are {', '.join(classes)}"
         )
     if len(classes) > 2:
         raise DataError(
             f"target {task.target!r} has {len(classes)} classes: a positive class is named only where there are two"
         )
-    return positive
+    return positive_class

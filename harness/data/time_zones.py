@@ -60,14 +60,14 @@ def add_difference(local: str, region: str) -> str | None:
     match = LOCAL_TIME.fullmatch(local)
     if match is None:
         return local
-    year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:6])
+    year, month, day, hour, minute, second_of_minute = (int(time_part or 0) for time_part in match.groups()[:6])
     if match[7]:
         hour = hour % 12 + 12 * (match[7].lower() == "p")
     try:
-        moment = datetime(year, month, day, hour, minute, second, tzinfo=ZoneInfo(region))
+        local_time = datetime(year, month, day, hour, minute, second_of_minute, tzinfo=ZoneInfo(region))
     except ValueError:  # such as February 30, which is told from other texts by its format
         return local
-    offset = moment.strftime("%z")
+    offset = local_time.strftime("%z")
     return f"{local}{offset[:3]}:{offset[3:5]}"
 
 
@@ -75,10 +75,10 @@ def zone_names(texts: Iterable[str]) -> tuple[str, ...]:
     """Name the zones that dates are written with, of regions or by abbreviations, in the order in which they occur."""
     names: dict[str, None] = {}
     for text in islice(texts, SAMPLE):
-        _, region = split_region(text)
-        abbreviation = None if region else ABBREVIATION.search(text)
-        if region:
-            names[region] = None
-        elif abbreviation is not None and abbreviation[1].lower() != "z":
-            names[abbreviation[1].upper()] = None
+        _, zone_region = split_region(text)
+        abbreviation_match = None if zone_region else ABBREVIATION.search(text)
+        if zone_region:
+            names[zone_region] = None
+        elif abbreviation_match is not None and abbreviation_match[1].lower() != "z":
+            names[abbreviation_match[1].upper()] = None
     return tuple(names)[:MAX_NAMES]

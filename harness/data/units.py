@@ -39,12 +39,14 @@ def is_currency(text: str) -> bool:
 @lru_cache(maxsize=4_096)
 def split_multiplier_and_unit(suffix: str) -> tuple[str, str]:
     """Separate a multiplier from a unit: a multiplier stands alone, before a currency, or before a blank."""
-    first, _, rest = suffix.partition(" ")
-    if (multiplier := _normalize_multiplier(first)) and (not rest or is_currency(rest)):
-        return multiplier, rest.strip()
-    for length in (1, 2):  # 1.2M€
-        if is_currency(suffix[length:]) and (multiplier := _normalize_multiplier(suffix[:length])):
-            return multiplier, suffix[length:].strip()
+    first_word, _, following_words = suffix.partition(" ")
+    if (multiplier_word := _normalize_multiplier(first_word)) and (not following_words or is_currency(following_words)):
+        return multiplier_word, following_words.strip()
+    for multiplier_length in (1, 2):  # 1.2M€
+        if is_currency(suffix[multiplier_length:]) and (
+            multiplier_word := _normalize_multiplier(suffix[:multiplier_length])
+        ):
+            return multiplier_word, suffix[multiplier_length:].strip()
     return "", suffix
 
 

@@ -95,15 +95,15 @@ class UserData:
     def task(self) -> Task:
         """Make the task of these data; nothing is read yet."""
         path = Path(self.path).absolute()
-        modality = "tabular"
-        load: Any = functools.partial(self._load_table, path)
+        task_modality = "tabular"
+        load_frame: Any = functools.partial(self._load_table, path)
         if path.is_dir():
-            load, modality = functools.partial(_load_images, path), "image"
+            load_frame, task_modality = functools.partial(_load_images, path), "image"
         elif self.text:
-            modality = "text"
+            task_modality = "text"
         return Task(
             name=self.task_name,
-            load=load,
+            load=load_frame,
             target=self.target,
             positive=self.positive,
             title=self.title or self.origin.get("title") or path.name,
@@ -111,7 +111,7 @@ class UserData:
             source=self.origin.get("source", path.name),
             licence=self.origin.get("licence", ""),
             citation=self.origin.get("citation", ""),
-            modality=cast("Modality", modality),
+            modality=cast("Modality", task_modality),
             text=self.text,
             banned=dict.fromkeys(self.drop, "as asked"),
             group=self.group,
@@ -129,10 +129,10 @@ class UserData:
     def task_name(self) -> str:
         """The name of the task: as it is given, or derived from that of the file or folder."""
         path = Path(self.path).absolute()
-        stem = path.name if path.is_dir() else path.stem
+        file_stem = path.name if path.is_dir() else path.stem
         if path.suffix.lower() in PACKED_SUFFIXES and not path.is_dir():
-            stem = Path(stem).stem
-        safe_name = re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_") or "table"
+            file_stem = Path(file_stem).stem
+        safe_name = re.sub(r"[^a-z0-9]+", "_", file_stem.lower()).strip("_") or "table"
         return self.name or safe_name
 
     @property
@@ -143,27 +143,27 @@ class UserData:
     @property
     def columns_as_written(self) -> tuple[str, ...]:
         """Columns that are read as they are written: the target, texts, names of rows, and those declared as names or dates."""
-        declared = [name for name, kind in self.types.items() if kind != "number"]
-        return (self.target, *filter(None, [self.text]), *self.ids, *declared)
+        non_number_columns = [name for name, column_kind in self.types.items() if column_kind != "number"]
+        return (self.target, *filter(None, [self.text]), *self.ids, *non_number_columns)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without fields that are not used and that older versions do not know."""
-        plain = asdict(self)
+        json_fields = asdict(self)
         for name in LATER_FIELDS:
-            if not plain[name]:
-                del plain[name]
-        return plain
+            if not json_fields[name]:
+                del json_fields[name]
+        return json_fields
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> UserData:
         """Data as they were before a conversion to JSON, where tuples become lists."""
-        known = {field.name for field in fields(cls)}
-        converted = {name: content for name, content in plain.items() if name in known}
+        known_fields = {data_field.name for data_field in fields(cls)}
+        converted_fields = {name: field_content for name, field_content in plain.items() if name in known_fields}
         for name in ("drop", "ids"):
-            converted[name] = tuple(converted.get(name, ()))
-        if converted.get("costs"):
-            converted["costs"] = tuple(map(tuple, converted["costs"]))
-        return cls(**converted)
+            converted_fields[name] = tuple(converted_fields.get(name, ()))
+        if converted_fields.get("costs"):
+            converted_fields["costs"] = tuple(map(tuple, converted_fields["costs"]))
+        return cls(**converted_fields)
 
     def _load_table(self, path: Path, _data_dir: Path | None) -> Raw:
         test_path = None
@@ -203,17 +203,17 @@ def load_rows(
     rows = read_table(path, written=written, has_header=has_header)
     if test_path is None:
         return rows
-    tested = read_table(test_path, written=written, has_header=has_header)
-    columns = check_test_columns(rows, tested, str(test_path))
-    differing = []
+    test_frame = read_table(test_path, written=written, has_header=has_header)
+    columns = check_test_columns(rows, test_frame, str(test_path))
+    differing_columns = []
     for name in columns:
-        if _holds_numbers(rows[name]) != _holds_numbers(tested[name]):
-            differing.append(str(name))
-    if differing:  # one file has numbers where the other has text: neither is rewritten as a number
-        written = (*written, *differing)
+        if _holds_numbers(rows[name]) != _holds_numbers(test_frame[name]):
+            differing_columns.append(str(name))
+    if differing_columns:  # one file has numbers where the other has text: neither is rewritten as a number
+        written = (*written, *differing_columns)
         rows = read_table(path, written=written, has_header=has_header)
-        tested = read_table(test_path, written=written, has_header=has_header)
-    return join_test_rows(rows, tested, test_path.name)
+        test_frame = read_table(test_path, written=written, has_header=has_header)
+    return join_test_rows(rows, test_frame, test_path.name)
 
 
 def check_test_columns(rows: pd.DataFrame, tested: pd.DataFrame, source: str) -> list[Any]:
@@ -227,14 +227,18 @@ def check_test_columns(rows: pd.DataFrame, tested: pd.DataFrame, source: str) ->
     columns = list(rows.columns)
     if FILE_SPLIT in columns:
         raise DataError(f"rename the column {FILE_SPLIT!r}: a test file needs this name")
-    missing = [name for name in columns if name not in tested.columns]
-    if missing:
-        others = list(map(str, tested.columns.difference(columns)))
-        advice = (
-            suggest_similar_name(str(missing[0]), others) if others else "it needs the columns of the training rows"
+    missing_columns = [name for name in columns if name not in tested.columns]
+    if missing_columns:
+        other_columns = list(map(str, tested.columns.difference(columns)))
+        columns_advice = (
+            suggest_similar_name(str(missing_columns[0]), other_columns)
+            if other_columns
+            else "it needs the columns of the training rows"
         )
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise DataError(f"{source} lacks the column {str(missing[0])!r}{more} of the training rows: {advice}")
+        more_columns_text = f" and {len(missing_columns) - 1} more" if len(missing_columns) > 1 else ""
+        raise DataError(
+            f"{source} lacks the column {str(missing_columns[0])!r}{more_columns_text} of the training rows: {columns_advice}"
+        )
     return columns
 
 
@@ -251,19 +255,19 @@ def join_test_rows(rows: pd.DataFrame, tested: pd.DataFrame, source: str) -> pd.
     import pandas as pd
 
     columns = check_test_columns(rows, tested, source)
-    notes = [*rows.attrs.get(NOTES, ()), *tested.attrs.get(NOTES, ())]
+    reading_notes = [*rows.attrs.get(NOTES, ()), *tested.attrs.get(NOTES, ())]
     for name in tested.columns:
         if name not in columns:
             message = f"only the test rows ({source}) have this column, which is left out"
-            notes.append(Finding("test_column", "note", message, column=str(name)))
-    parts = []
-    for part, word in ((rows, "train"), (tested[columns], "test")):
-        plain = part.assign(**{FILE_SPLIT: word})
-        plain.attrs = {}
-        parts.append(plain)
-    joined = pd.concat(parts, ignore_index=True)
-    joined.attrs[NOTES] = tuple(dict.fromkeys(notes))
-    return joined
+            reading_notes.append(Finding("test_column", "note", message, column=str(name)))
+    joined_parts = []
+    for frame_part, word in ((rows, "train"), (tested[columns], "test")):
+        marked_part = frame_part.assign(**{FILE_SPLIT: word})
+        marked_part.attrs = {}
+        joined_parts.append(marked_part)
+    joined_frame = pd.concat(joined_parts, ignore_index=True)
+    joined_frame.attrs[NOTES] = tuple(dict.fromkeys(reading_notes))
+    return joined_frame
 
 
 def _holds_numbers(column: pd.Series) -> bool:

@@ -42,28 +42,30 @@ def columns_that_lose_digits(frame: pd.DataFrame, beginning: pd.DataFrame) -> li
     return names
 
 
-def _conversion_loses_digits(column: pd.Series, beginning: pd.Series) -> bool:
+def _conversion_loses_digits(column: pd.Series, written_beginning: pd.Series) -> bool:
     import pandas as pd
 
     if pd.api.types.is_integer_dtype(column):
-        return bool(beginning.str.fullmatch(LEADING_ZEROS).any())
-    known = column.dropna()
-    if not pd.api.types.is_float_dtype(column) or known.empty:
+        return bool(written_beginning.str.fullmatch(LEADING_ZEROS).any())
+    known_values = column.dropna()
+    if not pd.api.types.is_float_dtype(column) or known_values.empty:
         return False
-    if not (known % 1 == 0).all():
-        return may_separate_thousands(beginning)
-    return bool(known.abs().max() >= MAX_EXACT) or bool(beginning.str.fullmatch(LEADING_ZEROS).any())
+    if not (known_values % 1 == 0).all():
+        return may_separate_thousands(written_beginning)
+    return bool(known_values.abs().max() >= MAX_EXACT) or bool(written_beginning.str.fullmatch(LEADING_ZEROS).any())
 
 
 def may_separate_thousands(texts: pd.Series) -> bool:
     """Tell whether the points of numbers may separate thousands: three digits follow each of them, and none is below 1."""
-    beginning = texts.iloc[:SAMPLE]
+    sample_texts = texts.iloc[:SAMPLE]
     if not (
-        beginning.str.fullmatch(GROUPED) | beginning.str.fullmatch(UNGROUPED) | beginning.str.strip().isin(WORDS)
+        sample_texts.str.fullmatch(GROUPED)
+        | sample_texts.str.fullmatch(UNGROUPED)
+        | sample_texts.str.strip().isin(WORDS)
     ).all():
         return False
-    grouped = texts[texts.str.fullmatch(GROUPED)]
-    if grouped.nunique() < MIN_GROUPED:
+    grouped_texts = texts[texts.str.fullmatch(GROUPED)]
+    if grouped_texts.nunique() < MIN_GROUPED:
         return False
-    others = texts[~texts.str.fullmatch(GROUPED)]
-    return bool((others.str.fullmatch(UNGROUPED) | others.str.strip().isin(WORDS)).all())
+    other_texts = texts[~texts.str.fullmatch(GROUPED)]
+    return bool((other_texts.str.fullmatch(UNGROUPED) | other_texts.str.strip().isin(WORDS)).all())

@@ -143,9 +143,9 @@ class Bundle:
         """Read the probabilities that training rows got as sealed test rows; None where the bundle has none."""
         if HELD_OUT_FILE not in self.manifest["files"]:
             return None
-        content = _read_file_with_checksum(self.folder, self.manifest, HELD_OUT_FILE)
+        file_bytes = _read_file_with_checksum(self.folder, self.manifest, HELD_OUT_FILE)
         try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            with np.load(io.BytesIO(file_bytes), allow_pickle=False) as arrays:
                 return HeldOutProba(arrays["keys"], arrays["proba"])
         except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
             message = f"{self.folder / HELD_OUT_FILE} cannot be read ({error}): export the bundle again"
@@ -189,22 +189,24 @@ def write_bundle(folder: Path, contents: BundleContents) -> Bundle:
     return read_bundle(folder)
 
 
-def _write_bundle_files(folder: Path, contents: BundleContents) -> None:
-    names = save_model(contents.pipeline, contents.calibrator, folder)
-    (folder / SCHEMA_FILE).write_bytes(_json_bytes(contents.schema.as_dict()))
-    manifest = dict(contents.manifest)
-    decision = {name: manifest[name] for name in ("classes", "threshold", "calibration")}
+def _write_bundle_files(folder: Path, bundle_contents: BundleContents) -> None:
+    names = save_model(bundle_contents.pipeline, bundle_contents.calibrator, folder)
+    (folder / SCHEMA_FILE).write_bytes(_json_bytes(bundle_contents.schema.as_dict()))
+    manifest = dict(bundle_contents.manifest)
+    decision_fields = {name: manifest[name] for name in ("classes", "threshold", "calibration")}
     if DECISION_COSTS in manifest:
-        decision[DECISION_COSTS] = manifest[DECISION_COSTS]
-    manifest["content_sha256"] = _sha256(_json_bytes([hash_file_contents(folder, [*names, SCHEMA_FILE]), decision]))
-    (folder / CARD_FILE).write_text(contents.card, encoding="utf-8")
+        decision_fields[DECISION_COSTS] = manifest[DECISION_COSTS]
+    manifest["content_sha256"] = _sha256(
+        _json_bytes([hash_file_contents(folder, [*names, SCHEMA_FILE]), decision_fields])
+    )
+    (folder / CARD_FILE).write_text(bundle_contents.card, encoding="utf-8")
     names += [SCHEMA_FILE, CARD_FILE]
-    if contents.held_out is not None:
+    if bundle_contents.held_out is not None:
         with (folder / HELD_OUT_FILE).open("wb") as file:
-            np.savez_compressed(file, keys=contents.held_out.keys, proba=contents.held_out.proba)
+            np.savez_compressed(file, keys=bundle_contents.held_out.keys, proba=bundle_contents.held_out.proba)
         names.append(HELD_OUT_FILE)
-    if contents.drivers is not None:
-        (folder / DRIVERS_FILE).write_bytes(_json_bytes(dict(contents.drivers)))
+    if bundle_contents.drivers is not None:
+        (folder / DRIVERS_FILE).write_bytes(_json_bytes(dict(bundle_contents.drivers)))
         names.append(DRIVERS_FILE)
     manifest["files"] = {name: _sha256((folder / name).read_bytes()) for name in sorted(names)}
     manifest["schema"] = MANIFEST_VERSION
@@ -241,7 +243,8 @@ def read_bundle(folder: Path) -> Bundle:
     if list(schema.classes) != manifest["classes"] or model.pipeline.classes != len(schema.classes):
         raise BundleError(f"{folder}: the manifest, the schema and the model do not agree on the classes")
     schema_columns = [
-        {feature.name for feature in schema.features if feature.kind in kinds} for kinds in PREPARED_KINDS
+        {feature.name for feature in schema.features if feature.kind in prepared_kinds}
+        for prepared_kinds in PREPARED_KINDS
     ]
     columns_agree = False
     with suppress(AttributeError, TypeError, ValueError):
@@ -253,8 +256,8 @@ def read_bundle(folder: Path) -> Bundle:
 
 def _columns_of_model(model: Model) -> list[set[str]]:
     """The columns of tables that a model takes: numbers, then categories."""
-    preparer = model.pipeline.preparer
-    return [set(), set()] if preparer is None else list(preparer.table_columns)
+    feature_preparer = model.pipeline.preparer
+    return [set(), set()] if feature_preparer is None else list(feature_preparer.table_columns)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -273,12 +276,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except OSError as error:
         message = f"{folder} is no bundle ({MANIFEST}: {error.strerror or error}): evenhand export makes one"
         raise BundleError(message) from error
-    version = manifest.get("schema")
-    if version != MANIFEST_VERSION:
-        advice = "this is no manifest of a bundle"
-        if isinstance(version, int) and version > MANIFEST_VERSION:
-            advice = f"this evenhand reads schema {MANIFEST_VERSION}: install a newer one"
-        raise BundleError(f"{path} has schema {version!r}; {advice}")
+    schema_version = manifest.get("schema")
+    if schema_version != MANIFEST_VERSION:
+        error_advice = "this is no manifest of a bundle"
+        if isinstance(schema_version, int) and schema_version > MANIFEST_VERSION:
+            error_advice = f"this evenhand reads schema {MANIFEST_VERSION}: install a newer one"
+        raise BundleError(f"{path} has schema {schema_version!r}; {error_advice}")
     _check_manifest(manifest, path)
     return manifest
 
@@ -328,20 +331,20 @@ def _are_valid_costs(manifest: Mapping[str, Any]) -> bool:
 
 def _read_file_with_checksum(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
     """Read a file that the manifest names, and check its SHA-256."""
-    path, expected = folder / name, manifest["files"].get(name)
-    if expected is None:
+    path, expected_digest = folder / name, manifest["files"].get(name)
+    if expected_digest is None:
         raise BundleError(f"{folder / MANIFEST} names no file {name!r}: it is not loaded")
     try:
         if path.is_symlink():
             raise BundleError(f"{path} points elsewhere: only files of the bundle itself are loaded")
-        content = _read_regular_file(path)
+        file_bytes = _read_regular_file(path)
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror or error}: export the bundle again") from error
-    digest = _sha256(content)
-    if digest != expected:
-        message = f"{path} is not what was exported (SHA-256 {digest[:12]}… instead of {str(expected)[:12]}…): it is not loaded"
+    digest = _sha256(file_bytes)
+    if digest != expected_digest:
+        message = f"{path} is not what was exported (SHA-256 {digest[:12]}… instead of {str(expected_digest)[:12]}…): it is not loaded"
         raise BundleError(message)
-    return content
+    return file_bytes
 
 
 def _read_regular_file(path: Path) -> bytes:
@@ -351,9 +354,9 @@ def _read_regular_file(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _parse_bundle_json(content: bytes, path: Path) -> dict[str, Any]:
+def _parse_bundle_json(json_bytes: bytes, path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(content)
+        document = json.loads(json_bytes)
         _json_bytes(document)  # raises for lone surrogates, which JSON can contain and files cannot
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} is no JSON that can be read: export the bundle again") from error
@@ -368,8 +371,10 @@ def _json_bytes(document: Any) -> bytes:
 
 def _manifest_digest(manifest: Mapping[str, Any]) -> str:
     """The SHA-256 of a manifest without the field that holds it."""
-    return _sha256(_json_bytes({name: field for name, field in manifest.items() if name != "manifest_sha256"}))
+    return _sha256(
+        _json_bytes({name: manifest_field for name, manifest_field in manifest.items() if name != "manifest_sha256"})
+    )
 
 
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _sha256(hashed_bytes: bytes) -> str:
+    return hashlib.sha256(hashed_bytes).hexdigest()

@@ -58,14 +58,14 @@ def replace_folder_on_success(folder: Path) -> Iterator[Path]:
         If the folder cannot be created or replaced; the target then keeps its content.
     """
     target = folder.resolve()  # a symbolic link stays a link
-    new = _hidden_sibling_path(target, "part")
+    new_folder = _hidden_sibling_path(target, "part")
     _remove_leftover_folders(target)
     try:
-        new.mkdir(parents=True)
-        yield new
-        _rename_over_folder(new, target)
+        new_folder.mkdir(parents=True)
+        yield new_folder
+        _rename_over_folder(new_folder, target)
     finally:
-        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(new_folder, ignore_errors=True)
 
 
 def _hidden_sibling_path(target: Path, suffix: str) -> Path:
@@ -73,13 +73,13 @@ def _hidden_sibling_path(target: Path, suffix: str) -> Path:
     return target.with_name(f".{target.name}.{os.getpid()}.{suffix}")
 
 
-def _rename_over_folder(new: Path, target: Path) -> None:
+def _rename_over_folder(new_folder: Path, target: Path) -> None:
     """Rename the new folder to the target; a kill between the two renames leaves the old one under another name."""
-    old = _hidden_sibling_path(target, "old")
+    old_folder = _hidden_sibling_path(target, "old")
     if target.exists():
-        target.rename(old)
-    new.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
+        target.rename(old_folder)
+    new_folder.rename(target)
+    shutil.rmtree(old_folder, ignore_errors=True)
 
 
 def _remove_leftover_folders(target: Path) -> None:
@@ -90,17 +90,17 @@ def _remove_leftover_folders(target: Path) -> None:
     if not target.parent.is_dir():
         return
     pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d{{1,9}})\.(part|old)")
-    leftovers, old_bundles = [], []
+    leftover_folders, old_bundles = [], []
     for path in target.parent.iterdir():
         match = pattern.fullmatch(path.name)
         if match is None or not _has_process_ended(int(match[1])):
             continue
-        leftovers.append(path)
+        leftover_folders.append(path)
         if match[2] == "old" and (path / MANIFEST).is_file():
             old_bundles.append(path)
     if old_bundles and not target.exists():
         max(old_bundles, key=lambda path: path.stat().st_mtime_ns).rename(target)
-    for path in leftovers:
+    for path in leftover_folders:
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -144,10 +144,10 @@ def hash_file_contents(folder: Path, names: Sequence[str]) -> str:
     """
     digest = hashlib.sha256()
     for name in sorted(names):
-        content = (folder / name).read_bytes()
+        file_bytes = (folder / name).read_bytes()
         hash_function = HASH_FUNCTIONS.get(Path(name).suffix, _hash_bytes)
         try:
-            file_hash = hash_function(content)
+            file_hash = hash_function(file_bytes)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             message = f"{folder / name} is damaged ({type(error).__name__}): export the bundle again"
             raise BundleError(message) from error
@@ -155,43 +155,45 @@ def hash_file_contents(folder: Path, names: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def _hash_bytes(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _hash_bytes(hashed_bytes: bytes) -> str:
+    return hashlib.sha256(hashed_bytes).hexdigest()
 
 
 def _hash_json(document: Any) -> str:
     return _hash_bytes(json.dumps(document, sort_keys=True).encode())
 
 
-def _hash_skops(content: bytes) -> str:
+def _hash_skops(skops_bytes: bytes) -> str:
     """Hash the description in a skops file, each file that it refers to replaced by the hash of that file."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+    with zipfile.ZipFile(io.BytesIO(skops_bytes)) as archive:
 
         def replace_files_by_hashes(node: Any) -> Any:
             if isinstance(node, list):
                 return list(map(replace_files_by_hashes, node))
             if not isinstance(node, dict):
                 return node
-            copy = {key: replace_files_by_hashes(child) for key, child in node.items() if key not in IGNORED_KEYS}
+            copied_node = {
+                key: replace_files_by_hashes(child_node) for key, child_node in node.items() if key not in IGNORED_KEYS
+            }
             if "__loader__" in node and isinstance(node.get("file"), str):
-                copy["holds"] = _hash_archive_member(archive.read(node["file"]))
-            return copy
+                copied_node["holds"] = _hash_archive_member(archive.read(node["file"]))
+            return copied_node
 
         return _hash_json(replace_files_by_hashes(json.loads(archive.read(DESCRIPTION_FILE))))
 
 
-def _hash_archive_member(content: bytes) -> str:
+def _hash_archive_member(member_bytes: bytes) -> str:
     """Hash an array by its type, shape and values, any other file by its bytes."""
-    if content.startswith(b"\x93NUMPY"):
-        return _hash_array(np.load(io.BytesIO(content), allow_pickle=False))
-    return _hash_bytes(content)
+    if member_bytes.startswith(b"\x93NUMPY"):
+        return _hash_array(np.load(io.BytesIO(member_bytes), allow_pickle=False))
+    return _hash_bytes(member_bytes)
 
 
-def _hash_keras(content: bytes) -> str:
+def _hash_keras(keras_bytes: bytes) -> str:
     """Hash the description in a .keras file and the values of its weights."""
     import h5py  # type: ignore[import-untyped]  # it ships no types; Keras brings it
 
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+    with zipfile.ZipFile(io.BytesIO(keras_bytes)) as archive:
         config, weights = json.loads(archive.read(CONFIG)), archive.read(WEIGHTS)
     hashes: list[str] = []
 
@@ -210,29 +212,29 @@ def _renumber_layers(config: Any) -> Any:
     Keras counts layers over the whole process (`get_item_3`), and names shared objects by their addresses.
     """
     names: dict[Any, str] = {}
-    addresses: dict[Any, int] = {}
+    address_numbers: dict[Any, int] = {}
     for node in iterate_json_objects(config):
         if isinstance(node.get("name"), str | int):
             names.setdefault(node["name"], f"layer {len(names)}")
         if isinstance(node.get(SHARED_ID), str | int):
-            addresses.setdefault(node[SHARED_ID], len(addresses))
+            address_numbers.setdefault(node[SHARED_ID], len(address_numbers))
 
     def renumber(node: Any) -> Any:
         if isinstance(node, list):
             return list(map(renumber, node))
         if not isinstance(node, dict):
             return names.get(node, node) if isinstance(node, str) else node
-        copy = dict(zip(node, map(renumber, node.values()), strict=True))
+        copied_node = dict(zip(node, map(renumber, node.values()), strict=True))
         if SHARED_ID in node:
-            copy[SHARED_ID] = addresses[node[SHARED_ID]]
-        return copy
+            copied_node[SHARED_ID] = address_numbers[node[SHARED_ID]]
+        return copied_node
 
     return renumber(config)
 
 
-def _hash_array(values: Any) -> str:
+def _hash_array(array_values: Any) -> str:
     """Hash an array by type, shape and values; field by field where it has fields, as the bytes between them are undefined."""
-    array = np.asarray(values)
+    array = np.asarray(array_values)
     if array.dtype.names:
         return _hash_bytes("\n".join(f"{name} {_hash_array(array[name])}" for name in array.dtype.names).encode())
     header = f"{array.dtype.str} {array.shape} ".encode()

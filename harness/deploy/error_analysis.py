@@ -76,9 +76,9 @@ def clopper_pearson_interval(hits: int, rows: int, alpha: float = 0.05) -> tuple
     """
     from scipy.special import betaincinv
 
-    low = float(betaincinv(hits, rows - hits + 1, alpha / 2)) if hits else 0.0
-    high = float(betaincinv(hits + 1, rows - hits, 1 - alpha / 2)) if hits < rows else 1.0
-    return low, high
+    interval_low = float(betaincinv(hits, rows - hits + 1, alpha / 2)) if hits else 0.0
+    interval_high = float(betaincinv(hits + 1, rows - hits, 1 - alpha / 2)) if hits < rows else 1.0
+    return interval_low, interval_high
 
 
 @dataclass(frozen=True)
@@ -147,32 +147,36 @@ def analyze_errors(X: Features, schema: Schema, y: Labels, labels: Labels) -> tu
         for name, mask in _subgroups_of_feature(feature, _values_to_group_by(X, feature)):
             subgroups.setdefault(mask.tobytes(), (name, mask))
     if len(schema.classes) > 2:
-        bases = {"share decided correctly": np.ones(len(y), dtype=bool)}
+        rows_by_metric = {"share decided correctly": np.ones(len(y), dtype=bool)}
     else:
-        positive = schema.classes[1]
-        bases = {f"recall of {positive}": y == 1, f"precision of {positive}": labels == 1}
+        positive_class = schema.classes[1]
+        rows_by_metric = {f"recall of {positive_class}": y == 1, f"precision of {positive_class}": labels == 1}
     metric_analyses = []
-    for metric, base in bases.items():
-        if base.any():
-            metric_analyses.append(_find_subgroups_below_overall(metric, base, y == labels, list(subgroups.values())))
+    for metric, metric_rows in rows_by_metric.items():
+        if metric_rows.any():
+            metric_analyses.append(
+                _find_subgroups_below_overall(metric, metric_rows, y == labels, list(subgroups.values()))
+            )
     return tuple(metric_analyses)
 
 
 def _find_subgroups_below_overall(
-    metric: str, base: Mask, is_correct: Mask, subgroups: list[tuple[str, Mask]]
+    metric: str, metric_rows: Mask, is_correct: Mask, subgroups: list[tuple[str, Mask]]
 ) -> ErrorAnalysis:
     counts = []
     for name, mask in subgroups:
-        rows = int((mask & base).sum())
-        if MIN_ROWS <= rows < base.sum():
-            counts.append((name, rows, int((mask & base & is_correct).sum())))
+        rows = int((mask & metric_rows).sum())
+        if MIN_ROWS <= rows < metric_rows.sum():
+            counts.append((name, rows, int((mask & metric_rows & is_correct).sum())))
     alpha = (1 - CONFIDENCE) / max(1, len(counts))  # Bonferroni
-    proportions = [_subgroup_proportion(name, rows, correct, alpha) for name, rows, correct in counts]
+    proportions = [_subgroup_proportion(name, rows, correct_rows, alpha) for name, rows, correct_rows in counts]
     proportions.sort(key=lambda proportion: (proportion.share, proportion.subgroup))
-    overall = _subgroup_proportion("all rows", int(base.sum()), int((base & is_correct).sum()), 1 - CONFIDENCE)
-    worse = tuple(proportion for proportion in proportions if proportion.high < overall.share)
-    lowest = proportions[0] if proportions and not worse else None
-    return ErrorAnalysis(metric, overall, len(proportions), worse, lowest)
+    overall_proportion = _subgroup_proportion(
+        "all rows", int(metric_rows.sum()), int((metric_rows & is_correct).sum()), 1 - CONFIDENCE
+    )
+    worse_subgroups = tuple(proportion for proportion in proportions if proportion.high < overall_proportion.share)
+    lowest_proportion = proportions[0] if proportions and not worse_subgroups else None
+    return ErrorAnalysis(metric, overall_proportion, len(proportions), worse_subgroups, lowest_proportion)
 
 
 def class_recalls(classes: tuple[str, ...], y: Labels, labels: Labels) -> list[tuple[SubgroupProportion, str]]:
@@ -197,13 +201,13 @@ def class_recalls(classes: tuple[str, ...], y: Labels, labels: Labels) -> list[t
             continue
         confusions = np.bincount(labels[is_class & (labels != label)], minlength=len(classes))
         confused_with = classes[int(confusions.argmax())] if confusions.any() else ""
-        correct = int((labels[is_class] == label).sum())
-        recalls.append((_subgroup_proportion(name, int(is_class.sum()), correct, 1 - CONFIDENCE), confused_with))
+        correct_rows = int((labels[is_class] == label).sum())
+        recalls.append((_subgroup_proportion(name, int(is_class.sum()), correct_rows, 1 - CONFIDENCE), confused_with))
     return sorted(recalls, key=lambda pair: pair[0].share)
 
 
-def _subgroup_proportion(subgroup: str, rows: int, correct: int, alpha: float) -> SubgroupProportion:
-    return SubgroupProportion(subgroup, rows, correct, *clopper_pearson_interval(correct, rows, alpha))
+def _subgroup_proportion(subgroup: str, rows: int, correct_rows: int, alpha: float) -> SubgroupProportion:
+    return SubgroupProportion(subgroup, rows, correct_rows, *clopper_pearson_interval(correct_rows, rows, alpha))
 
 
 def _values_to_group_by(X: Features, feature: Feature) -> npt.NDArray[np.float64] | npt.NDArray[np.object_]:
@@ -217,34 +221,34 @@ def _values_to_group_by(X: Features, feature: Feature) -> npt.NDArray[np.float64
 
 
 def _subgroups_of_feature(
-    feature: Feature, values: npt.NDArray[np.float64] | npt.NDArray[np.object_]
+    feature: Feature, feature_values: npt.NDArray[np.float64] | npt.NDArray[np.object_]
 ) -> Iterator[tuple[str, Mask]]:
     """Levels of a category, quarters of a number, and the rows in which it is missing."""
     name = {"text": "characters", "picture": "mean brightness"}.get(feature.kind, feature.name)
     if feature.kind == "category":
         for level in feature.levels[:MAX_LEVELS]:
-            yield f"{name} = {level}", values == level
-        is_missing: Mask = np.array([level is None for level in values], dtype=bool)
+            yield f"{name} = {level}", feature_values == level
+        is_missing: Mask = np.array([level is None for level in feature_values], dtype=bool)
     else:
-        is_missing = np.isnan(values.astype(float))
+        is_missing = np.isnan(feature_values.astype(float))
         if not is_missing.all():
-            yield from _quartile_subgroups(feature, name, values.astype(float), is_missing)
+            yield from _quartile_subgroups(feature, name, feature_values.astype(float), is_missing)
     if is_missing.any():
         yield f"{name} missing", is_missing
 
 
 def _quartile_subgroups(
-    feature: Feature, name: str, numbers: npt.NDArray[np.float64], is_missing: Mask
+    feature: Feature, name: str, feature_numbers: npt.NDArray[np.float64], is_missing: Mask
 ) -> Iterator[tuple[str, Mask]]:
-    known = numbers[~is_missing]
-    edges = np.unique(np.quantile(known, [0.25, 0.5, 0.75], method="lower"))
-    edges = edges[edges < known.max()] + 0.0  # + 0.0 turns -0 into 0
-    for low, high in zip([-np.inf, *edges], [*edges, np.inf], strict=True):
+    known_numbers = feature_numbers[~is_missing]
+    edges = np.unique(np.quantile(known_numbers, [0.25, 0.5, 0.75], method="lower"))
+    edges = edges[edges < known_numbers.max()] + 0.0  # + 0.0 turns -0 into 0
+    for bin_low, bin_high in zip([-np.inf, *edges], [*edges, np.inf], strict=True):
         with np.errstate(invalid="ignore"):
-            mask = (numbers > low) & (numbers <= high)
-        if np.isinf(high):
-            yield f"{name} > {feature.format_number(float(low))}", mask
-        elif np.isinf(low):
-            yield f"{name} ≤ {feature.format_number(float(high))}", mask
+            mask = (feature_numbers > bin_low) & (feature_numbers <= bin_high)
+        if np.isinf(bin_high):
+            yield f"{name} > {feature.format_number(float(bin_low))}", mask
+        elif np.isinf(bin_low):
+            yield f"{name} ≤ {feature.format_number(float(bin_high))}", mask
         else:
-            yield f"{feature.format_number(float(low))} < {name} ≤ {feature.format_number(float(high))}", mask
+            yield f"{feature.format_number(float(bin_low))} < {name} ≤ {feature.format_number(float(bin_high))}", mask

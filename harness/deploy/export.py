@@ -128,34 +128,37 @@ def make_bundle(request: ExportRequest, on_progress: ProgressCallback) -> Bundle
     run_entry = read_run_entry(Store(Path(request.run)), metrics, request.task, request.entry, request.calibration)
     on_progress(f"exporting {run_entry.task_name}/{run_entry.entry.name}")
     context = _load_worker_context(run_entry, request)
-    loaded = context.loaded_task(run_entry.task_name)
+    loaded_task = context.loaded_task(run_entry.task_name)
     goal_result = None
     if request.threshold is not None:
         goal_result = measure_entry_goal(run_entry, parse_goal(request.threshold))
     spec = EntrySpec(run_entry.task_name, *run_entry.entry, goal=goal_result.goal if goal_result else None)
-    exports = Store(run_entry.store.folder / "derived" / "exports" / make_final_cell(context, spec).id)
-    with exports.lock():
-        final_model = refit_on_all(context, spec, exports, on_progress)
-    schema = describe_task_rows(loaded.task, loaded.table)
+    export_store = Store(run_entry.store.folder / "derived" / "exports" / make_final_cell(context, spec).id)
+    with export_store.lock():
+        final_model = refit_on_all(context, spec, export_store, on_progress)
+    schema = describe_task_rows(loaded_task.task, loaded_task.table)
     drivers = None
     if request.drivers and schema.modality == "tabular":
         drivers = _measure_permutation_importances(run_entry, context, schema, on_progress)
-    held_out = run_entries.average_held_out_predictions(run_entry, goal_result)
-    manifest = _make_manifest(run_entry, loaded, final_model) | goal_manifest_fields(run_entry, goal_result)
+    held_out_predictions = run_entries.average_held_out_predictions(run_entry, goal_result)
+    manifest = _make_manifest(run_entry, loaded_task, final_model) | goal_manifest_fields(run_entry, goal_result)
     pipeline = final_model.fitted
     if stores_training_rows(pipeline.classifier):
         manifest[STORES_ROWS] = True
     card_inputs = ModelCardInputs(
-        target=loaded.task.target,
+        target=loaded_task.task.target,
         counts_before=tuple(pipeline.counts_before),
         counts_after=tuple(pipeline.counts_after),
         target_encoded=_target_encoded(pipeline),
         **_card_inputs_of_run(run_entry, context, chosen_by_name=request.entry is not None),
-        **_card_inputs_of_held_out_rows(loaded, schema, held_out),
+        **_card_inputs_of_held_out_rows(loaded_task, schema, held_out_predictions),
     )
-    card, keyed_proba = write_model_card(manifest, card_inputs), key_probabilities_by_row_hash(loaded, held_out)
-    contents = BundleContents(manifest, schema, pipeline, final_model.calibrator, card, keyed_proba, drivers)
-    return write_bundle(Path(request.out), contents)
+    card, keyed_proba = (
+        write_model_card(manifest, card_inputs),
+        key_probabilities_by_row_hash(loaded_task, held_out_predictions),
+    )
+    bundle_contents = BundleContents(manifest, schema, pipeline, final_model.calibrator, card, keyed_proba, drivers)
+    return write_bundle(Path(request.out), bundle_contents)
 
 
 def _target_encoded(pipeline: FittedPipeline) -> dict[str, int]:
@@ -182,9 +185,9 @@ def key_probabilities_by_row_hash(loaded: LoadedTask, held_out: HeldOutPredictio
     """
     keys, proba = hash_rows(loaded.table.X), held_out.proba
     if loaded.table.time is not None:
-        order = np.argsort(loaded.table.time, kind="stable")
-        _, first_positions = np.unique(keys[order], return_index=True)
-        is_first = np.isin(np.arange(len(keys)), order[first_positions])
+        time_order = np.argsort(loaded.table.time, kind="stable")
+        _, first_positions = np.unique(keys[time_order], return_index=True)
+        is_first = np.isin(np.arange(len(keys)), time_order[first_positions])
         proba = np.where(is_first[:, None], proba, np.float32(np.nan))
     return HeldOutProba(keys, proba)
 
@@ -198,30 +201,31 @@ def _stored_rows_note(manifest: Mapping[str, Any]) -> str:
 
 def summarize_bundle(bundle: Bundle) -> str:
     """Describe a bundle that was written, with the nested scores of its procedure."""
-    manifest, measured = bundle.manifest, bundle.manifest["measured"]
-    decides, threshold_note = "the most probable class", ""
+    manifest, measured_metrics = bundle.manifest, bundle.manifest["measured"]
+    decision_text, threshold_note = "the most probable class", ""
     if bundle.threshold is not None:
-        decides, threshold_note = f"from {bundle.threshold:.6g}", " (decisions at each split's own threshold)"
+        decision_text, threshold_note = f"from {bundle.threshold:.6g}", " (decisions at each split's own threshold)"
     if bundle.decision_costs is not None:
-        decides = "the class of the least expected cost"
+        decision_text = "the class of the least expected cost"
     calibration = "" if manifest["calibration"] == "none" else f", recalibrated ({manifest['calibration']})"
-    printed = filter(measured.__contains__, CLI_METRICS)
+    printed_metrics = filter(measured_metrics.__contains__, CLI_METRICS)
     rows = [
-        (name, _mean_interval_of_driver(measured[name])) for name in dict.fromkeys([manifest["objective"], *printed])
+        (name, _mean_interval_of_driver(measured_metrics[name]))
+        for name in dict.fromkeys([manifest["objective"], *printed_metrics])
     ]
     scores = ReportTable((ReportColumn(""), ReportColumn("mean ± 95 %", "number")), tuple(rows))
     return (
-        f"{bundle.folder}: {manifest['entry']}{calibration}, fitted to all {manifest['rows']:,} rows, decides {decides}, "
+        f"{bundle.folder}: {manifest['entry']}{calibration}, fitted to all {manifest['rows']:,} rows, decides {decision_text}, "
         f"id {bundle.id}\n\n"
         f"nested scores of the procedure, not of this very model{threshold_note}:\n"
         f"{render_terminal_table(scores)}\n\n{summarize_goal_result(manifest)}{_stored_rows_note(manifest)}{bundle.folder / CARD_FILE}"
     )
 
 
-def _mean_interval_of_driver(measured: Mapping[str, float | None]) -> MeanInterval:
-    mean, high = measured["mean"], measured["high"]
+def _mean_interval_of_driver(measured_metrics: Mapping[str, float | None]) -> MeanInterval:
+    mean, interval_high = measured_metrics["mean"], measured_metrics["high"]
     assert mean is not None  # noqa: S101 -- a metric without a mean is not in the manifest
-    return MeanInterval(mean) if high is None else MeanInterval(mean, high - mean)
+    return MeanInterval(mean) if interval_high is None else MeanInterval(mean, interval_high - mean)
 
 
 def _load_worker_context(run_entry: RunEntry, request: ExportRequest) -> WorkerContext:
@@ -229,20 +233,20 @@ def _load_worker_context(run_entry: RunEntry, request: ExportRequest) -> WorkerC
     run, task, metadata = run_entry.scores.run, run_entry.task_name, run_entry.task_metadata
     record, _ = run_entry.records_with_results[0]
     context = WorkerContext(replay.request_of_stored_cell(run, record, request))
-    loaded = context.loaded_task(task)
-    if loaded.fingerprint != metadata["fingerprint"]:
+    loaded_task = context.loaded_task(task)
+    if loaded_task.fingerprint != metadata["fingerprint"]:
         raise DataError(
-            f"the data of {task} are not those of the run ({metadata['rows']:,} rows then, {len(loaded.table.y):,} now; "
-            f"SHA-256 {metadata['fingerprint'][:12]}… then, {loaded.fingerprint[:12]}… now): bring those back, or run again "
+            f"the data of {task} are not those of the run ({metadata['rows']:,} rows then, {len(loaded_task.table.y):,} now; "
+            f"SHA-256 {metadata['fingerprint'][:12]}… then, {loaded_task.fingerprint[:12]}… now): bring those back, or run again "
             "on these"
         )
-    cell_data = context.cell_data(replay.make_cell_of_record(record), loaded.fingerprint)
-    if change := replay.describe_declaration_change(run, record, context, loaded, cell_data):
-        raise EvenhandError(f"{change}: the scores of the run are of another procedure, so run it again")
+    cell_data = context.cell_data(replay.make_cell_of_record(record), loaded_task.fingerprint)
+    if declaration_change := replay.describe_declaration_change(run, record, context, loaded_task, cell_data):
+        raise EvenhandError(f"{declaration_change}: the scores of the run are of another procedure, so run it again")
     return context
 
 
-def _make_manifest(run_entry: RunEntry, loaded: LoadedTask, final_model: FinalModel) -> dict[str, Any]:
+def _make_manifest(run_entry: RunEntry, loaded_task: LoadedTask, final_model: FinalModel) -> dict[str, Any]:
     """The manifest, without the fields that are computed on writing."""
     metadata, run, entry = run_entry.task_metadata, run_entry.scores.run, run_entry.entry
     return {
@@ -252,7 +256,7 @@ def _make_manifest(run_entry: RunEntry, loaded: LoadedTask, final_model: FinalMo
         "task": run_entry.task_name,
         "entry": f"{run_entry.task_name}/{entry.family}/{entry.strategy}/{entry.stage}",
         **entry._asdict(),
-        "classes": list(loaded.table.classes),
+        "classes": list(loaded_task.table.classes),
         "threshold": final_model.threshold,
         "objective": run_entry.ranking.metric.name,
         "params": final_model.params,
@@ -280,16 +284,18 @@ def _card_inputs_of_run(run_entry: RunEntry, context: WorkerContext, *, chosen_b
     }
 
 
-def _card_inputs_of_held_out_rows(loaded: LoadedTask, schema: Schema, held_out: HeldOutPredictions) -> dict[str, Any]:
+def _card_inputs_of_held_out_rows(
+    loaded_task: LoadedTask, schema: Schema, held_out_predictions: HeldOutPredictions
+) -> dict[str, Any]:
     """What the card says of held-out rows, by field of `ModelCardInputs`."""
-    rows = np.flatnonzero(held_out.labels >= 0)
-    y, labels, k = loaded.table.y[rows], held_out.labels[rows], len(schema.classes)
+    rows = np.flatnonzero(held_out_predictions.labels >= 0)
+    y, labels, k = loaded_task.table.y[rows], held_out_predictions.labels[rows], len(schema.classes)
     if not len(rows):
         return {"mean_proba": (), "class_shares": (0.0,) * k}
     return {
-        "mean_proba": tuple(held_out.proba[rows].mean(axis=0, dtype=float).tolist()),
+        "mean_proba": tuple(held_out_predictions.proba[rows].mean(axis=0, dtype=float).tolist()),
         "class_shares": tuple((np.bincount(y, minlength=k) / len(y)).tolist()),
-        "error_analyses": analyze_errors(take(loaded.table.X, rows), schema, y, labels),
+        "error_analyses": analyze_errors(take(loaded_task.table.X, rows), schema, y, labels),
         "recalls": tuple(class_recalls(schema.classes, y, labels)) if k > 2 else (),
         "held_out_rows": len(rows),
     }
@@ -299,16 +305,16 @@ def _measure_permutation_importances(
     run_entry: RunEntry, context: WorkerContext, schema: Schema, on_progress: ProgressCallback
 ) -> dict[str, Any]:
     """Measure permutation importances on the sealed rows of the first repeat, with models that were not trained on them."""
-    records = [(record, result) for record, result in run_entry.records_with_results if record.repeat == 0]
-    loaded, folds = context.loaded_task(run_entry.task_name), []
-    for split, (record, result) in enumerate(records, start=1):
+    records = [(record, entry_result) for record, entry_result in run_entry.records_with_results if record.repeat == 0]
+    loaded_task, folds = context.loaded_task(run_entry.task_name), []
+    for split, (record, entry_result) in enumerate(records, start=1):
         on_progress(f"drivers: outer split {split} of {len(records)}")
-        cell_data = context.cell_data(replay.make_cell_of_record(record), loaded.fingerprint)
+        cell_data = context.cell_data(replay.make_cell_of_record(record), loaded_task.fingerprint)
         trainer = CellTrainer(replay.make_cell_of_record(record), cell_data.separate_training_data())
-        fitted, _, _ = trainer.fit(result.stage, result.params)
-        model = Model(fitted, run_entries.fit_split_calibrator(run_entry, record, result))
-        test = cell_data.sealed_test().diagnose("importance of columns")
-        folds.append((model.predict_proba, test.X, test.y))
+        fitted_pipeline, _, _ = trainer.fit(entry_result.stage, entry_result.params)
+        model = Model(fitted_pipeline, run_entries.fit_split_calibrator(run_entry, record, entry_result))
+        sealed_rows = cell_data.sealed_test().diagnose("importance of columns")
+        folds.append((model.predict_proba, sealed_rows.X, sealed_rows.y))
     metric = run_entry.ranking.metric
     if metric.needs_costs:
         metric = run_entry.scores.metrics["average_precision"]

@@ -101,15 +101,17 @@ def read_network(content: bytes, name: str) -> Any:
     except Exception as error:
         message = f"{name} is not a .keras file or is damaged ({summarize_error(error)}): export the bundle again"
         raise BundleError(message) from error
-    if disallowed := sorted(set(_keras_classes_in_config(config)) - KERAS_CLASSES):
-        message = f"{name} holds {', '.join(disallowed[:3])}, which no bundle of evenhand holds: it is not opened"
+    if disallowed_classes := sorted(set(_keras_classes_in_config(config)) - KERAS_CLASSES):
+        message = (
+            f"{name} holds {', '.join(disallowed_classes[:3])}, which no bundle of evenhand holds: it is not opened"
+        )
         raise BundleError(message)
-    keras = _import_keras()
+    keras_module = _import_keras()
     try:
         with tempfile.TemporaryDirectory() as folder:  # Keras reads only from a path
             path = Path(folder) / "network.keras"
             path.write_bytes(content)
-            return keras.saving.load_model(path, compile=False, safe_mode=True)
+            return keras_module.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         raise BundleError(f"{name} is damaged ({summarize_error(error)}): export the bundle again") from error
 
@@ -118,8 +120,8 @@ def trace_prediction_function(model: Any) -> ArrayFunction:
     """Turn a Keras model into a function of arrays, traced once for any number of rows."""
     tf = _import_tensorflow()
     spec = tf.TensorSpec(model.input_shape, model.inputs[0].dtype)
-    traced = tf.function(lambda rows: model(rows, training=False), input_signature=[spec], jit_compile=False)
-    return _call_in_batches(traced.get_concrete_function(), spec.dtype.as_numpy_dtype)
+    traced_function = tf.function(lambda rows: model(rows, training=False), input_signature=[spec], jit_compile=False)
+    return _call_in_batches(traced_function.get_concrete_function(), spec.dtype.as_numpy_dtype)
 
 
 def adapt_to_any_image_size(model: Any) -> ArrayFunction:
@@ -141,16 +143,16 @@ def adapt_to_any_image_size(model: Any) -> ArrayFunction:
     size = model.input_shape[1]
 
     def compute_features(images: Any) -> Any:
-        scaled = tf.image.resize(tf.cast(images, tf.float32), (size, size), antialias=True)
-        coloured = tf.repeat(scaled, 3 // tf.shape(images)[3], axis=3)
-        return model(tf.ensure_shape(coloured, (None, size, size, 3)), training=False)
+        scaled_images = tf.image.resize(tf.cast(images, tf.float32), (size, size), antialias=True)
+        coloured_images = tf.repeat(scaled_images, 3 // tf.shape(images)[3], axis=3)
+        return model(tf.ensure_shape(coloured_images, (None, size, size, 3)), training=False)
 
     spec = tf.TensorSpec((None, None, None, None), tf.uint8)
-    traced = tf.function(compute_features, input_signature=[spec], jit_compile=False)
-    return _call_in_batches(traced.get_concrete_function(), np.uint8, IMAGE_BATCH_SIZE)
+    traced_function = tf.function(compute_features, input_signature=[spec], jit_compile=False)
+    return _call_in_batches(traced_function.get_concrete_function(), np.uint8, IMAGE_BATCH_SIZE)
 
 
-def _call_in_batches(traced: Any, dtype: Any, max_rows: int = MAX_BATCH_ROWS) -> ArrayFunction:
+def _call_in_batches(traced_function: Any, dtype: Any, max_rows: int = MAX_BATCH_ROWS) -> ArrayFunction:
     """Call a traced function in batches that fit into memory, and never with a single row.
 
     A single row is multiplied by another routine, which adds in another order: probabilities changed by up to 2e-6.
@@ -160,13 +162,13 @@ def _call_in_batches(traced: Any, dtype: Any, max_rows: int = MAX_BATCH_ROWS) ->
     def call(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
         numbers_per_row = max(1, int(np.prod(rows.shape[1:])))
         batch_size = max(1, min(max_rows, MAX_BATCH_NUMBERS // numbers_per_row))
-        outputs = []
-        for start in range(0, len(rows), batch_size):
-            batch = rows[start : start + batch_size]
+        batch_outputs = []
+        for first_row in range(0, len(rows), batch_size):
+            batch = rows[first_row : first_row + batch_size]
             if len(batch) == 1:
                 batch = np.repeat(batch, 2, axis=0)
-            outputs.append(traced(tf.constant(batch, dtype)).numpy())
-        return np.concatenate(outputs)[: len(rows)]
+            batch_outputs.append(traced_function(tf.constant(batch, dtype)).numpy())
+        return np.concatenate(batch_outputs)[: len(rows)]
 
     return call
 

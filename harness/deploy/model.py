@@ -62,14 +62,14 @@ def save_model(pipeline: FittedPipeline, calibrator: Calibrator | None, folder: 
     names = [PIPELINE_FILE]
 
     def save_network(kind: str, network: Any) -> str:
-        number = sum(name.startswith(kind) for name in names) + 1
-        name = f"{kind}_{number}.keras" if number > 1 else f"{kind}.keras"
+        network_number = sum(name.startswith(kind) for name in names) + 1
+        name = f"{kind}_{network_number}.keras" if network_number > 1 else f"{kind}.keras"
         names.append(name)
         write_network(network, folder / name)
         return name
 
-    packed = pack_pipeline(pipeline, save_network)
-    (folder / PIPELINE_FILE).write_bytes(object_to_skops(Model(packed, calibrator)))
+    packed_pipeline = pack_pipeline(pipeline, save_network)
+    (folder / PIPELINE_FILE).write_bytes(object_to_skops(Model(packed_pipeline, calibrator)))
     return names
 
 

@@ -89,7 +89,7 @@ def write_model_card(manifest: Mapping[str, Any], inputs: ModelCardInputs) -> st
     str
         Markdown; it has no date, so that the same bundle has the same card.
     """
-    shifted = manifest["calibration"] == "none" and _largest_class_share_change(inputs) > WARNED_SHIFT
+    has_shifted_classes = manifest["calibration"] == "none" and _largest_class_share_change(inputs) > WARNED_SHIFT
     card = render_text_template(
         "model_card.md",
         TEMPLATES,
@@ -103,7 +103,7 @@ def write_model_card(manifest: Mapping[str, Any], inputs: ModelCardInputs) -> st
         target_encoded=_level_counts(inputs.target_encoded),
         metric_tables=_metric_tables(manifest, inputs.metrics),
         goal_rule=describe_goal_threshold(manifest),
-        shares_changed=shifted,
+        shares_changed=has_shifted_classes,
         shares_before=_format_class_shares(manifest, inputs.counts_before),
         shares_after=_format_class_shares(manifest, inputs.counts_after),
         compared_class=_class_with_probability_and_share(manifest, inputs),
@@ -133,10 +133,12 @@ def _format_calibration_error(metrics: Sequence[ModelCardMetric]) -> str:
 
 
 def _format_params(params: Mapping[str, Any]) -> str:
-    parts = []
-    for name, param in params.items():
-        parts.append(f"{name} = {param:.4g}" if isinstance(param, float) else f"{name} = {param}")
-    return ", ".join(parts)
+    param_texts = []
+    for name, param_value in params.items():
+        param_texts.append(
+            f"{name} = {param_value:.4g}" if isinstance(param_value, float) else f"{name} = {param_value}"
+        )
+    return ", ".join(param_texts)
 
 
 def _level_counts(counts: Mapping[str, int]) -> str:
@@ -146,11 +148,11 @@ def _level_counts(counts: Mapping[str, int]) -> str:
 def _metric_tables(manifest: Mapping[str, Any], metrics: Sequence[ModelCardMetric]) -> list[ReportTable]:
     """Ranking and probabilities, then decisions at 0.5 and at the tuned threshold side by side."""
     rows: list[tuple[CellValue, ...]] = []
-    decisions: dict[str, dict[str, MeanInterval]] = {}
+    decision_metrics: dict[str, dict[str, MeanInterval]] = {}
     for metric in metrics:
         interval = MeanInterval(metric.mean, metric.ci_half_width, metric.interval)
         if metric.metric_type == "decision":
-            decisions.setdefault(metric.label, {})[metric.threshold_kind] = interval
+            decision_metrics.setdefault(metric.label, {})[metric.threshold_kind] = interval
         else:
             rows.append((metric.label, interval))
     tables = [
@@ -162,39 +164,41 @@ def _metric_tables(manifest: Mapping[str, Any], metrics: Sequence[ModelCardMetri
         threshold_kinds, headings = [""], ["Decisions, the most probable class", ""]
     columns = [ReportColumn(headings[0]), *(ReportColumn(heading, "number") for heading in headings[1:])]
     decision_rows = []
-    for label, intervals in decisions.items():
+    for label, intervals in decision_metrics.items():
         decision_rows.append((label, *map(intervals.get, threshold_kinds)))
     tables.append(ReportTable(tuple(columns), tuple(decision_rows)))
     return [table for table in tables if table.rows]
 
 
-def _largest_class_share_change(inputs: ModelCardInputs) -> float:
+def _largest_class_share_change(card_inputs: ModelCardInputs) -> float:
     """The largest change of a class's share by the strategy."""
-    shares_before = np.array(inputs.counts_before) / sum(inputs.counts_before)
-    shares_after = np.array(inputs.counts_after) / sum(inputs.counts_after)
+    shares_before = np.array(card_inputs.counts_before) / sum(card_inputs.counts_before)
+    shares_after = np.array(card_inputs.counts_after) / sum(card_inputs.counts_after)
     return float(np.abs(shares_before - shares_after).max())
 
 
-def _class_with_probability_and_share(manifest: Mapping[str, Any], inputs: ModelCardInputs) -> dict[str, Any] | None:
+def _class_with_probability_and_share(
+    manifest: Mapping[str, Any], card_inputs: ModelCardInputs
+) -> dict[str, Any] | None:
     """The class whose mean probability is compared with its share: the positive one, of several the farthest off."""
-    if not inputs.held_out_rows:
+    if not card_inputs.held_out_rows:
         return None
     label = 1
     if len(manifest["classes"]) > 2:
-        label = int(np.abs(np.subtract(inputs.mean_proba, inputs.class_shares)).argmax())
-    name, mean_proba = manifest["classes"][label], inputs.mean_proba[label]
-    return {"name": name, "mean_proba": mean_proba, "share": inputs.class_shares[label]}
+        label = int(np.abs(np.subtract(card_inputs.mean_proba, card_inputs.class_shares)).argmax())
+    name, mean_proba = manifest["classes"][label], card_inputs.mean_proba[label]
+    return {"name": name, "mean_proba": mean_proba, "share": card_inputs.class_shares[label]}
 
 
-def _recall_table(inputs: ModelCardInputs) -> ReportTable | None:
-    if not inputs.recalls:
+def _recall_table(card_inputs: ModelCardInputs) -> ReportTable | None:
+    if not card_inputs.recalls:
         return None
     columns = (
         *(ReportColumn("Class"), ReportColumn("Recall", "number"), ReportColumn("95 % interval", "number")),
         *(ReportColumn("Rows", "count"), ReportColumn("Most often taken for")),
     )
     rows = []
-    for recall, confused_with in inputs.recalls[:MAX_CLASSES]:
+    for recall, confused_with in card_inputs.recalls[:MAX_CLASSES]:
         rows.append((*_proportion_cells(recall), confused_with or None))
     return ReportTable(columns, tuple(rows))
 
@@ -217,9 +221,9 @@ def _format_proportion(proportion: SubgroupProportion) -> str:
 
 
 def _format_class_shares(manifest: Mapping[str, Any], counts: Sequence[float], *, with_counts: bool = False) -> str:
-    total = sum(counts) or 1
-    shares = []
+    total_rows = sum(counts) or 1
+    share_texts = []
     for name, count in zip(manifest["classes"], counts, strict=True):
-        share = f"{count:,.0f}, {count / total:.1%}" if with_counts else f"{count / total:.1%}"
-        shares.append(f"{name} {share}")
-    return "; ".join(shares[:MAX_CLASSES]) + (" …" if len(shares) > MAX_CLASSES else "")
+        share_text = f"{count:,.0f}, {count / total_rows:.1%}" if with_counts else f"{count / total_rows:.1%}"
+        share_texts.append(f"{name} {share_text}")
+    return "; ".join(share_texts[:MAX_CLASSES]) + (" …" if len(share_texts) > MAX_CLASSES else "")

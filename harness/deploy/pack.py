@@ -52,14 +52,14 @@ class NaiveBayesProduct:
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """Predict probabilities, shape (n, k), for numbers and level codes, or for an array of numbers."""
-        joint = 0.0
+        joint_log_proba = 0.0
         if self.gaussian is not None:
-            joint = self.gaussian.predict_joint_log_proba(getattr(X, "numbers", X))
+            joint_log_proba = self.gaussian.predict_joint_log_proba(getattr(X, "numbers", X))
         if self.categorical is not None:
-            joint = joint + self.categorical.predict_joint_log_proba(X.codes)
+            joint_log_proba = joint_log_proba + self.categorical.predict_joint_log_proba(X.codes)
             if self.gaussian is not None:
-                joint = joint - self.categorical.class_log_prior_
-        return np.asarray(softmax(joint, axis=1))
+                joint_log_proba = joint_log_proba - self.categorical.class_log_prior_
+        return np.asarray(softmax(joint_log_proba, axis=1))
 
 
 @dataclass(frozen=True)
@@ -136,18 +136,18 @@ class LightGBMTrees:
     @classmethod
     def from_booster(cls, booster: Any) -> LightGBMTrees:
         """Take the trees of a booster, without the parameters that it was trained with."""
-        trees, end, _ = booster.model_to_string(num_iteration=-1).partition(END)
-        return cls((trees + end).encode(), json.dumps(booster.pandas_categorical), booster.best_iteration)
+        tree_text, end_marker, _ = booster.model_to_string(num_iteration=-1).partition(END)
+        return cls((tree_text + end_marker).encode(), json.dumps(booster.pandas_categorical), booster.best_iteration)
 
     def to_booster(self, classes: int) -> Any:
         """Build the booster of a classifier of so many classes; raises `ValueError` for trees that LightGBM does not write."""
         from lightgbm import Booster
         from lightgbm.basic import LightGBMError
 
-        trees = self.trees.decode()
-        check_lightgbm_trees(trees, classes, self.best_iteration)
+        tree_text = self.trees.decode()
+        check_lightgbm_trees(tree_text, classes, self.best_iteration)
         try:
-            booster = Booster(model_str=trees)
+            booster = Booster(model_str=tree_text)
         except LightGBMError as error:
             raise ValueError(str(error)) from error
         booster.best_iteration, booster.pandas_categorical = self.best_iteration, json.loads(self.categories)
@@ -238,21 +238,21 @@ def _unpack_encoder(encoder: Any, read_file: ReadFile) -> Encoder:
     if isinstance(encoder, PretrainedSvdEncoder):
         return replace(encoder, pretrained=_unpack_encoder(encoder.pretrained, read_file))  # type: ignore[arg-type]
     if isinstance(encoder, keras_runtime.SavedImageNetwork):
-        network = keras_runtime.read_network(read_file(encoder.file), encoder.file)
-        return keras_runtime.ImageNetworkEncoder(encoder, keras_runtime.adapt_to_any_image_size(network))
+        keras_network = keras_runtime.read_network(read_file(encoder.file), encoder.file)
+        return keras_runtime.ImageNetworkEncoder(encoder, keras_runtime.adapt_to_any_image_size(keras_network))
     return encoder  # type: ignore[no-any-return]
 
 
 def _pack_terms(tfidf: Any) -> PackedTerms:
     words, characters = TERM_TYPES
-    part = words if tfidf.analyzer == "word" else characters
+    term_type = words if tfidf.analyzer == "word" else characters
     columns = sorted(tfidf.vocabulary_, key=tfidf.vocabulary_.__getitem__)
-    return PackedTerms(part, PackedStrings.from_strings(columns), tfidf.idf_)
+    return PackedTerms(term_type, PackedStrings.from_strings(columns), tfidf.idf_)
 
 
-def _unpack_terms(terms: PackedTerms) -> Any:
-    tfidf = make_tfidf_vectorizer(terms.part).set_params(vocabulary=terms.terms.to_strings())
-    tfidf.idf_ = terms.idf
+def _unpack_terms(packed_terms: PackedTerms) -> Any:
+    tfidf = make_tfidf_vectorizer(packed_terms.part).set_params(vocabulary=packed_terms.terms.to_strings())
+    tfidf.idf_ = packed_terms.idf
     return tfidf
 
 
@@ -262,8 +262,8 @@ def _pack_classifier(classifier: Any, save_network: SaveNetwork) -> Any:
         return keras_runtime.SavedNetwork(file, classifier.inputs, classifier.loss)
     members = getattr(classifier, "fitted_", None)
     if isinstance(members, list):  # LightGBM has a boolean under this name
-        packed = tuple(_pack_classifier(member, save_network) for member in members)
-        return MeanClassifier(packed, getattr(classifier, "member_weights_", None))
+        packed_members = tuple(_pack_classifier(member, save_network) for member in members)
+        return MeanClassifier(packed_members, getattr(classifier, "member_weights_", None))
     if hasattr(classifier, "gaussian_"):
         return NaiveBayesProduct(classifier.gaussian_, classifier.categorical_)
     return _pack_library_model(getattr(classifier, "model_", classifier))
@@ -278,24 +278,24 @@ def _pack_library_model(model: Any) -> Any:
         return XGBoostTrees(bytes(model.get_booster().save_raw("json")))
     if name not in STRIP_FUNCTIONS:
         return model
-    stripped = copy.copy(model)
-    STRIP_FUNCTIONS[name](stripped)
-    return stripped
+    stripped_model = copy.copy(model)
+    STRIP_FUNCTIONS[name](stripped_model)
+    return stripped_model
 
 
 def _unpack_classifier(classifier: Any, read_file: ReadFile) -> Any:
     if isinstance(classifier, keras_runtime.SavedNetwork):
-        network = keras_runtime.read_network(read_file(classifier.file), classifier.file)
-        return keras_runtime.TracedClassifier(classifier, keras_runtime.trace_prediction_function(network))
+        keras_network = keras_runtime.read_network(read_file(classifier.file), classifier.file)
+        return keras_runtime.TracedClassifier(classifier, keras_runtime.trace_prediction_function(keras_network))
     if isinstance(classifier, MeanClassifier):
-        unpacked = tuple(_unpack_classifier(member, read_file) for member in classifier.members)
-        return replace(classifier, members=unpacked)
+        unpacked_members = tuple(_unpack_classifier(member, read_file) for member in classifier.members)
+        return replace(classifier, members=unpacked_members)
     if isinstance(classifier, XGBoostTrees):
         return classifier.to_classifier()
     if type(classifier).__name__ == "LGBMClassifier":
-        lightgbm = copy.copy(classifier)
-        lightgbm._Booster = classifier._Booster.to_booster(classifier._n_classes)
-        return lightgbm
+        lightgbm_model = copy.copy(classifier)
+        lightgbm_model._Booster = classifier._Booster.to_booster(classifier._n_classes)
+        return lightgbm_model
     if type(classifier).__name__ == "KNeighborsClassifier":
         check_stored_neighbors(classifier)
     check_sklearn_trees(classifier)
@@ -306,19 +306,19 @@ def _unpack_classifier(classifier: Any, read_file: ReadFile) -> Any:
 
 def stores_training_rows(classifier: Any) -> bool:
     """Whether a fitted classifier, or a part of it, stores training rows: nearest neighbours, machines of support vectors."""
-    pending = [classifier]
-    while pending:
-        part = pending.pop()
-        if hasattr(part, "_fit_X") or hasattr(part, "support_vectors_"):
+    pending_parts = [classifier]
+    while pending_parts:
+        model_part = pending_parts.pop()
+        if hasattr(model_part, "_fit_X") or hasattr(model_part, "support_vectors_"):
             return True
         for name in ("fitted_", "model_", "estimator", "estimators_", "calibrated_classifiers_", "steps"):
-            contained = getattr(part, name, None)
-            if name == "steps" and contained:
-                contained = [step for _, step in contained]
-            if isinstance(contained, list):
-                pending += contained
-            elif hasattr(contained, "predict_proba"):
-                pending.append(contained)
+            contained_part = getattr(model_part, name, None)
+            if name == "steps" and contained_part:
+                contained_part = [step for _, step in contained_part]
+            if isinstance(contained_part, list):
+                pending_parts += contained_part
+            elif hasattr(contained_part, "predict_proba"):
+                pending_parts.append(contained_part)
     return False
 
 
@@ -341,11 +341,11 @@ def check_stored_neighbors(classifier: Any) -> None:
 
 def _remove_catboost_fit_identity(model: Any) -> Any:
     """Copy a model of CatBoost without the time and the random identifier of its fit."""
-    stripped = model.copy()
-    metadata = stripped.get_metadata()
+    stripped_model = model.copy()
+    metadata = stripped_model.get_metadata()
     for key in ("train_finish_time", "model_guid"):
         metadata[key] = ""
-    return stripped
+    return stripped_model
 
 
 def _replace_booster_by_trees(classifier: Any) -> None:

@@ -84,32 +84,32 @@ def read_rows(schema: Schema, columns: Mapping[str, Sequence[Any]] | pd.DataFram
     for name in names:
         if name not in columns:
             raise InvalidRowsError(f"column {name!r} is missing: expected {', '.join(names[:30])}", name)
-    ignored = tuple(str(name) for name in columns if name not in names)
+    ignored_columns = tuple(str(name) for name in columns if name not in names)
     if schema.modality == "image":
         return read_images(schema, list(columns[names[0]]))
     read_columns: dict[str, Any] = {}
-    flags: list[UnusualValue] = []
+    unusual_values: list[UnusualValue] = []
     for feature in schema.features:
         read_columns[feature.name], column_flags = read_new_column(feature, columns[feature.name])
-        flags += column_flags
+        unusual_values += column_flags
     if schema.modality == "text":
-        return ModelInputs(read_columns[names[0]], tuple(flags), ignored)
-    return ModelInputs(pd.DataFrame(read_columns), tuple(flags), ignored)
+        return ModelInputs(read_columns[names[0]], tuple(unusual_values), ignored_columns)
+    return ModelInputs(pd.DataFrame(read_columns), tuple(unusual_values), ignored_columns)
 
 
 def _restore_older_column_names(
     columns: Mapping[str, Sequence[Any]] | pd.DataFrame, names: Sequence[str]
 ) -> Mapping[str, Sequence[Any]] | pd.DataFrame:
     """Name the column without a name as bundles of earlier versions do: by its place in the file."""
-    older = []
+    older_names = []
     for name in names:
         if name not in columns and name.startswith("Unnamed: "):
-            older.append(name)
-    if len(older) != 1 or NO_NAME not in columns:
+            older_names.append(name)
+    if len(older_names) != 1 or NO_NAME not in columns:
         return columns
     if isinstance(columns, pd.DataFrame):
-        return columns.rename(columns={NO_NAME: older[0]})
-    return {**columns, older[0]: columns[NO_NAME]}
+        return columns.rename(columns={NO_NAME: older_names[0]})
+    return {**columns, older_names[0]: columns[NO_NAME]}
 
 
 def read_images(schema: Schema, contents: Iterable[bytes]) -> ModelInputs:
@@ -117,9 +117,9 @@ def read_images(schema: Schema, contents: Iterable[bytes]) -> ModelInputs:
 
     assert schema.image_shape is not None  # noqa: S101 -- a schema of images has their shape
     images = []
-    for row, content in enumerate(contents):
+    for row, image_bytes in enumerate(contents):
         try:
-            images.append(read_image(content, schema.image_shape))
+            images.append(read_image(image_bytes, schema.image_shape))
         except DataError as error:
             raise InvalidRowsError(f": {error}", schema.features[0].name, row) from error
     return ModelInputs(np.stack(images) if images else np.empty((0, *schema.image_shape), np.uint8))
@@ -155,8 +155,8 @@ class PredictionSummary:
             columns = ", ".join(
                 f"{_shorten_name(name)} ({count:,})" for name, count in self.flagged_columns[:SHOWN_COLUMNS]
             )
-            share = f"{self.flagged:,} of {self.rows:,} ({100 * self.flagged / self.rows:.2g} %)"
-            text += f"; unlike the training rows: {share}, by {columns}"
+            flagged_share = f"{self.flagged:,} of {self.rows:,} ({100 * self.flagged / self.rows:.2g} %)"
+            text += f"; unlike the training rows: {flagged_share}, by {columns}"
         for name, new_name in self.renamed.items():
             text += f"; the file has a column {name!r} already, so that the added one is {new_name!r}"
         return text
@@ -231,29 +231,31 @@ def predict_file(
 
 
 def _write_predictions(
-    bundle: Bundle, source: Path, file: IO[str], progress: PredictionProgress, has_header: bool
+    bundle: Bundle, input_path: Path, file: IO[str], progress_callback: PredictionProgress, has_header: bool
 ) -> PredictionSummary:
     classes = bundle.schema.classes
-    class_counts, flagged, rows = np.zeros(len(classes), dtype=np.int64), 0, 0
+    class_counts, flagged_rows, rows = np.zeros(len(classes), dtype=np.int64), 0, 0
     flagged_columns: Counter[str] = Counter()
-    renamed: dict[str, str] = {}
-    for batch, share in read_row_batches(bundle, source, has_header=has_header):
+    new_column_names: dict[str, str] = {}
+    for batch, finished_share in read_row_batches(bundle, input_path, has_header=has_header):
         proba = bundle.predict_proba(batch.inputs.X)
         labels = bundle.choose_classes(proba)
-        added = _prediction_columns(batch, classes, proba, labels)
+        added_columns = _prediction_columns(batch, classes, proba, labels)
         if not rows:
-            renamed = _rename_colliding_columns(list(added), list(batch.frame.columns))
-        frame = batch.frame.assign(**{renamed.get(name, name): column for name, column in added.items()})
+            new_column_names = _rename_colliding_columns(list(added_columns), list(batch.frame.columns))
+        frame = batch.frame.assign(
+            **{new_column_names.get(name, name): column for name, column in added_columns.items()}
+        )
         _write_rows_as_csv(frame, file, has_header=not rows)
         class_counts += np.bincount(labels, minlength=len(classes))
-        flagged += len({flag.row for flag in batch.inputs.flags})
-        flagged_columns.update(flag.column for flag in batch.inputs.flags)
+        flagged_rows += len({unusual_value.row for unusual_value in batch.inputs.flags})
+        flagged_columns.update(unusual_value.column for unusual_value in batch.inputs.flags)
         rows += len(labels)
-        progress(rows, share)
+        progress_callback(rows, finished_share)
     if not rows:
-        raise DataError(f"{source} holds no rows: there is nothing to predict")
-    predicted = dict(zip(classes, class_counts.tolist(), strict=True))
-    return PredictionSummary(rows, flagged, predicted, tuple(flagged_columns.most_common()), renamed)
+        raise DataError(f"{input_path} holds no rows: there is nothing to predict")
+    rows_by_class = dict(zip(classes, class_counts.tolist(), strict=True))
+    return PredictionSummary(rows, flagged_rows, rows_by_class, tuple(flagged_columns.most_common()), new_column_names)
 
 
 def _write_rows_as_csv(frame: pd.DataFrame, file: IO[str], has_header: bool) -> None:
@@ -270,13 +272,13 @@ def _prediction_columns(
 ) -> dict[str, list[str]]:
     """Class, probabilities and flags of the rows, by the names of their columns."""
     messages: list[list[str]] = [[] for _ in labels]
-    for flag in batch.inputs.flags:
-        messages[flag.row].append(f"{flag.column}: {flag.message}")
-    added = {CLASS_COLUMN: [classes[label] for label in labels]}
+    for unusual_value in batch.inputs.flags:
+        messages[unusual_value.row].append(f"{unusual_value.column}: {unusual_value.message}")
+    added_columns = {CLASS_COLUMN: [classes[label] for label in labels]}
     for name, column in zip(classes, proba.T, strict=True):
-        added[f"probability_{name}"] = list(map("{:.6g}".format, column))
-    added[FLAGS_COLUMN] = list(map("; ".join, messages))
-    return added
+        added_columns[f"probability_{name}"] = list(map("{:.6g}".format, column))
+    added_columns[FLAGS_COLUMN] = list(map("; ".join, messages))
+    return added_columns
 
 
 def _has_carriage_returns(frame: pd.DataFrame) -> bool:
@@ -285,16 +287,16 @@ def _has_carriage_returns(frame: pd.DataFrame) -> bool:
     return any("\r" in text for _, column in texts.items() for text in column.dropna().astype("str").unique())
 
 
-def _rename_colliding_columns(added: Sequence[str], present: Sequence[str]) -> dict[str, str]:
+def _rename_colliding_columns(added_columns: Sequence[str], present_columns: Sequence[str]) -> dict[str, str]:
     """Find other names for added columns that would replace a column of the file."""
-    renamed: dict[str, str] = {}
-    for name in added:
+    new_column_names: dict[str, str] = {}
+    for name in added_columns:
         new_name = name
-        while new_name in present or (new_name != name and new_name in added):
+        while new_name in present_columns or (new_name != name and new_name in added_columns):
             new_name = f"evenhand_{new_name}"
         if new_name != name:
-            renamed[name] = new_name
-    return renamed
+            new_column_names[name] = new_name
+    return new_column_names
 
 
 def read_row_batches(bundle: Bundle, source: Path, has_header: bool = True) -> Iterator[tuple[RowBatch, float]]:
@@ -334,40 +336,43 @@ def read_row_batches(bundle: Bundle, source: Path, has_header: bool = True) -> I
         raise DataError(f"cannot read {source}: {error.strerror or one_line(str(error))}") from error
 
 
-def _check_prediction_source(bundle: Bundle, source: Path) -> None:
-    if not source.exists():
-        raise DataError(f"no such file: {source}")
+def _check_prediction_source(bundle: Bundle, input_path: Path) -> None:
+    if not input_path.exists():
+        raise DataError(f"no such file: {input_path}")
     takes_images = bundle.schema.modality == "image"
-    if takes_images != source.is_dir():
-        expected = "a folder of images" if takes_images else "a CSV or Parquet file"
-        raise DataError(f"{source}: this bundle takes {expected}")
+    if takes_images != input_path.is_dir():
+        expected_input = "a folder of images" if takes_images else "a CSV or Parquet file"
+        raise DataError(f"{input_path}: this bundle takes {expected_input}")
 
 
-def _read_table_batches(bundle: Bundle, source: Path, has_header: bool) -> Iterator[tuple[RowBatch, float]]:
+def _read_table_batches(bundle: Bundle, input_path: Path, has_header: bool) -> Iterator[tuple[RowBatch, float]]:
     first_row = 0
     blanks_missing = bundle.schema.modality != "text"
-    batches = files.read_row_batches(source, BATCH_ROWS, blanks_missing=blanks_missing, has_header=has_header)
-    for frame, share in batches:
+    batches = files.read_row_batches(input_path, BATCH_ROWS, blanks_missing=blanks_missing, has_header=has_header)
+    for frame, finished_share in batches:
         try:
-            yield RowBatch(frame, read_rows(bundle.schema, frame)), share
+            yield RowBatch(frame, read_rows(bundle.schema, frame)), finished_share
         except InvalidRowsError as error:
             if error.row is None:
                 raise
             row = first_row + error.row
-            raise error.with_row_name(f"row {row + 1} of {source.name}", row) from error
+            raise error.with_row_name(f"row {row + 1} of {input_path.name}", row) from error
         first_row += len(frame)
 
 
-def _read_image_folder_batches(bundle: Bundle, source: Path) -> Iterator[tuple[RowBatch, float]]:
+def _read_image_folder_batches(bundle: Bundle, input_path: Path) -> Iterator[tuple[RowBatch, float]]:
 
-    images = sorted(file for file in source.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-    for start in range(0, len(images), BATCH_IMAGES):
-        batch_files = images[start : start + BATCH_IMAGES]
+    images = sorted(file for file in input_path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+    for first_image in range(0, len(images), BATCH_IMAGES):
+        batch_files = images[first_image : first_image + BATCH_IMAGES]
         names = []
         for file in batch_files:
-            names.append(file.relative_to(source).as_posix())
+            names.append(file.relative_to(input_path).as_posix())
         try:
-            inputs = read_images(bundle.schema, map(Path.read_bytes, batch_files))
+            image_inputs = read_images(bundle.schema, map(Path.read_bytes, batch_files))
         except InvalidRowsError as error:
             raise error.with_row_name(names[error.row or 0], error.row) from error
-        yield RowBatch(pd.DataFrame({"file": names}), inputs), min(1.0, (start + len(batch_files)) / len(images))
+        yield (
+            RowBatch(pd.DataFrame({"file": names}), image_inputs),
+            min(1.0, (first_image + len(batch_files)) / len(images)),
+        )

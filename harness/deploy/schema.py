@@ -87,9 +87,9 @@ class Feature:
         """How values of new rows are read. Bundles of earlier versions have no literals, but may have them as levels."""
         if self.reading is not None:
             return self.reading
-        values = {*self.literals, *self.levels}
+        known_values = {*self.literals, *self.levels}
         return ColumnReading(
-            cast("ColumnKind", self.kind), self.written, tuple(filter(values.__contains__, MISSING_WORDS))
+            cast("ColumnKind", self.kind), self.written, tuple(filter(known_values.__contains__, MISSING_WORDS))
         )
 
     def format_number(self, number: float | None) -> str:
@@ -130,26 +130,26 @@ class Schema:
 
     def as_dict(self) -> dict[str, Any]:
         """Convert to plain values for JSON."""
-        fields = asdict(self)
-        fields["picture"] = fields.pop("image_shape")
-        return fields
+        schema_fields = asdict(self)
+        schema_fields["picture"] = schema_fields.pop("image_shape")
+        return schema_fields
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Schema:
         """Read what `as_dict` returned; raises `KeyError`, `TypeError` or `ValueError` where it is no schema."""
         features = []
         for feature in fields["features"]:
-            sequences = {name: _convert_list_to_tuple(feature[name]) for name in ("levels", "edges", "shares")}
-            sequences["literals"] = _convert_list_to_tuple(feature.get("literals", []))
-            reading = feature.get("reading")
-            if reading is not None:
-                reading = ColumnReading.from_dict(reading)
-            features.append(Feature(**(feature | sequences | {"reading": reading})))
-        parsed = {**fields, "classes": _convert_list_to_tuple(fields["classes"]), "features": tuple(features)}
-        image_shape = parsed.pop("picture")
+            tuple_fields = {name: _convert_list_to_tuple(feature[name]) for name in ("levels", "edges", "shares")}
+            tuple_fields["literals"] = _convert_list_to_tuple(feature.get("literals", []))
+            column_reading = feature.get("reading")
+            if column_reading is not None:
+                column_reading = ColumnReading.from_dict(column_reading)
+            features.append(Feature(**(feature | tuple_fields | {"reading": column_reading})))
+        parsed_fields = {**fields, "classes": _convert_list_to_tuple(fields["classes"]), "features": tuple(features)}
+        image_shape = parsed_fields.pop("picture")
         if image_shape is not None:
             image_shape = _convert_list_to_tuple(image_shape)
-        schema = cls(**parsed, image_shape=image_shape)
+        schema = cls(**parsed_fields, image_shape=image_shape)
         _check_schema(schema)
         return schema
 
@@ -218,19 +218,19 @@ def count_rows_per_bin(schema: Schema, X: Features) -> tuple[npt.NDArray[np.int6
     return tuple(_count_values_per_bin(feature, X[feature.name]) for feature in schema.features)
 
 
-def _convert_list_to_tuple(sequence: Any) -> tuple[Any, ...]:
-    if not isinstance(sequence, list):  # a string would become its letters
+def _convert_list_to_tuple(json_sequence: Any) -> tuple[Any, ...]:
+    if not isinstance(json_sequence, list):  # a string would become its letters
         raise TypeError("no list where one is due")
-    return tuple(sequence)
+    return tuple(json_sequence)
 
 
 def _check_schema(schema: Schema) -> None:
     """Raise `ValueError` for what `describe_task_rows` never returns: rows would be misread, or cause a traceback."""
     names = [feature.name for feature in schema.features]
-    kinds: tuple[str, ...] = ()
+    feature_kinds: tuple[str, ...] = ()
     if isinstance(schema.modality, str):
-        kinds = KINDS.get(schema.modality, ())
-    _require_schema_condition(bool(kinds), "its modality")
+        feature_kinds = KINDS.get(schema.modality, ())
+    _require_schema_condition(bool(feature_kinds), "its modality")
     _require_schema_condition(isinstance(schema.target, str), "the target")
     _require_schema_condition(are_unique_strings(schema.classes) and len(schema.classes) > 1, "the classes")
     _require_schema_condition(are_unique_strings(names), "the names of columns")
@@ -243,12 +243,12 @@ def _check_schema(schema: Schema) -> None:
         name = repr(feature.name[:60])
         _require_schema_condition(isinstance(feature.is_identifier, bool), f"what {name} is")
         _require_schema_condition(
-            feature.kind in kinds and feature.written in WRITINGS[feature.kind], f"the kind of {name}"
+            feature.kind in feature_kinds and feature.written in WRITINGS[feature.kind], f"the kind of {name}"
         )
         _require_schema_condition(are_unique_strings(feature.literals), f"the literals of {name}")
-        reading = feature.column_reading
+        feature_reading = feature.column_reading
         _require_schema_condition(
-            (reading.kind, reading.written) == (feature.kind, feature.written), f"the reading of {name}"
+            (feature_reading.kind, feature_reading.written) == (feature.kind, feature.written), f"the reading of {name}"
         )
         _require_schema_condition(_has_valid_range(feature) and _has_valid_bins(feature), f"the distribution of {name}")
 
@@ -263,19 +263,19 @@ def _is_image_shape(schema: Schema) -> bool:
     shape: Any = schema.image_shape
     if shape is None or schema.modality != "image":
         return shape is None and schema.modality != "image"
-    if len(shape) != 3 or not all(type(side) is int and side > 0 for side in shape):
+    if len(shape) != 3 or not all(type(side_length) is int and side_length > 0 for side_length in shape):
         return False
-    height, width, channels = shape
-    return channels in (1, 3) and height * width * channels <= MAX_IMAGE_VALUES
+    height, width, color_channels = shape
+    return color_channels in (1, 3) and height * width * color_channels <= MAX_IMAGE_VALUES
 
 
 def _has_valid_range(feature: Feature) -> bool:
-    low, median, high = feature.low, feature.median, feature.high
-    if low is None and median is None and high is None:
+    lowest_number, median, highest_number = feature.low, feature.median, feature.high
+    if lowest_number is None and median is None and highest_number is None:
         return True
-    if feature.kind == "category" or not _are_finite_numbers((low, median, high)):
+    if feature.kind == "category" or not _are_finite_numbers((lowest_number, median, highest_number)):
         return False
-    return low <= median <= high  # type: ignore[operator]  # these are numbers
+    return lowest_number <= median <= highest_number  # type: ignore[operator]  # these are numbers
 
 
 def _has_valid_bins(feature: Feature) -> bool:
@@ -290,63 +290,78 @@ def _has_valid_bins(feature: Feature) -> bool:
     return min(feature.shares) >= 0 and max(feature.shares) <= 1 and abs(sum(feature.shares) - 1) < 1e-6
 
 
-def _are_finite_numbers(numbers: Iterable[Any]) -> bool:
-    return all(type(number) in (int, float) and abs(number) <= sys.float_info.max for number in numbers)
+def _are_finite_numbers(checked_numbers: Iterable[Any]) -> bool:
+    return all(
+        type(checked_number) in (int, float) and abs(checked_number) <= sys.float_info.max
+        for checked_number in checked_numbers
+    )
 
 
-def _require_schema_condition(condition: bool, subject: str) -> None:
-    if not condition:
-        raise ValueError(f"{subject} cannot be so")
+def _require_schema_condition(is_fulfilled: bool, condition_subject: str) -> None:
+    if not is_fulfilled:
+        raise ValueError(f"{condition_subject} cannot be so")
 
 
-def _describe_column(reading: ColumnReading, values: pd.Series, prepared_levels: tuple[str, ...]) -> Feature:
-    name = str(values.name)
-    feature = Feature(name, cast("Kind", reading.kind), reading.written, reading=reading)
-    if reading.kind != "category":
-        is_identifier = reading.kind == "number" and _is_identifier_column(values)
-        return _add_number_distribution(replace(feature, is_identifier=is_identifier), values.to_numpy())
+def _describe_column(
+    column_reading: ColumnReading, column_values: pd.Series, prepared_levels: tuple[str, ...]
+) -> Feature:
+    name = str(column_values.name)
+    feature = Feature(name, cast("Kind", column_reading.kind), column_reading.written, reading=column_reading)
+    if column_reading.kind != "category":
+        is_identifier = column_reading.kind == "number" and _is_identifier_column(column_values)
+        return _add_number_distribution(replace(feature, is_identifier=is_identifier), column_values.to_numpy())
     # The preparation merges rare values into a level of its own, which is not a value of the column.
-    values_seen = set(values.cat.categories)
-    levels = tuple(level for level in prepared_levels if level in values_seen)
-    return _add_bin_shares(replace(feature, levels=levels, literals=reading.literals), values)
+    seen_values = set(column_values.cat.categories)
+    levels = tuple(level for level in prepared_levels if level in seen_values)
+    return _add_bin_shares(replace(feature, levels=levels, literals=column_reading.literals), column_values)
 
 
-def _is_identifier_column(numbers: pd.Series) -> bool:
+def _is_identifier_column(column_numbers: pd.Series) -> bool:
     """Whether whole numbers differ in all rows and have a name or a number of digits as identifiers have."""
-    known = numbers.dropna()
-    if len(known) < MIN_IDENTIFIER_ROWS or not known.is_unique or bool((known % 1 != 0).any()):
+    known_numbers = column_numbers.dropna()
+    if len(known_numbers) < MIN_IDENTIFIER_ROWS or not known_numbers.is_unique or bool((known_numbers % 1 != 0).any()):
         return False
-    low, high = f"{known.min():.0f}", f"{known.max():.0f}"
-    return IDENTIFIER_NAME.search(str(numbers.name)) is not None or (len(low) == len(high) >= MIN_IDENTIFIER_DIGITS)
+    lowest_text, highest_text = f"{known_numbers.min():.0f}", f"{known_numbers.max():.0f}"
+    return IDENTIFIER_NAME.search(str(column_numbers.name)) is not None or (
+        len(lowest_text) == len(highest_text) >= MIN_IDENTIFIER_DIGITS
+    )
 
 
-def _add_number_distribution(feature: Feature, values: npt.NDArray[np.float64]) -> Feature:
+def _add_number_distribution(feature: Feature, column_values: npt.NDArray[np.float64]) -> Feature:
     """Add the range, the median, the deciles and the shares of its known numbers."""
 
-    known = values[~np.isnan(values)]
-    if len(known):
-        quarters = known * 0.25  # the difference of two numbers of 1e308 has no float
-        edges = (np.unique(np.quantile(quarters, np.linspace(0, 1, BINS + 1)[1:-1])) * 4).tolist()
-        low, high, median = float(known.min()), float(known.max()), float(np.median(quarters) * 4)
-        feature = replace(feature, low=low, high=high, median=median, edges=tuple(edges))
-    return _add_bin_shares(feature, values)
+    known_numbers = column_values[~np.isnan(column_values)]
+    if len(known_numbers):
+        quartered_numbers = known_numbers * 0.25  # the difference of two numbers of 1e308 has no float
+        edges = (np.unique(np.quantile(quartered_numbers, np.linspace(0, 1, BINS + 1)[1:-1])) * 4).tolist()
+        lowest_number, highest_number, median = (
+            float(known_numbers.min()),
+            float(known_numbers.max()),
+            float(np.median(quartered_numbers) * 4),
+        )
+        feature = replace(feature, low=lowest_number, high=highest_number, median=median, edges=tuple(edges))
+    return _add_bin_shares(feature, column_values)
 
 
-def _add_bin_shares(feature: Feature, values: Any) -> Feature:
-    counts = _count_values_per_bin(feature, values)
+def _add_bin_shares(feature: Feature, column_values: Any) -> Feature:
+    counts = _count_values_per_bin(feature, column_values)
     return replace(feature, shares=tuple((counts / max(counts.sum(), 1)).tolist()))
 
 
-def _count_values_per_bin(feature: Feature, values: Any) -> npt.NDArray[np.int64]:
+def _count_values_per_bin(feature: Feature, column_values: Any) -> npt.NDArray[np.int64]:
 
     if feature.kind == "category":
-        positions, other = dict(zip(feature.levels, itertools.count())), len(feature.levels)
-        bins = [positions.get(str(category), other) for category in values.cat.categories]
-        bins.append(other + 1)  # for code -1, which pandas uses for missing
-        return np.bincount(np.array(bins)[values.cat.codes.to_numpy()], minlength=other + 2).astype(np.int64)
-    numbers, missing = np.asarray(values, dtype=np.float64), len(feature.edges) + 1
-    numbered = np.where(np.isnan(numbers), missing, np.searchsorted(feature.edges, numbers, side="right"))
-    return np.bincount(numbered, minlength=missing + 1).astype(np.int64)
+        positions, other_levels_bin = dict(zip(feature.levels, itertools.count())), len(feature.levels)
+        bins = [positions.get(str(category), other_levels_bin) for category in column_values.cat.categories]
+        bins.append(other_levels_bin + 1)  # for code -1, which pandas uses for missing
+        return np.bincount(np.array(bins)[column_values.cat.codes.to_numpy()], minlength=other_levels_bin + 2).astype(
+            np.int64
+        )
+    column_numbers, missing_bin = np.asarray(column_values, dtype=np.float64), len(feature.edges) + 1
+    bin_numbers = np.where(
+        np.isnan(column_numbers), missing_bin, np.searchsorted(feature.edges, column_numbers, side="right")
+    )
+    return np.bincount(bin_numbers, minlength=missing_bin + 1).astype(np.int64)
 
 
 def text_length_or_brightness(X: Features) -> npt.NDArray[np.float64]:

@@ -174,13 +174,13 @@ def object_to_skops(content: Any) -> bytes:
     EvenhandError
         If the object contains a type that is not in `ALLOWED`.
     """
-    serialized: bytes = _import_skops_io().dumps(content, compression=zipfile.ZIP_DEFLATED, compresslevel=6)
-    if disallowed := disallowed_types(_object_types(read_skops_description(serialized))):
+    skops_bytes: bytes = _import_skops_io().dumps(content, compression=zipfile.ZIP_DEFLATED, compresslevel=6)
+    if disallowed_names := disallowed_types(_object_types(read_skops_description(skops_bytes))):
         raise EvenhandError(
-            f"this model cannot be saved: {', '.join(disallowed[:3])} is not among the types that a bundle may hold: choose "
+            f"this model cannot be saved: {', '.join(disallowed_names[:3])} is not among the types that a bundle may hold: choose "
             "an entry of a family that comes with evenhand"
         )
-    return serialized
+    return skops_bytes
 
 
 def object_from_skops(content: bytes, name: str) -> Any:
@@ -207,16 +207,18 @@ def object_from_skops(content: bytes, name: str) -> Any:
     description = _rename_node_types(stored_description)
     if description != stored_description:
         content = _replace_description(content, description)
-    if disallowed := disallowed_types(_object_types(description)):
+    if disallowed_names := disallowed_types(_object_types(description)):
         raise BundleError(
-            f"{name} holds {', '.join(disallowed[:3])}, which no bundle of evenhand holds: it is not opened, export again"
+            f"{name} holds {', '.join(disallowed_names[:3])}, which no bundle of evenhand holds: it is not opened, export again"
         )
     try:
-        estimators = {name for loader, name in _object_types(description) if _is_sklearn_estimator(loader, name)}
-        return _import_skops_io().loads(content, trusted=sorted(estimators.union(TRUSTED_TYPES)))
+        estimator_names = {
+            name for loader_name, name in _object_types(description) if _is_sklearn_estimator(loader_name, name)
+        }
+        return _import_skops_io().loads(content, trusted=sorted(estimator_names.union(TRUSTED_TYPES)))
     except ImportError as error:
-        package = str(error.name).split(".")[0]
-        raise BundleError(f"{name} needs the package {package}, which is not installed: install it") from error
+        missing_package = str(error.name).split(".")[0]
+        raise BundleError(f"{name} needs the package {missing_package}, which is not installed: install it") from error
     except Exception as error:  # five libraries read damaged content here, each with its own errors
         raise BundleError(f"{name} is damaged ({summarize_error(error)}): export the bundle again") from error
 
@@ -251,22 +253,22 @@ def open_zip(content: bytes) -> zipfile.ZipFile:
         If it unpacks to far more than any model of ours, as a zip bomb does.
     """
     file = zipfile.ZipFile(io.BytesIO(content))
-    unpacked = sum(member.file_size for member in file.infolist())
-    if unpacked > max(ALWAYS_ALLOWED_BYTES, MAX_UNPACK_RATIO * len(content)):
-        raise ValueError(f"it unpacks to {unpacked / 1e9:,.0f} GB")
+    unpacked_bytes = sum(member.file_size for member in file.infolist())
+    if unpacked_bytes > max(ALWAYS_ALLOWED_BYTES, MAX_UNPACK_RATIO * len(content)):
+        raise ValueError(f"it unpacks to {unpacked_bytes / 1e9:,.0f} GB")
     return file
 
 
 def iterate_json_objects(document: Any) -> Iterator[dict[str, Any]]:
     """Yield every object of a JSON document, each one before the objects inside it; nesting may have any depth."""
-    pending = [document]
-    while pending:
-        node = pending.pop()
+    pending_nodes = [document]
+    while pending_nodes:
+        node = pending_nodes.pop()
         if isinstance(node, dict):
             yield node
-            pending.extend(reversed(node.values()))
+            pending_nodes.extend(reversed(node.values()))
         elif isinstance(node, list):
-            pending.extend(reversed(node))
+            pending_nodes.extend(reversed(node))
 
 
 def disallowed_types(loaders_and_types: Iterable[tuple[str, str]]) -> list[str]:
@@ -275,17 +277,17 @@ def disallowed_types(loaders_and_types: Iterable[tuple[str, str]]) -> list[str]:
     It may hold what is in `ALLOWED`, and the estimators of scikit-learn, which skops trusts too.
     """
     names = set()
-    for loader, name in loaders_and_types:
-        if name not in ALLOWED.get(loader, ()) and not _is_sklearn_estimator(loader, name):
+    for loader_name, name in loaders_and_types:
+        if name not in ALLOWED.get(loader_name, ()) and not _is_sklearn_estimator(loader_name, name):
             names.add(name)
     return sorted(names)
 
 
 @cache
-def _is_sklearn_estimator(loader: str, name: str) -> bool:
+def _is_sklearn_estimator(loader_name: str, name: str) -> bool:
     """Whether a type is an estimator of scikit-learn; only modules of scikit-learn are imported to find out."""
     module_name, _, class_name = name.rpartition(".")
-    if loader != "ObjectNode" or not module_name.startswith("sklearn.") or "tests" in module_name.split("."):
+    if loader_name != "ObjectNode" or not module_name.startswith("sklearn.") or "tests" in module_name.split("."):
         return False
     from sklearn.base import BaseEstimator
 
@@ -329,14 +331,14 @@ def _import_skops_io() -> Any:
     return skops.io
 
 
-def _replace_description(content: bytes, description: dict[str, Any]) -> bytes:
+def _replace_description(skops_bytes: bytes, description: dict[str, Any]) -> bytes:
     """Copy a skops file with another description of its objects; the other members are unchanged."""
     target = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as source, zipfile.ZipFile(target, "w") as copy:
-        for member_info in source.infolist():
+    with zipfile.ZipFile(io.BytesIO(skops_bytes)) as source_archive, zipfile.ZipFile(target, "w") as copied_archive:
+        for member_info in source_archive.infolist():
             if member_info.filename != DESCRIPTION_FILE:
-                copy.writestr(member_info, source.read(member_info.filename))
-        copy.writestr(DESCRIPTION_FILE, json.dumps(description))
+                copied_archive.writestr(member_info, source_archive.read(member_info.filename))
+        copied_archive.writestr(DESCRIPTION_FILE, json.dumps(description))
     return target.getvalue()
 
 
@@ -346,19 +348,19 @@ def _rename_node_types(node: Any) -> Any:
         return list(map(_rename_node_types, node))
     if not isinstance(node, dict):
         return node
-    copy = dict(zip(node, map(_rename_node_types, node.values()), strict=True))
-    name = f"{copy.get('__module__')}.{copy.get('__class__')}"
+    copied_node = dict(zip(node, map(_rename_node_types, node.values()), strict=True))
+    name = f"{copied_node.get('__module__')}.{copied_node.get('__class__')}"
     if name in TYPE_ALIASES:
         name = TYPE_ALIASES[name]
-        copy["__module__"], _, copy["__class__"] = name.rpartition(".")
+        copied_node["__module__"], _, copied_node["__class__"] = name.rpartition(".")
     if name in ATTRIBUTE_ALIASES:
-        copy["content"] = _rename_attributes(copy["content"], ATTRIBUTE_ALIASES[name])
-    return copy
+        copied_node["content"] = _rename_attributes(copied_node["content"], ATTRIBUTE_ALIASES[name])
+    return copied_node
 
 
-def _rename_attributes(state: Any, names: dict[str, str]) -> Any:
+def _rename_attributes(state_node: Any, names: dict[str, str]) -> Any:
     """Rename the attributes in the state of an object, which is the description of a dict."""
-    if not isinstance(state, dict) or not isinstance(state.get("content"), dict):
-        return state
-    attributes = {names.get(name, name): node for name, node in state["content"].items()}
-    return {**state, "content": attributes}
+    if not isinstance(state_node, dict) or not isinstance(state_node.get("content"), dict):
+        return state_node
+    renamed_attributes = {names.get(name, name): node for name, node in state_node["content"].items()}
+    return {**state_node, "content": renamed_attributes}

@@ -38,30 +38,30 @@ def measure_entry_goal(run_entry: RunEntry, goal: ThresholdGoal) -> GoalResult:
         If the goal makes no sense for the task, or no split reaches it on its inner rows.
     """
     scores, task = run_entry.scores, run_entry.task_name
-    obstacle = goal_obstacle(goal, len(scores.classes(task)), scores.costs(task))
-    if obstacle:
-        raise EvenhandError(f"the threshold goal {goal.text!r} makes no sense for task {task!r}: {obstacle}")
-    result = evaluate_goals(run_entry.store, scores, task, [run_entry.entry], [goal])[0]
-    if result.outcome == "unreached":
+    goal_obstacle_text = goal_obstacle(goal, len(scores.classes(task)), scores.costs(task))
+    if goal_obstacle_text:
+        raise EvenhandError(f"the threshold goal {goal.text!r} makes no sense for task {task!r}: {goal_obstacle_text}")
+    goal_result = evaluate_goals(run_entry.store, scores, task, [run_entry.entry], [goal])[0]
+    if goal_result.outcome == "unreached":
         raise EvenhandError(
             f"the threshold goal {goal.text!r} is reached in no split of {run_entry.entry.name}: on inner rows the nearest threshold "
-            f"has {result.measure} {result.promised:.3f}; choose a lower level"
+            f"has {goal_result.measure} {goal_result.promised:.3f}; choose a lower level"
         )
-    return result
+    return goal_result
 
 
 def goal_manifest_fields(run_entry: RunEntry, result: GoalResult | None) -> dict[str, Any]:
     """The fields of the manifest that say what a threshold goal promised and attained in the splits of the run."""
     if result is None:
         return {}
-    fields: dict[str, Any] = {"goal": result.goal.text, "measure": result.measure, "outcome": result.outcome}
-    fields |= {"promised": result.promised, "level": result.level}
-    fields["attained"] = {
+    manifest_fields: dict[str, Any] = {"goal": result.goal.text, "measure": result.measure, "outcome": result.outcome}
+    manifest_fields |= {"promised": result.promised, "level": result.level}
+    manifest_fields["attained"] = {
         name: asdict(interval) for name, interval in result.attained.items() if not math.isnan(interval.value)
     }
     if len(run_entry.scores.classes(run_entry.task_name)) > 2:
-        return {"threshold_goal": fields, DECISION_COSTS: run_entry.task_metadata["costs"]}
-    return {"threshold_goal": fields}
+        return {"threshold_goal": manifest_fields, DECISION_COSTS: run_entry.task_metadata["costs"]}
+    return {"threshold_goal": manifest_fields}
 
 
 def summarize_goal_result(manifest: Mapping[str, Any]) -> str:
@@ -84,16 +84,20 @@ def describe_goal_threshold(manifest: Mapping[str, Any]) -> str:
     aim = GOAL_AIMS[parse_goal(goal["goal"]).kind]
     rule = "The class of the least expected cost is taken"
     if manifest["threshold"] is not None:
-        positive = inline_code(manifest["positive"])
-        rule = f"A row is predicted as {positive} where its probability is at least **{manifest['threshold']:.6g}**"
-    attained = []
+        positive_class = inline_code(manifest["positive"])
+        rule = (
+            f"A row is predicted as {positive_class} where its probability is at least **{manifest['threshold']:.6g}**"
+        )
+    attained_texts = []
     for name, interval in goal["attained"].items():
-        numbers = f"{format_number(interval['low'])} to {format_number(interval['high'])}"
-        attained.append(f"{GOAL_MEASURE_NAMES.get(name, name)} {format_number(interval['value'])} ({numbers})")
-    kept = GOAL_OUTCOMES[goal["outcome"]]
+        interval_text = f"{format_number(interval['low'])} to {format_number(interval['high'])}"
+        attained_texts.append(
+            f"{GOAL_MEASURE_NAMES.get(name, name)} {format_number(interval['value'])} ({interval_text})"
+        )
+    goal_outcome_text = GOAL_OUTCOMES[goal["outcome"]]
     return (
         f"{rule}. That is the goal {inline_code(goal['goal'])}: {aim}, chosen on inner out-of-fold rows and by the same rule in every "
         f"split. On the inner rows of the run it promised {GOAL_MEASURE_NAMES.get(goal['measure'], goal['measure'])} "
-        f"{format_number(goal['promised'])}; on its sealed test rows it gave, with 95 % intervals, {'; '.join(attained)}. "
-        f"{kept} Decisions in the table above are at the thresholds that the run chose, not at this goal's."
+        f"{format_number(goal['promised'])}; on its sealed test rows it gave, with 95 % intervals, {'; '.join(attained_texts)}. "
+        f"{goal_outcome_text} Decisions in the table above are at the thresholds that the run chose, not at this goal's."
     )

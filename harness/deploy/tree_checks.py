@@ -51,77 +51,82 @@ def check_lightgbm_trees(text: str, classes: int, best_iteration: int) -> None:
     ValueError
         If LightGBM does not write such a text, or if a node refers to a node outside of the tree or before itself.
     """
-    head, _, body = text.partition("\n\n")
-    kind, *lines = head.split("\n")
+    header_text, _, tree_text = text.partition("\n\n")
+    file_kind, *lines = header_text.split("\n")
     header = _parse_lightgbm_fields(lines)
     _require_valid_lightgbm_text(
-        kind == "tree" and text.isascii() and text.endswith(END) and set(header) == HEADER_FIELDS
+        file_kind == "tree" and text.isascii() and text.endswith(END) and set(header) == HEADER_FIELDS
     )
     columns = _parse_integer(header["max_feature_idx"]) + 1
-    outputs = _check_lightgbm_outputs(header, classes)
+    output_count = _check_lightgbm_outputs(header, classes)
     _require_valid_lightgbm_text(header["version"] == "v4" and columns > 0 and header["label_index"] == "0")
     _require_valid_lightgbm_text(
         len(header["feature_names"].split(" ")) == len(header["feature_infos"].split(" ")) == columns
     )
     sizes = list(map(_parse_integer, header["tree_sizes"].split(" ")))
-    _require_valid_lightgbm_text(type(best_iteration) is int and -1 <= best_iteration <= len(sizes) // outputs)
-    _require_valid_lightgbm_text(len(sizes) % outputs == 0)
-    start = 0
-    for number, size in enumerate(sizes):
-        _check_lightgbm_tree(body[start : start + size], number, columns)
-        start += size
-    _require_valid_lightgbm_text(body[start:].strip("\n") == END.strip("\n"))
+    _require_valid_lightgbm_text(type(best_iteration) is int and -1 <= best_iteration <= len(sizes) // output_count)
+    _require_valid_lightgbm_text(len(sizes) % output_count == 0)
+    tree_start = 0
+    for tree_number, size in enumerate(sizes):
+        _check_lightgbm_tree(tree_text[tree_start : tree_start + size], tree_number, columns)
+        tree_start += size
+    _require_valid_lightgbm_text(tree_text[tree_start:].strip("\n") == END.strip("\n"))
 
 
 def _check_lightgbm_outputs(header: dict[str, str], classes: int) -> int:
     """Check that the model is one for this number of classes; returns its trees per iteration."""
     _require_valid_lightgbm_text(classes >= 2)
-    outputs, objective = 1, "binary sigmoid:1"
+    output_count, objective = 1, "binary sigmoid:1"
     if classes > 2:
-        outputs, objective = classes, f"multiclass num_class:{classes}"
+        output_count, objective = classes, f"multiclass num_class:{classes}"
     _require_valid_lightgbm_text(
-        _parse_integer(header["num_class"]) == _parse_integer(header["num_tree_per_iteration"]) == outputs
+        _parse_integer(header["num_class"]) == _parse_integer(header["num_tree_per_iteration"]) == output_count
     )
     _require_valid_lightgbm_text(header["objective"] == objective)
-    return outputs
+    return output_count
 
 
-def _check_lightgbm_tree(text: str, number: int, columns: int) -> None:
-    first, *lines = text.split("\n")
+def _check_lightgbm_tree(text: str, tree_number: int, columns: int) -> None:
+    first_line, *lines = text.split("\n")
     _require_valid_lightgbm_text(
-        first == f"Tree={number}" and text.endswith("\n\n") and "\n\n" not in text.rstrip("\n")
+        first_line == f"Tree={tree_number}" and text.endswith("\n\n") and "\n\n" not in text.rstrip("\n")
     )
-    fields = _parse_lightgbm_fields(list(filter(None, lines)))
-    leaves, category_sets = _parse_integer(fields.get("num_leaves", "")), _parse_integer(fields.get("num_cat", ""))
-    expected = {*SCALAR_FIELDS, *SPLIT_FIELDS, *LEAF_FIELDS}
+    tree_fields = _parse_lightgbm_fields(list(filter(None, lines)))
+    leaf_count, category_sets = (
+        _parse_integer(tree_fields.get("num_leaves", "")),
+        _parse_integer(tree_fields.get("num_cat", "")),
+    )
+    expected_fields = {*SCALAR_FIELDS, *SPLIT_FIELDS, *LEAF_FIELDS}
     if category_sets:
-        expected.update(CATEGORY_FIELDS)
-    _require_valid_lightgbm_text(set(fields) == expected and fields["is_linear"] == "0")
-    _require_valid_lightgbm_text(1 <= leaves <= MAX_LEAVES and bool(np.isfinite(float(fields["shrinkage"]))))
-    arrays = {name: _parse_number_array(name, fields[name]) for name in expected.difference(SCALAR_FIELDS)}
-    _check_lightgbm_array_lengths(arrays, leaves)
+        expected_fields.update(CATEGORY_FIELDS)
+    _require_valid_lightgbm_text(set(tree_fields) == expected_fields and tree_fields["is_linear"] == "0")
+    _require_valid_lightgbm_text(1 <= leaf_count <= MAX_LEAVES and bool(np.isfinite(float(tree_fields["shrinkage"]))))
+    arrays = {name: _parse_number_array(name, tree_fields[name]) for name in expected_fields.difference(SCALAR_FIELDS)}
+    _check_lightgbm_array_lengths(arrays, leaf_count)
     _require_valid_lightgbm_text(
         _are_indices_within(arrays["split_feature"], columns)
         and _are_indices_within(arrays["decision_type"], DECISION_TYPES)
     )
-    _check_lightgbm_children(arrays["left_child"], arrays["right_child"], leaves)
+    _check_lightgbm_children(arrays["left_child"], arrays["right_child"], leaf_count)
     _check_lightgbm_categories(arrays, category_sets)
 
 
-def _check_lightgbm_array_lengths(arrays: dict[str, npt.NDArray[Any]], leaves: int) -> None:
-    allowed_lengths = (leaves,) if leaves > 1 else (0, 1)  # without a split, weight and count may be empty
+def _check_lightgbm_array_lengths(arrays: dict[str, npt.NDArray[Any]], leaf_count: int) -> None:
+    allowed_lengths = (leaf_count,) if leaf_count > 1 else (0, 1)  # without a split, weight and count may be empty
     _require_valid_lightgbm_text(
-        all(len(arrays[name]) == leaves - 1 for name in SPLIT_FIELDS) and len(arrays["leaf_value"]) == leaves
+        all(len(arrays[name]) == leaf_count - 1 for name in SPLIT_FIELDS) and len(arrays["leaf_value"]) == leaf_count
     )
     _require_valid_lightgbm_text(all(len(arrays[name]) in allowed_lengths for name in LEAF_FIELDS))
 
 
-def _check_lightgbm_children(left: npt.NDArray[np.int64], right: npt.NDArray[np.int64], leaves: int) -> None:
+def _check_lightgbm_children(
+    left_children: npt.NDArray[np.int64], right_children: npt.NDArray[np.int64], leaf_count: int
+) -> None:
     """Check that each child comes after its parent, and that each node and leaf (written as -1 - leaf) has one parent."""
-    children, parents = np.concatenate([left, right]), np.tile(np.arange(leaves - 1), 2)
-    _require_valid_lightgbm_text(bool((children[children >= 0] > parents[children >= 0]).all()))
+    all_children, parent_nodes = np.concatenate([left_children, right_children]), np.tile(np.arange(leaf_count - 1), 2)
+    _require_valid_lightgbm_text(bool((all_children[all_children >= 0] > parent_nodes[all_children >= 0]).all()))
     _require_valid_lightgbm_text(
-        leaves == 1 or np.array_equal(np.sort(children), [*range(-leaves, 0), *range(1, leaves - 1)])
+        leaf_count == 1 or np.array_equal(np.sort(all_children), [*range(-leaf_count, 0), *range(1, leaf_count - 1)])
     )
 
 
@@ -131,18 +136,22 @@ def _check_lightgbm_categories(arrays: dict[str, npt.NDArray[Any]], category_set
         _are_indices_within(set_numbers, category_sets) and bool((set_numbers == np.floor(set_numbers)).all())
     )
     if category_sets:
-        boundaries, codes = arrays["cat_boundaries"], arrays["cat_threshold"]
+        category_boundaries, category_codes = arrays["cat_boundaries"], arrays["cat_threshold"]
         _require_valid_lightgbm_text(
-            len(boundaries) == category_sets + 1 and boundaries[0] == 0 and boundaries[-1] == len(codes)
+            len(category_boundaries) == category_sets + 1
+            and category_boundaries[0] == 0
+            and category_boundaries[-1] == len(category_codes)
         )
-        _require_valid_lightgbm_text(bool((np.diff(boundaries) > 0).all()) and _are_indices_within(codes, 2**32))
+        _require_valid_lightgbm_text(
+            bool((np.diff(category_boundaries) > 0).all()) and _are_indices_within(category_codes, 2**32)
+        )
 
 
 def _parse_lightgbm_fields(lines: list[str]) -> dict[str, str]:
-    pairs = [line.partition("=")[::2] for line in lines]
-    fields = dict(pairs)
-    _require_valid_lightgbm_text(len(fields) == len(pairs))
-    return fields
+    name_value_pairs = [line.partition("=")[::2] for line in lines]
+    tree_fields = dict(name_value_pairs)
+    _require_valid_lightgbm_text(len(tree_fields) == len(name_value_pairs))
+    return tree_fields
 
 
 def _parse_number_array(name: str, text: str) -> npt.NDArray[Any]:
@@ -158,12 +167,12 @@ def _parse_integer(text: str) -> int:
     return int(text)
 
 
-def _are_indices_within(indices: npt.NDArray[Any], bound: int) -> bool:
-    return bool(((indices >= 0) & (indices < bound)).all())
+def _are_indices_within(node_indices: npt.NDArray[Any], upper_bound: int) -> bool:
+    return bool(((node_indices >= 0) & (node_indices < upper_bound)).all())
 
 
-def _require_valid_lightgbm_text(condition: bool) -> None:
-    if not condition:
+def _require_valid_lightgbm_text(is_valid: bool) -> None:
+    if not is_valid:
         raise ValueError("this is no text of LightGBM's")
 
 
@@ -180,36 +189,38 @@ def check_sklearn_trees(classifier: Any) -> None:
     ValueError
         If a node refers to a node outside of the tree or before itself, or to a column that does not exist.
     """
-    pending: list[tuple[Any, int | None]] = [(classifier, None)]
-    visited = set()
-    while pending:
-        component, columns = pending.pop()
+    pending_components: list[tuple[Any, int | None]] = [(classifier, None)]
+    visited_ids = set()
+    while pending_components:
+        model_component, columns = pending_components.pop()
         # The outermost classifier is the one that counts the columns of rows.
         if columns is None:
-            columns = getattr(component, "n_features_in_", None)
-        if (id(component), columns) in visited:
+            columns = getattr(model_component, "n_features_in_", None)
+        if (id(model_component), columns) in visited_ids:
             continue
-        visited.add((id(component), columns))
-        if type(component).__name__ == "Tree":
-            _check_sklearn_tree(component, columns)
-        elif type(component).__name__ == "TreePredictor":
-            _check_histogram_tree(component, columns)
+        visited_ids.add((id(model_component), columns))
+        if type(model_component).__name__ == "Tree":
+            _check_sklearn_tree(model_component, columns)
+        elif type(model_component).__name__ == "TreePredictor":
+            _check_histogram_tree(model_component, columns)
         else:
-            pending.extend((child, columns) for child in _objects_in_container(component))
+            pending_components.extend(
+                (child_component, columns) for child_component in _objects_in_container(model_component)
+            )
     if type(classifier).__name__ == "GradientBoostingClassifier":
         classes = len(classifier.classes_)
         _require_valid_tree(classifier.estimators_.shape[1] == (classes if classes > 2 else 1))
 
 
-def _objects_in_container(parent: Any) -> Iterable[Any]:
+def _objects_in_container(parent_object: Any) -> Iterable[Any]:
     """The members of a container or the attributes of an object, any of which may be a tree or contain one."""
-    if isinstance(parent, dict):
-        return parent.values()
-    if isinstance(parent, list | tuple):
-        return parent
-    if isinstance(parent, np.ndarray):
-        return parent.ravel().tolist() if parent.dtype == object else ()
-    return getattr(parent, "__dict__", {}).values()
+    if isinstance(parent_object, dict):
+        return parent_object.values()
+    if isinstance(parent_object, list | tuple):
+        return parent_object
+    if isinstance(parent_object, np.ndarray):
+        return parent_object.ravel().tolist() if parent_object.dtype == object else ()
+    return getattr(parent_object, "__dict__", {}).values()
 
 
 def _check_sklearn_tree(tree: Any, columns: int | None) -> None:
@@ -245,37 +256,48 @@ def check_xgboost_trees(description: Any) -> None:
         If a node refers to a node outside of the tree or before itself, or to a column, class or category that does not
         exist.
     """
-    learner = description["learner"]
-    model, params = learner["gradient_booster"]["model"], learner["learner_model_param"]
-    trees, outputs = model["trees"], np.array(model["tree_info"])
-    _require_valid_tree([tree["id"] for tree in trees] == list(range(len(trees))) and len(outputs) == len(trees))
-    _require_valid_tree(_are_indices_within(outputs, max(1, int(params["num_class"]))))
+    xgboost_learner = description["learner"]
+    model, params = xgboost_learner["gradient_booster"]["model"], xgboost_learner["learner_model_param"]
+    trees, output_indices = model["trees"], np.array(model["tree_info"])
+    _require_valid_tree([tree["id"] for tree in trees] == list(range(len(trees))) and len(output_indices) == len(trees))
+    _require_valid_tree(_are_indices_within(output_indices, max(1, int(params["num_class"]))))
     for tree in trees:
         _check_xgboost_nodes(tree, int(params["num_feature"]))
         _check_xgboost_category_splits(tree)
 
 
 def _check_xgboost_nodes(tree: Any, columns: int) -> None:
-    left, right = _integer_array(tree, "left_children"), _integer_array(tree, "right_children")
-    splits, parents = _integer_array(tree, "split_indices"), _integer_array(tree, "parents")
-    is_inner = left != LEAF
+    left_children, right_children = _integer_array(tree, "left_children"), _integer_array(tree, "right_children")
+    splits, parent_nodes = _integer_array(tree, "split_indices"), _integer_array(tree, "parents")
+    is_inner = left_children != LEAF
     _require_valid_tree(
-        len(left) == len(right) == len(splits) == len(parents) == int(tree["tree_param"]["num_nodes"]) > 0
+        len(left_children)
+        == len(right_children)
+        == len(splits)
+        == len(parent_nodes)
+        == int(tree["tree_param"]["num_nodes"])
+        > 0
     )
     _require_valid_tree(int(tree["tree_param"]["size_leaf_vector"]) <= 1)
-    _check_children_follow_parents(is_inner, left, right)
+    _check_children_follow_parents(is_inner, left_children, right_children)
     _require_valid_tree(_are_indices_within(splits[is_inner], columns))
-    _require_valid_tree(parents[0] == NO_PARENT and _are_indices_within(parents[1:], len(parents)))
+    _require_valid_tree(parent_nodes[0] == NO_PARENT and _are_indices_within(parent_nodes[1:], len(parent_nodes)))
 
 
 def _check_xgboost_category_splits(tree: Any) -> None:
     split_types, nodes = _integer_array(tree, "split_type"), _integer_array(tree, "categories_nodes")
-    codes, starts = _integer_array(tree, "categories"), _integer_array(tree, "categories_segments")
+    category_codes, segment_starts = _integer_array(tree, "categories"), _integer_array(tree, "categories_segments")
     sizes = _integer_array(tree, "categories_sizes")
     categorical_nodes = np.arange(len(tree["left_children"]))[: len(split_types)][split_types != 0]
-    _require_valid_tree(len(nodes) == len(starts) == len(sizes) and np.array_equal(nodes, categorical_nodes))
-    _require_valid_tree(_are_indices_within(starts, len(codes) + 1) and _are_indices_within(sizes, len(codes) + 1))
-    _require_valid_tree(bool((starts + sizes <= len(codes)).all()) and _are_indices_within(codes, MAX_CATEGORY_CODE))
+    _require_valid_tree(len(nodes) == len(segment_starts) == len(sizes) and np.array_equal(nodes, categorical_nodes))
+    _require_valid_tree(
+        _are_indices_within(segment_starts, len(category_codes) + 1)
+        and _are_indices_within(sizes, len(category_codes) + 1)
+    )
+    _require_valid_tree(
+        bool((segment_starts + sizes <= len(category_codes)).all())
+        and _are_indices_within(category_codes, MAX_CATEGORY_CODE)
+    )
 
 
 def _integer_array(tree: Any, name: str) -> npt.NDArray[np.int64]:
@@ -285,12 +307,13 @@ def _integer_array(tree: Any, name: str) -> npt.NDArray[np.int64]:
 def _check_children_follow_parents(is_inner: npt.NDArray[np.bool_], *children: npt.NDArray[np.int64]) -> None:
     """Check that every child comes after its parent in the list of nodes, so that each path ends."""
     positions = np.arange(len(is_inner))
-    for child in children:
+    for child_node in children:
         _require_valid_tree(
-            bool((child[is_inner] > positions[is_inner]).all()) and _are_indices_within(child[is_inner], len(is_inner))
+            bool((child_node[is_inner] > positions[is_inner]).all())
+            and _are_indices_within(child_node[is_inner], len(is_inner))
         )
 
 
-def _require_valid_tree(condition: bool) -> None:
-    if not condition:
+def _require_valid_tree(is_valid: bool) -> None:
+    if not is_valid:
         raise ValueError("a tree leads out of itself")

@@ -95,10 +95,10 @@ def read_new_column(feature: Feature, column: Sequence[Any] | pd.Series) -> tupl
         if categories is not None:
             return categories
     try:
-        series = read_values(column, feature.column_reading, feature.levels)
+        column_series = read_values(column, feature.column_reading, feature.levels)
     except UnreadableValueError as error:
         raise _invalid_value_error(feature, error.row, error.description) from error
-    return _CHECKS[feature.kind](feature, series)
+    return _CHECKS[feature.kind](feature, column_series)
 
 
 def _read_levels_if_all_known(
@@ -108,56 +108,58 @@ def _read_levels_if_all_known(
 
     dtype, level_codes = _level_codes(feature.levels)
     try:
-        codes = np.array([level_codes[cell] for cell in cells], dtype=np.int64)
+        cell_codes = np.array([level_codes[cell] for cell in cells], dtype=np.int64)
     except (KeyError, TypeError):  # no level, or of a type that is not hashable
         return None
-    return pd.Categorical.from_codes(codes, dtype=dtype), _flag_missing_values(feature, codes == -1)
+    return pd.Categorical.from_codes(cell_codes, dtype=dtype), _flag_missing_values(feature, cell_codes == -1)
 
 
 @lru_cache(maxsize=4_096)
 def _level_codes(levels: tuple[str, ...]) -> tuple[pd.CategoricalDtype, dict[str | None, int]]:
     """The type of a column of these levels, and the code of each."""
 
-    codes: dict[str | None, int] = {level: code for code, level in enumerate(levels)}
-    return pd.CategoricalDtype(pd.Index(levels, dtype="str")), codes | {None: -1}
+    codes_by_level: dict[str | None, int] = {level: level_code for level_code, level in enumerate(levels)}
+    return pd.CategoricalDtype(pd.Index(levels, dtype="str")), codes_by_level | {None: -1}
 
 
 def _flag_numbers_out_of_range(feature: Feature, column: pd.Series) -> tuple[pd.Series, list[UnusualValue]]:
     """Refuse infinite numbers, and flag those beyond the range in training."""
 
-    numbers = column.to_numpy()
-    infinite = np.isinf(numbers)
-    if infinite.any():
-        raise _invalid_value_error(feature, int(np.flatnonzero(infinite)[0]), "an infinite one")
-    flags = _flag_missing_values(feature, np.isnan(numbers))
+    column_numbers = column.to_numpy()
+    is_infinite = np.isinf(column_numbers)
+    if is_infinite.any():
+        raise _invalid_value_error(feature, int(np.flatnonzero(is_infinite)[0]), "an infinite one")
+    unusual_values = _flag_missing_values(feature, np.isnan(column_numbers))
     if feature.low is not None and feature.high is not None and not feature.is_identifier:
-        limits = f"{feature.format_number(feature.low)} to {feature.format_number(feature.high)}"
+        range_text = f"{feature.format_number(feature.low)} to {feature.format_number(feature.high)}"
         # Of many rows some lie a little beyond the range of others by chance alone.
-        margin = RANGE_MARGIN * (feature.high * 0.5 - feature.low * 0.5)
-        for row in np.flatnonzero((numbers < feature.low - margin) | (numbers > feature.high + margin)):
-            number = feature.format_number(float(numbers[row]))
-            flags.append(
+        range_margin = RANGE_MARGIN * (feature.high * 0.5 - feature.low * 0.5)
+        for row in np.flatnonzero(
+            (column_numbers < feature.low - range_margin) | (column_numbers > feature.high + range_margin)
+        ):
+            number_text = feature.format_number(float(column_numbers[row]))
+            unusual_values.append(
                 UnusualValue(
-                    int(row), feature.name, f"{number} is beyond the range in training, {limits}", OUT_OF_RANGE
+                    int(row), feature.name, f"{number_text} is beyond the range in training, {range_text}", OUT_OF_RANGE
                 )
             )
-    return column, flags
+    return column, unusual_values
 
 
 def _flag_unknown_categories(feature: Feature, names: pd.Series) -> tuple[pd.Series, list[UnusualValue]]:
     """Flag categories that the model does not distinguish, unless values that it does not distinguish were usual in training."""
 
-    codes, distinct_names = pd.factorize(names, use_na_sentinel=True)
+    name_codes, distinct_names = pd.factorize(names, use_na_sentinel=True)
     categories = pd.Index(distinct_names, dtype="str")
-    column = pd.Series(pd.Categorical.from_codes(codes, categories=categories))
-    flags = _flag_missing_values(feature, codes == -1)
+    column = pd.Series(pd.Categorical.from_codes(name_codes, categories=categories))
+    unusual_values = _flag_missing_values(feature, name_codes == -1)
     if _training_share_of_bin(feature, OTHER_BIN) > MAX_USUAL_SHARE:
-        return column, flags  # so had many rows of training: surnames, free text
-    is_unknown = np.append(~categories.isin(list(feature.levels)), False)[codes]
+        return column, unusual_values  # so had many rows of training: surnames, free text
+    is_unknown = np.append(~categories.isin(list(feature.levels)), False)[name_codes]
     for row in map(int, np.flatnonzero(is_unknown)):
         message = f"{quote_value(column.iloc[row])} is not a value that the model distinguishes"
-        flags.append(UnusualValue(row, feature.name, message, UNKNOWN_CATEGORY))
-    return column, flags
+        unusual_values.append(UnusualValue(row, feature.name, message, UNKNOWN_CATEGORY))
+    return column, unusual_values
 
 
 def _flag_empty_texts(feature: Feature, texts: pd.Series) -> tuple[npt.NDArray[np.object_], list[UnusualValue]]:
@@ -188,8 +190,8 @@ def _flag_missing_values(feature: Feature, is_missing: npt.NDArray[np.bool_]) ->
 
 
 def _invalid_value_error(feature: Feature, row: int, description: str) -> InvalidRowsError:
-    expected = EXPECTED[feature.kind]
+    expected_text = EXPECTED[feature.kind]
     if feature.kind == "date":
-        expected += f" like {DATE_EXAMPLES.get(feature.written, DEFAULT_DATE_EXAMPLE)}"
-    message = f", column {feature.name!r}: expected {expected}, found {description}"
+        expected_text += f" like {DATE_EXAMPLES.get(feature.written, DEFAULT_DATE_EXAMPLE)}"
+    message = f", column {feature.name!r}: expected {expected_text}, found {description}"
     return InvalidRowsError(message, feature.name, row)

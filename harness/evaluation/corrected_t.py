@@ -115,13 +115,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     ----------
     Holm (1979), A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 6.
     """
-    adjusted = [math.nan] * len(p_values)
-    order = sorted((p, position) for position, p in enumerate(p_values) if not math.isnan(p))
-    largest = 0.0
-    for rank, (p, position) in enumerate(order):
-        largest = max(largest, min(1.0, p * (len(order) - rank)))
-        adjusted[position] = largest
-    return adjusted
+    adjusted_p_values = [math.nan] * len(p_values)
+    sorted_p_values = sorted((p, position) for position, p in enumerate(p_values) if not math.isnan(p))
+    largest_adjusted = 0.0
+    for rank, (p, position) in enumerate(sorted_p_values):
+        largest_adjusted = max(largest_adjusted, min(1.0, p * (len(sorted_p_values) - rank)))
+        adjusted_p_values[position] = largest_adjusted
+    return adjusted_p_values
 
 
 def significant_direction(difference: Estimate, adjusted_p: float, *, greater_is_better: bool) -> int:
@@ -158,13 +158,18 @@ def signed_rank_test(differences: Sequence[float] | npt.NDArray[np.float64]) -> 
     ----------
     Wilcoxon (1945), Individual Comparisons by Ranking Methods, Biometrics Bulletin 1.
     """
-    nonzero = np.asarray(differences, dtype=float)
-    nonzero = nonzero[~np.isnan(nonzero) & (nonzero != 0)]
-    doubled = np.rint(2 * pd.Series(np.abs(nonzero)).rank().to_numpy()).astype(np.int64)  # integers also with ties
-    positive, negative = int(doubled[nonzero > 0].sum()), int(doubled[nonzero < 0].sum())
-    distribution = _rank_sum_distribution(tuple(sorted(doubled.tolist())))
-    p = min(1.0, 2 * float(distribution[: min(positive, negative) + 1].sum()))
-    return SignedRankTest((positive - negative) / 2, p, len(nonzero))
+    nonzero_differences = np.asarray(differences, dtype=float)
+    nonzero_differences = nonzero_differences[~np.isnan(nonzero_differences) & (nonzero_differences != 0)]
+    doubled_ranks = np.rint(2 * pd.Series(np.abs(nonzero_differences)).rank().to_numpy()).astype(
+        np.int64
+    )  # integers also with ties
+    positive_rank_sum, negative_rank_sum = (
+        int(doubled_ranks[nonzero_differences > 0].sum()),
+        int(doubled_ranks[nonzero_differences < 0].sum()),
+    )
+    sum_distribution = _rank_sum_distribution(tuple(sorted(doubled_ranks.tolist())))
+    p = min(1.0, 2 * float(sum_distribution[: min(positive_rank_sum, negative_rank_sum) + 1].sum()))
+    return SignedRankTest((positive_rank_sum - negative_rank_sum) / 2, p, len(nonzero_differences))
 
 
 @lru_cache(maxsize=64)
@@ -173,6 +178,6 @@ def _rank_sum_distribution(doubled_ranks: tuple[int, ...]) -> npt.NDArray[np.flo
     probabilities = np.zeros(sum(doubled_ranks) + 1)
     probabilities[0] = 1.0
     for rank in doubled_ranks:
-        shifted = np.concatenate([np.zeros(rank), probabilities[:-rank]])
-        probabilities = (probabilities + shifted) / 2
+        shifted_probabilities = np.concatenate([np.zeros(rank), probabilities[:-rank]])
+        probabilities = (probabilities + shifted_probabilities) / 2
     return probabilities

@@ -41,8 +41,8 @@ class CommonTasks:
     @property
     def mean_scores(self) -> Array:
         """The mean over the splits of every entry on every task, (entries, tasks)."""
-        columns = [task_scores.mean(axis=1) for task_scores in self.scores]
-        return np.column_stack(columns) if columns else np.empty((len(self.entries), 0))
+        mean_columns = [task_scores.mean(axis=1) for task_scores in self.scores]
+        return np.column_stack(mean_columns) if mean_columns else np.empty((len(self.entries), 0))
 
     @property
     def baseline_means(self) -> Array:
@@ -74,19 +74,19 @@ def select_completed_rankings(rankings: Sequence[Ranking]) -> list[Ranking]:
 def select_tuned_entry_rows(ranking: Ranking) -> dict[Entry, ScoreRows]:
     """Select the splits of every tuned entry of a task in which the objective is known."""
     rows = {}
-    for ranked in ranking.entries:
-        if ranked.entry.stage == "tuned":
-            rows[ranked.entry] = _rows_with_known_objective(ranking, ranked.rows)
+    for ranked_entry in ranking.entries:
+        if ranked_entry.entry.stage == "tuned":
+            rows[ranked_entry.entry] = _rows_with_known_objective(ranking, ranked_entry.rows)
     return rows
 
 
 def select_family_entry_rows(ranking: Ranking) -> dict[Entry, ScoreRows]:
     """Select the splits of every family in which the objective is known, from its entry by `Ranking.family_entry`."""
     rows = {}
-    for family in dict.fromkeys(ranked.entry.family for ranked in ranking.entries):
-        best = ranking.family_entry(family)
-        if family != ANY_NAME and best is not None:
-            rows[Entry(family, ANY_NAME, "chosen")] = _rows_with_known_objective(ranking, best.rows)
+    for family in dict.fromkeys(ranked_entry.entry.family for ranked_entry in ranking.entries):
+        family_line = ranking.family_entry(family)
+        if family != ANY_NAME and family_line is not None:
+            rows[Entry(family, ANY_NAME, "chosen")] = _rows_with_known_objective(ranking, family_line.rows)
     return rows
 
 
@@ -98,15 +98,15 @@ def count_entry_coverage(
     rankings: Sequence[Ranking], select: EntrySelector = select_tuned_entry_rows
 ) -> list[Coverage]:
     """Count how much of the evaluated tasks every competing entry has, the most complete first."""
-    by_task = list(map(select, rankings))
-    required = list(map(len, map(_evaluated_splits, by_task)))
+    rows_by_task = list(map(select, rankings))
+    required_splits = list(map(len, map(_evaluated_splits, rows_by_task)))
     entries = []
-    for entry in dict.fromkeys(chain.from_iterable(by_task)):
+    for entry in dict.fromkeys(chain.from_iterable(rows_by_task)):
         if entry.family == BASELINE:
             continue
-        counts = [len(rows.get(entry, ())) for rows in by_task]
-        complete = sum(map(operator.eq, counts, required))
-        entries.append(Coverage(entry, complete, sum(counts), sum(required) - sum(counts)))
+        split_counts = [len(rows.get(entry, ())) for rows in rows_by_task]
+        complete_tasks = sum(map(operator.eq, split_counts, required_splits))
+        entries.append(Coverage(entry, complete_tasks, sum(split_counts), sum(required_splits) - sum(split_counts)))
     return sorted(entries, key=lambda covered: (-covered.tasks, -covered.splits, covered.entry))
 
 
@@ -130,21 +130,23 @@ def find_common_tasks(rankings: Sequence[Ranking], select: EntrySelector = selec
         Without entries and tasks where there is no such table.
     """
     tasks: list[tuple[Ranking, TaskRows]] = list(zip(rankings, map(select, rankings), strict=True))
-    order = [covered.entry for covered in count_entry_coverage(rankings, select) if covered.tasks]
+    entries_by_coverage = [
+        entry_coverage.entry for entry_coverage in count_entry_coverage(rankings, select) if entry_coverage.tasks
+    ]
     entries: list[Entry] = []
     complete_tasks: list[tuple[Ranking, TaskRows]] = []
-    for size in range(1, len(order) + 1):
-        complete = [task for task in tasks if _have_all_splits(task[1], order[:size])]
+    for entry_count in range(1, len(entries_by_coverage) + 1):
+        size_complete_tasks = [task for task in tasks if _have_all_splits(task[1], entries_by_coverage[:entry_count])]
         best_size = len(entries) * len(complete_tasks), len(complete_tasks)
-        if (size * len(complete), len(complete)) > best_size:
-            entries, complete_tasks = order[:size], complete
+        if (entry_count * len(size_complete_tasks), len(size_complete_tasks)) > best_size:
+            entries, complete_tasks = entries_by_coverage[:entry_count], size_complete_tasks
     return _common_score_table(complete_tasks, entries)
 
 
 def _have_all_splits(rows: TaskRows, entries: Sequence[Entry]) -> bool:
     """Whether these entries have all splits of a task."""
-    required = len(_evaluated_splits(rows))
-    return all(entry in rows and len(rows[entry]) == required for entry in entries)
+    required_splits = len(_evaluated_splits(rows))
+    return all(entry in rows and len(rows[entry]) == required_splits for entry in entries)
 
 
 def impute_missing_splits(rankings: Sequence[Ranking]) -> CommonTasks:
@@ -159,7 +161,7 @@ def impute_missing_splits(rankings: Sequence[Ranking]) -> CommonTasks:
         if baseline is not None and len(baseline) == len(_evaluated_splits(rows)):
             tasks.append((ranking, rows))
     return _common_score_table(
-        tasks, [covered.entry for covered in count_entry_coverage([ranking for ranking, _ in tasks])]
+        tasks, [entry_coverage.entry for entry_coverage in count_entry_coverage([ranking for ranking, _ in tasks])]
     )
 
 
@@ -170,17 +172,19 @@ def _common_score_table(tasks: Sequence[tuple[Ranking, TaskRows]], entries: Sequ
     for ranking, rows in tasks:
         names.append(ranking.task)
         metrics.append(ranking.metric)
-        name, sign = ranking.metric.name, ranking.metric.sign
+        name, metric_sign = ranking.metric.name, ranking.metric.sign
         splits, baseline = _evaluated_splits(rows), _baseline_rows(rows) or ScoreRows()
-        default = dict(zip(baseline.splits, baseline[name], strict=True))
+        baseline_by_split = dict(zip(baseline.splits, baseline[name], strict=True))
         table = []
         for entry in entries:
             entry_rows = rows.get(entry, ScoreRows())
-            by_split = default | dict(zip(entry_rows.splits, entry_rows[name], strict=True))
-            table.append([sign * by_split[split] for split in splits])
+            score_by_split = baseline_by_split | dict(zip(entry_rows.splits, entry_rows[name], strict=True))
+            table.append([metric_sign * score_by_split[split] for split in splits])
         scores.append(np.array(table, dtype=float).reshape(len(entries), len(splits)))
         is_complete = 0 < len(baseline) == len(splits)
-        baselines.append(sign * np.array([default[split] for split in splits]) if is_complete else None)
+        baselines.append(
+            metric_sign * np.array([baseline_by_split[split] for split in splits]) if is_complete else None
+        )
     return CommonTasks(tuple(names), tuple(metrics), tuple(entries), tuple(scores), tuple(baselines))
 
 
@@ -213,13 +217,17 @@ def normalize_and_average_scores(together: CommonTasks) -> Array:
         Scores below the baseline count as 0; without a baseline, 0 is the worst entry. Tasks on which all are equal are left
         out; NaN where none remains.
     """
-    means, baselines = together.mean_scores, together.baseline_means
-    low = np.where(np.isnan(baselines), means.min(axis=0), baselines)
-    span = means.max(axis=0) - low
-    differing = span > 0
-    if not differing.any():
-        return np.full(len(means), np.nan)
-    return np.asarray(np.clip((means[:, differing] - low[differing]) / span[differing], 0, None).mean(axis=1))
+    mean_scores, baseline_means = together.mean_scores, together.baseline_means
+    scale_low = np.where(np.isnan(baseline_means), mean_scores.min(axis=0), baseline_means)
+    scale_span = mean_scores.max(axis=0) - scale_low
+    is_differing = scale_span > 0
+    if not is_differing.any():
+        return np.full(len(mean_scores), np.nan)
+    return np.asarray(
+        np.clip((mean_scores[:, is_differing] - scale_low[is_differing]) / scale_span[is_differing], 0, None).mean(
+            axis=1
+        )
+    )
 
 
 def improvability(together: CommonTasks) -> Array:
@@ -241,18 +249,18 @@ def improvability(together: CommonTasks) -> Array:
     ----------
     Erickson et al. (2025), TabArena: A Living Benchmark for Machine Learning on Tabular Data.
     """
-    shares = []
+    error_shares = []
     for metric, column in zip(together.metrics, together.mean_scores.T, strict=True):
         errors = 1 - column if metric.greater_is_better else -column
         if metric.name == "lift_at_10" or (errors < 0).any():
             continue
         with np.errstate(divide="ignore", invalid="ignore"):
-            shares.append(np.where(errors > 0, 1 - errors.min() / errors, 0.0))
-    return np.asarray(np.mean(shares, axis=0)) if shares else np.full(len(together.entries), np.nan)
+            error_shares.append(np.where(errors > 0, 1 - errors.min() / errors, 0.0))
+    return np.asarray(np.mean(error_shares, axis=0)) if error_shares else np.full(len(together.entries), np.nan)
 
 
 def difference_units_by_task(together: CommonTasks) -> Array:
     """Compute the unit of a difference on each task: 1, or the baseline's score where the objective has no common scale."""
-    baselines = np.abs(together.baseline_means)
-    unscaled = np.array([metric.name in UNSCALED_METRICS for metric in together.metrics], dtype=bool)
-    return np.where(unscaled, np.where(baselines > 0, baselines, np.nan), 1.0)
+    baseline_means = np.abs(together.baseline_means)
+    is_unscaled = np.array([metric.name in UNSCALED_METRICS for metric in together.metrics], dtype=bool)
+    return np.where(is_unscaled, np.where(baseline_means > 0, baseline_means, np.nan), 1.0)

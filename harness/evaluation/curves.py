@@ -129,40 +129,40 @@ def diagnose_predictions(splits: Sequence[LabeledProba], repeats: int, costs: Co
     """
     labels = np.concatenate([y for y, _ in splits])
     proba = np.concatenate([split_proba for _, split_proba in splits])
-    binary = proba.shape[1] == 2
-    if binary:
-        score, positive = np.clip(proba[:, 1], 0, 1), labels == 1
-        overall, by_class = _class_rank_curves_by_split(splits, 1), []
-        sweep = _compute_threshold_curves(splits, THRESHOLDS, costs)
+    is_binary = proba.shape[1] == 2
+    if is_binary:
+        positive_scores, is_positive = np.clip(proba[:, 1], 0, 1), labels == 1
+        overall_curves, curves_by_class = _class_rank_curves_by_split(splits, 1), []
+        threshold_curves = _compute_threshold_curves(splits, THRESHOLDS, costs)
         sweep_log_odds = _convert_thresholds_to_log_odds(
             _compute_threshold_curves(splits, expit(THRESHOLDS_LOG_ODDS), costs)
         )
     else:
-        score, positive = np.clip(proba.max(axis=1), 0, 1), labels == proba.argmax(axis=1)
-        by_class = [_class_rank_curves_by_split(splits, label) for label in range(proba.shape[1])]
-        overall, sweep, sweep_log_odds = (
-            [_average_over_classes(curves) for curves in zip(*by_class, strict=True)],
+        positive_scores, is_positive = np.clip(proba.max(axis=1), 0, 1), labels == proba.argmax(axis=1)
+        curves_by_class = [_class_rank_curves_by_split(splits, class_label) for class_label in range(proba.shape[1])]
+        overall_curves, threshold_curves, sweep_log_odds = (
+            [_average_over_classes(curves) for curves in zip(*curves_by_class, strict=True)],
             None,
             None,
         )
-    prevalence = float((labels == 1).mean()) if binary else 1 / proba.shape[1]
+    prevalence = float((labels == 1).mean()) if is_binary else 1 / proba.shape[1]
     return Diagnosis(
         splits=len(splits),
         rows=len(labels),
         repeats=repeats,
-        rank_curves=_average_curves_over_splits(overall, prevalence),
+        rank_curves=_average_curves_over_splits(overall_curves, prevalence),
         classes=tuple(
-            _average_curves_over_splits(curves, float((labels == label).mean()))
-            for label, curves in enumerate(by_class)
+            _average_curves_over_splits(curves, float((labels == class_label).mean()))
+            for class_label, curves in enumerate(curves_by_class)
         ),
-        bins=reliability_bins(positive, score, repeats),
-        predicted=_round_number(score.mean()),
-        observed=_round_number(positive.mean()),
-        sweep=sweep,
+        bins=reliability_bins(is_positive, positive_scores, repeats),
+        predicted=_round_number(positive_scores.mean()),
+        observed=_round_number(is_positive.mean()),
+        sweep=threshold_curves,
         sweep_log_odds=sweep_log_odds,
-        scores=_score_histogram(EDGES, score, positive),
-        log_odds=_score_histogram(EDGES_LOG_ODDS, clipped_logit(score), positive),
-        concentrated=bool(min(np.median(score), 1 - np.median(score)) < CONCENTRATION_LIMIT),
+        scores=_score_histogram(EDGES, positive_scores, is_positive),
+        log_odds=_score_histogram(EDGES_LOG_ODDS, clipped_logit(positive_scores), is_positive),
+        concentrated=bool(min(np.median(positive_scores), 1 - np.median(positive_scores)) < CONCENTRATION_LIMIT),
     )
 
 
@@ -190,21 +190,29 @@ def reliability_bins(positive: npt.NDArray[np.bool_], score: Array, repeats: int
     Wilson (1927), Probable Inference, the Law of Succession, and Statistical Inference, JASA 22.
     """
     n_bins = max(1, min(BINS, len(score) // (MIN_BIN_ROWS * repeats)))
-    inner = np.percentile(score, np.linspace(0, 1, n_bins + 1) * 100)[1:-1]  # bit for bit those of calibration_curve
-    positions = np.searchsorted(inner, score)
-    counts = np.bincount(positions, minlength=n_bins)
+    inner_edges = np.percentile(score, np.linspace(0, 1, n_bins + 1) * 100)[
+        1:-1
+    ]  # bit for bit those of calibration_curve
+    positions = np.searchsorted(inner_edges, score)
+    bin_counts = np.bincount(positions, minlength=n_bins)
     score_sums = np.bincount(positions, weights=score, minlength=n_bins)
     positive_sums = np.bincount(positions, weights=positive, minlength=n_bins)
     bins = []
-    for position in np.flatnonzero(counts):
-        rows = counts[position]
-        mean, share = score_sums[position] / rows, positive_sums[position] / rows
-        distinct = max(round(rows / repeats), 1)
-        interval = wilson_interval(round(share * distinct) / distinct, distinct, NORMAL_QUANTILE)
-        low, high = map(_round_number, interval)
+    for position in np.flatnonzero(bin_counts):
+        rows = bin_counts[position]
+        mean_scores, positive_shares = score_sums[position] / rows, positive_sums[position] / rows
+        distinct_rows = max(round(rows / repeats), 1)
+        interval = wilson_interval(
+            round(positive_shares * distinct_rows) / distinct_rows, distinct_rows, NORMAL_QUANTILE
+        )
+        interval_low, interval_high = map(_round_number, interval)
         bins.append(
             CalibrationBin(
-                predicted=_round_number(mean), observed=_round_number(share), low=low, high=high, rows=int(rows)
+                predicted=_round_number(mean_scores),
+                observed=_round_number(positive_shares),
+                low=interval_low,
+                high=interval_high,
+                rows=int(rows),
             )
         )
     return tuple(bins)
@@ -212,9 +220,9 @@ def reliability_bins(positive: npt.NDArray[np.bool_], score: Array, repeats: int
 
 def clipped_logit(score: Array) -> Array:
     """Compute log-odds, clipped at ± `MAX_LOG_ODDS`."""
-    end = expit(np.array(MAX_LOG_ODDS))
-    clipped = np.clip(score, 1 - end, end)
-    return np.clip(np.log(clipped / (1 - clipped)), -MAX_LOG_ODDS, MAX_LOG_ODDS)
+    highest_score = expit(np.array(MAX_LOG_ODDS))
+    clipped_score = np.clip(score, 1 - highest_score, highest_score)
+    return np.clip(np.log(clipped_score / (1 - clipped_score)), -MAX_LOG_ODDS, MAX_LOG_ODDS)
 
 
 def expit(log_odds: Array) -> Array:
@@ -232,48 +240,57 @@ class _SplitCurves(NamedTuple):
     average_precision: float
 
 
-def _class_rank_curves_by_split(splits: Sequence[LabeledProba], label: int) -> list[_SplitCurves | None]:
+def _class_rank_curves_by_split(splits: Sequence[LabeledProba], class_label: int) -> list[_SplitCurves | None]:
     """The curves of one class against the others in every split; None where the rows are all on one side."""
     from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
     curves: list[_SplitCurves | None] = []
     for y, proba in splits:
-        positive, score = y == label, proba[:, label]
-        if positive.all() or not positive.any():
+        is_positive, class_scores = y == class_label, proba[:, class_label]
+        if is_positive.all() or not is_positive.any():
             curves.append(None)
             continue
-        false_positive_rate, true_positive_rate, _ = roc_curve(positive, score, drop_intermediate=False)
-        precision, recall, _ = precision_recall_curve(positive, score)
+        false_positive_rate, true_positive_rate, _ = roc_curve(is_positive, class_scores, drop_intermediate=False)
+        precision, recall, _ = precision_recall_curve(is_positive, class_scores)
         precision, recall = precision[-2::-1], recall[-2::-1]  # from the highest threshold on, without the added end
-        predicted = positive.mean() * true_positive_rate + (1 - positive.mean()) * false_positive_rate
+        predicted_share = is_positive.mean() * true_positive_rate + (1 - is_positive.mean()) * false_positive_rate
         # Of a vertical step np.interp takes the upper end.
-        roc = np.interp(FALSE_POSITIVE_RATES, false_positive_rate, true_positive_rate)
-        gain = np.interp(PREDICTED_SHARES, predicted, true_positive_rate)
-        areas = float(roc_auc_score(positive, score)), float(average_precision_score(positive, score))
-        curves.append(_SplitCurves(roc, precision[np.searchsorted(recall, RECALLS - 1e-9)], gain, *areas))
+        roc_heights = np.interp(FALSE_POSITIVE_RATES, false_positive_rate, true_positive_rate)
+        gain_heights = np.interp(PREDICTED_SHARES, predicted_share, true_positive_rate)
+        curve_areas = (
+            float(roc_auc_score(is_positive, class_scores)),
+            float(average_precision_score(is_positive, class_scores)),
+        )
+        curves.append(
+            _SplitCurves(roc_heights, precision[np.searchsorted(recall, RECALLS - 1e-9)], gain_heights, *curve_areas)
+        )
     return curves
 
 
 def _average_over_classes(curves: Iterable[_SplitCurves | None]) -> _SplitCurves | None:
     """The mean over classes in one split; those without rows on both sides are left out."""
-    known = list(filter(None, curves))
-    return _SplitCurves(*(np.mean(parts, axis=0) for parts in zip(*known, strict=True))) if known else None
+    known_curves = list(filter(None, curves))
+    return (
+        _SplitCurves(*(np.mean(curve_parts, axis=0) for curve_parts in zip(*known_curves, strict=True)))
+        if known_curves
+        else None
+    )
 
 
 def _average_curves_over_splits(curves: Iterable[_SplitCurves | None], prevalence: float) -> RankCurves | None:
     """The mean over the splits."""
-    known = list(filter(None, curves))
-    if not known:
+    known_curves = list(filter(None, curves))
+    if not known_curves:
         return None
-    roc, precision, gain, roc_auc, average_precision = zip(*known, strict=True)
+    roc_curves, precision_curves, gain_curves, roc_auc, average_precision = zip(*known_curves, strict=True)
     return RankCurves(
-        roc=mean_curve(FALSE_POSITIVE_RATES, roc),
-        precision=mean_curve(RECALLS, precision),
-        gain=mean_curve(PREDICTED_SHARES, gain),
+        roc=mean_curve(FALSE_POSITIVE_RATES, roc_curves),
+        precision=mean_curve(RECALLS, precision_curves),
+        gain=mean_curve(PREDICTED_SHARES, gain_curves),
         roc_auc=_round_number(np.mean(roc_auc)),
         average_precision=_round_number(np.mean(average_precision)),
         prevalence=_round_number(prevalence),
-        splits=len(known),
+        splits=len(known_curves),
     )
 
 
@@ -293,14 +310,18 @@ def mean_curve(x: Array, curves: Sequence[Array]) -> MeanCurve:
         Mean and standard deviation at every x.
     """
     table = np.array(curves, dtype=float)
-    known = (~np.isnan(table)).sum(axis=0)
-    sums = np.nansum(table, axis=0)
-    sufficient = 2 * known >= len(table)
-    mean = np.divide(sums, known, out=np.full(len(x), np.nan), where=sufficient & (known > 0))
+    known_counts = (~np.isnan(table)).sum(axis=0)
+    column_sums = np.nansum(table, axis=0)
+    has_enough_splits = 2 * known_counts >= len(table)
+    mean = np.divide(
+        column_sums, known_counts, out=np.full(len(x), np.nan), where=has_enough_splits & (known_counts > 0)
+    )
     if len(table) == 1:
         return MeanCurve(_round_array(x), _round_array(mean), ())
-    squares = np.nansum((table - mean) ** 2, axis=0)
-    variance = np.divide(squares, known - 1, out=np.full(len(x), np.nan), where=sufficient & (known > 1))
+    squared_deviations = np.nansum((table - mean) ** 2, axis=0)
+    variance = np.divide(
+        squared_deviations, known_counts - 1, out=np.full(len(x), np.nan), where=has_enough_splits & (known_counts > 1)
+    )
     return MeanCurve(_round_array(x), _round_array(mean), _round_array(np.sqrt(variance)))
 
 
@@ -318,15 +339,22 @@ def _compute_threshold_curves(
     return ThresholdCurves(precision, recall, f1, cost if costs else None)
 
 
-def _confusion_counts(y: npt.NDArray[np.int64], score: Array, thresholds: Array) -> tuple[Array, Array, Array, Array]:
+def _confusion_counts(
+    y: npt.NDArray[np.int64], positive_scores: Array, thresholds: Array
+) -> tuple[Array, Array, Array, Array]:
     """True negatives, false positives, false negatives and true positives at each threshold."""
     from sklearn.metrics import confusion_matrix_at_thresholds
 
-    *counts, falling = confusion_matrix_at_thresholds(y, score)  # thresholds fall, the first predicts none positive
-    last = np.searchsorted(-falling, -thresholds, side="right") - 1
-    if_none_positive = ((y == 0).sum(), 0, y.sum(), 0)
-    pairs = zip(if_none_positive, counts, strict=True)
-    tn, fp, fn, tp = (np.where(last < 0, none, count[np.maximum(last, 0)]) for none, count in pairs)
+    *threshold_counts, falling_thresholds = confusion_matrix_at_thresholds(
+        y, positive_scores
+    )  # thresholds fall, the first predicts none positive
+    last_index = np.searchsorted(-falling_thresholds, -thresholds, side="right") - 1
+    counts_if_none = ((y == 0).sum(), 0, y.sum(), 0)
+    count_pairs = zip(counts_if_none, threshold_counts, strict=True)
+    tn, fp, fn, tp = (
+        np.where(last_index < 0, count_if_none, count[np.maximum(last_index, 0)])
+        for count_if_none, count in count_pairs
+    )
     return tn, fp, fn, tp
 
 
@@ -338,22 +366,22 @@ def _decision_curves(tn: Array, fp: Array, fn: Array, tp: Array, costs: CostRows
     return precision, tp / (tp + fn), 2 * tp / (2 * tp + fp + fn), cost
 
 
-def _convert_thresholds_to_log_odds(sweep: ThresholdCurves | None) -> ThresholdCurves | None:
+def _convert_thresholds_to_log_odds(threshold_curves: ThresholdCurves | None) -> ThresholdCurves | None:
     """The same curves by the log-odds of the threshold."""
-    if sweep is None:
+    if threshold_curves is None:
         return None
     x = _round_array(THRESHOLDS_LOG_ODDS)
-    return ThresholdCurves(*(curve and curve._replace(x=x) for curve in sweep))  # type: ignore[arg-type]  # only cost is None
+    return ThresholdCurves(*(curve and curve._replace(x=x) for curve in threshold_curves))  # type: ignore[arg-type]  # only cost is None
 
 
-def _score_histogram(edges: Array, score: Array, group: npt.NDArray[np.bool_]) -> ScoreHistogram:
-    counts = (np.histogram(score[group == is_in], edges)[0].tolist() for is_in in (False, True))
-    return ScoreHistogram(_round_array(edges), tuple(map(tuple, counts)))
+def _score_histogram(bin_edges: Array, positive_scores: Array, in_group: npt.NDArray[np.bool_]) -> ScoreHistogram:
+    bin_counts = (np.histogram(positive_scores[in_group == is_in], bin_edges)[0].tolist() for is_in in (False, True))
+    return ScoreHistogram(_round_array(bin_edges), tuple(map(tuple, bin_counts)))
 
 
-def _round_number(number: Any) -> float:
-    return round(float(number), 6)
+def _round_number(unrounded_number: Any) -> float:
+    return round(float(unrounded_number), 6)
 
 
-def _round_array(numbers: Array) -> FloatTuple:
-    return tuple(map(_round_number, numbers))
+def _round_array(unrounded_numbers: Array) -> FloatTuple:
+    return tuple(map(_round_number, unrounded_numbers))

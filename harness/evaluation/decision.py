@@ -123,104 +123,107 @@ def recommend_entry(scores: Scores, ranking: Ranking, prefer: Preference | None 
     return scores.compute_once(key, lambda: _compute_recommendation(scores, ranking, preference))
 
 
-def _compute_recommendation(scores: Scores, ranking: Ranking, prefer: Preference) -> Recommendation:
-    best, baseline = ranking.best, ranking.baseline
-    if best is None:
+def _compute_recommendation(scores: Scores, ranking: Ranking, preference: Preference) -> Recommendation:
+    best_entry, baseline = ranking.best, ranking.baseline
+    if best_entry is None:
         return Recommendation(ranking.task, "nothing_to_rank", None, None, baseline, None)
-    competitors = ranking.rivals
-    equal = _select_entries_by_verdict(competitors, "practically equal")
-    entry, reason = _choose_recommended_entry(scores, ranking, competitors, prefer)
-    used = entry or best
-    undecided = _select_entries_by_verdict(competitors, "undecided")
+    rival_entries = ranking.rivals
+    equal_entries = _select_entries_by_verdict(rival_entries, "practically equal")
+    entry, reason = _choose_recommended_entry(scores, ranking, rival_entries, preference)
+    used_entry = entry or best_entry
+    undecided_entries = _select_entries_by_verdict(rival_entries, "undecided")
     if reason == "simpler":
-        equal = (best, *equal)
+        equal_entries = (best_entry, *equal_entries)
     return Recommendation(
         task=ranking.task,
         reason=reason,
         entry=entry,
-        best=best,
+        best=best_entry,
         baseline=baseline,
         above_baseline=ranking.above_baseline,
-        equal=tuple(ranked for ranked in equal if ranked is not used),
-        undecided=tuple(ranked for ranked in undecided if ranked is not used),
-        worse=_select_entries_by_verdict(competitors, "worse"),
-        best_simpler=_best_simpler_entry(scores, ranking, used),
+        equal=tuple(ranked_entry for ranked_entry in equal_entries if ranked_entry is not used_entry),
+        undecided=tuple(ranked_entry for ranked_entry in undecided_entries if ranked_entry is not used_entry),
+        worse=_select_entries_by_verdict(rival_entries, "worse"),
+        best_simpler=_best_simpler_entry(scores, ranking, used_entry),
         chosen_score=_score_of_inner_choice(ranking),
         families=compare_families(ranking),
-        strategies=tuple(_strategy_readings_of_family(scores, ranking, used)),
-        tuning=_tuning_gain(scores, ranking, used),
-        remedy=find_remedy(scores, ranking, used, undecided) if entry is not None else None,
-        parameters=chosen_parameters(scores, ranking.task, used.entry),
-        decisions=_decision_quality(scores, ranking.task, used.entry),
-        unstable=_is_score_unstable(ranking, used.entry),
+        strategies=tuple(_strategy_readings_of_family(scores, ranking, used_entry)),
+        tuning=_tuning_gain(scores, ranking, used_entry),
+        remedy=find_remedy(scores, ranking, used_entry, undecided_entries) if entry is not None else None,
+        parameters=chosen_parameters(scores, ranking.task, used_entry.entry),
+        decisions=_decision_quality(scores, ranking.task, used_entry.entry),
+        unstable=_is_score_unstable(ranking, used_entry.entry),
         few_positives=_rarest_class_rows_if_few(scores, ranking.task),
     )
 
 
 def _score_of_inner_choice(ranking: Ranking) -> float:
     """The score of choosing by inner scores alone; NaN where it is not known for all splits."""
-    chosen = ranking.find_line(ANY_NAME, ANY_NAME, "chosen")
-    if chosen is None or not chosen.complete:
+    chosen_line = ranking.find_line(ANY_NAME, ANY_NAME, "chosen")
+    if chosen_line is None or not chosen_line.complete:
         return math.nan
-    return chosen.score.mean
+    return chosen_line.score.mean
 
 
 def _select_entries_by_verdict(entries: Sequence[RankedEntry], verdict: str) -> tuple[RankedEntry, ...]:
-    selected = []
-    for ranked in entries:
-        if ranked.comparison is not None and ranked.comparison.verdict == verdict:
-            selected.append(ranked)
-    return tuple(selected)
+    selected_entries = []
+    for ranked_entry in entries:
+        if ranked_entry.comparison is not None and ranked_entry.comparison.verdict == verdict:
+            selected_entries.append(ranked_entry)
+    return tuple(selected_entries)
 
 
 def _choose_recommended_entry(
-    scores: Scores, ranking: Ranking, competitors: Sequence[RankedEntry], prefer: Preference
+    scores: Scores, ranking: Ranking, rival_entries: Sequence[RankedEntry], preference: Preference
 ) -> tuple[RankedEntry | None, Reason]:
     """The entry to use and why; None where no entry is better than the baseline."""
-    best = ranking.best
-    assert best is not None  # noqa: S101 -- the caller has checked it
-    if best.entry.family == BASELINE or ranking.above_baseline is False:
+    best_entry = ranking.best
+    assert best_entry is not None  # noqa: S101 -- the caller has checked it
+    if best_entry.entry.family == BASELINE or ranking.above_baseline is False:
         return None, "no_better_than_baseline"
     if ranking.no_test_reason:
-        return best, "untested"
-    if prefer == "score":
-        return best, "best"
-    close = [ranked for ranked in competitors if _is_close_to_best(ranking, ranked)]
-    simplest = min(
-        [best, *close], key=lambda ranked: _complexity_key(scores, ranked)
+        return best_entry, "untested"
+    if preference == "score":
+        return best_entry, "best"
+    close_entries = [ranked_entry for ranked_entry in rival_entries if _is_close_to_best(ranking, ranked_entry)]
+    simplest_entry = min(
+        [best_entry, *close_entries], key=lambda ranked_entry: _complexity_key(scores, ranked_entry)
     )  # the first of equals is the best of them
-    if simplest.comparison is None:
-        return best, "best"
-    return simplest, "simpler" if simplest.comparison.verdict == "practically equal" else "simpler_undecided"
+    if simplest_entry.comparison is None:
+        return best_entry, "best"
+    return (
+        simplest_entry,
+        "simpler" if simplest_entry.comparison.verdict == "practically equal" else "simpler_undecided",
+    )
 
 
-def _is_close_to_best(ranking: Ranking, ranked: RankedEntry) -> bool:
+def _is_close_to_best(ranking: Ranking, ranked_entry: RankedEntry) -> bool:
     """Whether an entry is better than the baseline, may be the best, and is not estimated to differ much from the best one."""
-    if ranked.comparison is None or ranked.is_excluded:
+    if ranked_entry.comparison is None or ranked_entry.is_excluded:
         return False
-    if ranked.entry in ranking.with_baseline and ranking.with_baseline[ranked.entry].verdict != "worse":
+    if ranked_entry.entry in ranking.with_baseline and ranking.with_baseline[ranked_entry.entry].verdict != "worse":
         return False
-    if ranked.comparison.verdict == "undecided":
-        return abs(ranked.comparison.difference) <= ranking.rope
-    return ranked.comparison.verdict == "practically equal"
+    if ranked_entry.comparison.verdict == "undecided":
+        return abs(ranked_entry.comparison.difference) <= ranking.rope
+    return ranked_entry.comparison.verdict == "practically equal"
 
 
-def _complexity_key(scores: Scores, ranked: RankedEntry) -> tuple[int, bool, bool]:
+def _complexity_key(scores: Scores, ranked_entry: RankedEntry) -> tuple[int, bool, bool]:
     """The sort key of simplicity: kind of strategy, tuned or not, a network or not; no timing, which differs from run to run."""
-    kind = scores.run["strategies"].get(ranked.entry.strategy, {}).get("kind", "resample")
-    cost = STRATEGY_COSTS.get(ranked.entry.strategy, STRATEGY_COSTS.get(kind, 2))
-    is_tuned = ranked.entry.stage == "tuned" and not ranked.also_default
-    is_network = bool(scores.run["families"].get(ranked.entry.family, {}).get("network"))
+    strategy_kind = scores.run["strategies"].get(ranked_entry.entry.strategy, {}).get("kind", "resample")
+    cost = STRATEGY_COSTS.get(ranked_entry.entry.strategy, STRATEGY_COSTS.get(strategy_kind, 2))
+    is_tuned = ranked_entry.entry.stage == "tuned" and not ranked_entry.also_default
+    is_network = bool(scores.run["families"].get(ranked_entry.entry.family, {}).get("network"))
     return cost, is_tuned, is_network
 
 
-def _best_simpler_entry(scores: Scores, ranking: Ranking, used: RankedEntry) -> RankedEntry | None:
+def _best_simpler_entry(scores: Scores, ranking: Ranking, used_entry: RankedEntry) -> RankedEntry | None:
     """The best entry that is simpler than the recommended one."""
-    limit = _complexity_key(scores, used)
-    for ranked in ranking.entries:
-        is_candidate = ranked.rank is not None and ranked.entry.family != BASELINE
-        if is_candidate and _complexity_key(scores, ranked) < limit:
-            return ranked
+    complexity_limit = _complexity_key(scores, used_entry)
+    for ranked_entry in ranking.entries:
+        is_candidate = ranked_entry.rank is not None and ranked_entry.entry.family != BASELINE
+        if is_candidate and _complexity_key(scores, ranked_entry) < complexity_limit:
+            return ranked_entry
     return None
 
 
@@ -239,14 +242,22 @@ def represent_families(scores: Scores, ranking: Ranking) -> list[RankedEntry]:
     list of RankedEntry
         One entry per family that has scores, of a single configuration.
     """
-    best: dict[str, RankedEntry] = {}
-    recommended = recommend_entry(scores, ranking).entry
-    if recommended is not None:
-        best[recommended.entry.family] = recommended
-    for ranked in ranking.entries:
-        if len(ranked.rows) and ranked.entry.stage not in COMBINED_STAGES and ranked.entry.family != BASELINE:
-            best.setdefault(ranked.entry.family, ranked)
-    return [ranked for ranked in ranking.entries if any(ranked is entry for entry in best.values())]
+    best_by_family: dict[str, RankedEntry] = {}
+    recommended_entry = recommend_entry(scores, ranking).entry
+    if recommended_entry is not None:
+        best_by_family[recommended_entry.entry.family] = recommended_entry
+    for ranked_entry in ranking.entries:
+        if (
+            len(ranked_entry.rows)
+            and ranked_entry.entry.stage not in COMBINED_STAGES
+            and ranked_entry.entry.family != BASELINE
+        ):
+            best_by_family.setdefault(ranked_entry.entry.family, ranked_entry)
+    return [
+        ranked_entry
+        for ranked_entry in ranking.entries
+        if any(ranked_entry is entry for entry in best_by_family.values())
+    ]
 
 
 def compare_families(ranking: Ranking) -> tuple[FamilyComparison, ...]:
@@ -264,31 +275,33 @@ def compare_families(ranking: Ranking) -> tuple[FamilyComparison, ...]:
     """
     if ranking.judged is None:
         return ()
-    known, representatives = ranking.judged.task_sample.entries, []
-    for family in dict.fromkeys(ranked.entry.family for ranked in ranking.entries):
-        ranked = ranking.family_entry(family)
-        if family not in (BASELINE, ANY_NAME) and ranked is not None and ranked.entry in known:
-            representatives.append(ranked)
-    representatives.sort(key=lambda ranked: -ranking.metric.sign * ranked.score.mean)
-    pairs = []
-    for position, first in enumerate(representatives):
-        for second in representatives[position + 1 :]:
-            pairs.append((first.entry, second.entry))
-    compared = ranking.judged.compare_pairs("families", pairs).pairs
+    sample_entries, family_representatives = ranking.judged.task_sample.entries, []
+    for family in dict.fromkeys(ranked_entry.entry.family for ranked_entry in ranking.entries):
+        ranked_entry = ranking.family_entry(family)
+        if family not in (BASELINE, ANY_NAME) and ranked_entry is not None and ranked_entry.entry in sample_entries:
+            family_representatives.append(ranked_entry)
+    family_representatives.sort(key=lambda ranked_entry: -ranking.metric.sign * ranked_entry.score.mean)
+    family_pairs = []
+    for position, first_representative in enumerate(family_representatives):
+        for second_representative in family_representatives[position + 1 :]:
+            family_pairs.append((first_representative.entry, second_representative.entry))
+    pair_comparisons = ranking.judged.compare_pairs("families", family_pairs).pairs
     families = []
-    for (first_entry, second_entry), comparison in zip(pairs, compared, strict=True):
+    for (first_entry, second_entry), comparison in zip(family_pairs, pair_comparisons, strict=True):
         families.append(FamilyComparison(first_entry.family, second_entry.family, comparison))
     return tuple(families)
 
 
-def _strategy_readings_of_family(scores: Scores, ranking: Ranking, used: RankedEntry) -> list[StrategyReading]:
-    readings = strategy_readings(scores, ranking.task)
-    return [reading for reading in readings if reading.family == used.entry.family]
+def _strategy_readings_of_family(scores: Scores, ranking: Ranking, used_entry: RankedEntry) -> list[StrategyReading]:
+    task_readings = strategy_readings(scores, ranking.task)
+    return [
+        strategy_reading for strategy_reading in task_readings if strategy_reading.family == used_entry.entry.family
+    ]
 
 
-def _tuning_gain(scores: Scores, ranking: Ranking, used: RankedEntry) -> SearchGain | None:
-    entry = used.entry._replace(stage="tuned")
-    return next((gain for gain in search_gains(scores, ranking) if gain.entry == entry), None)
+def _tuning_gain(scores: Scores, ranking: Ranking, used_entry: RankedEntry) -> SearchGain | None:
+    entry = used_entry.entry._replace(stage="tuned")
+    return next((search_gain for search_gain in search_gains(scores, ranking) if search_gain.entry == entry), None)
 
 
 def _params_by_split(scores: Scores, task: str, entry: Entry) -> list[Mapping[str, Any]]:
@@ -296,7 +309,9 @@ def _params_by_split(scores: Scores, task: str, entry: Entry) -> list[Mapping[st
     configurations: list[Mapping[str, Any]] = []
     for cell in scores.cells:
         if cell.record and (cell.task, cell.family, cell.strategy) == (task, entry.family, entry.strategy):
-            configurations += [outcome.params for outcome in cell.record.outcomes if outcome.stage == entry.stage]
+            configurations += [
+                entry_outcome.params for entry_outcome in cell.record.outcomes if entry_outcome.stage == entry.stage
+            ]
     return configurations
 
 
@@ -318,19 +333,19 @@ def chosen_parameters(scores: Scores, task: str, entry: Entry) -> tuple[Paramete
         In the order in which the search has them; numbers that differ in every split are given by their median.
     """
     configurations = _params_by_split(scores, task, entry)
-    choices = []
+    parameter_choices = []
     for name in dict.fromkeys(name for configuration in configurations for name in configuration):
-        choices.append(_parameter_choice(name, [params[name] for params in configurations if name in params]))
-    return tuple(choices)
+        parameter_choices.append(_parameter_choice(name, [params[name] for params in configurations if name in params]))
+    return tuple(parameter_choices)
 
 
-def _parameter_choice(name: str, chosen: Sequence[Any]) -> ParameterChoice:
+def _parameter_choice(name: str, chosen_options: Sequence[Any]) -> ParameterChoice:
     """The most frequent choice of a hyperparameter, or the median of numbers that differ in every split."""
-    choice, count = Counter(map(repr, chosen)).most_common(1)[0]
-    representative = next(option for option in chosen if repr(option) == choice)
-    if count == 1 and all(type(option) in (int, float) for option in chosen):
-        representative = sorted(chosen)[len(chosen) // 2]
-    return ParameterChoice(name, representative, count, len(chosen))
+    choice_text, choice_count = Counter(map(repr, chosen_options)).most_common(1)[0]
+    chosen_option = next(option for option in chosen_options if repr(option) == choice_text)
+    if choice_count == 1 and all(type(option) in (int, float) for option in chosen_options):
+        chosen_option = sorted(chosen_options)[len(chosen_options) // 2]
+    return ParameterChoice(name, chosen_option, choice_count, len(chosen_options))
 
 
 def _decision_quality(scores: Scores, task: str, entry: Entry) -> DecisionQuality:
@@ -347,19 +362,19 @@ def _decision_quality(scores: Scores, task: str, entry: Entry) -> DecisionQualit
 
 def _is_score_unstable(ranking: Ranking, entry: Entry) -> bool:
     """Whether the scores of an entry's family and stage vary much more between folds than their test rows explain."""
-    judged = ranking.judged
-    if judged is None or entry not in judged.task_sample.entries:
+    judged_sample = ranking.judged
+    if judged_sample is None or entry not in judged_sample.task_sample.entries:
         return False
-    position = judged.task_sample.entries.index(entry)
-    groups = judged.sample.groups
-    ratios = []
-    for other, group in enumerate(groups):
-        if group == groups[position] and other != position:
-            ratios.append(float(judged.variance.overdispersion[position, other]))
-    return bool(ratios) and max(ratios) > UNSTABLE_RATIO
+    position = judged_sample.task_sample.entries.index(entry)
+    groups = judged_sample.sample.groups
+    variance_ratios = []
+    for other_position, group in enumerate(groups):
+        if group == groups[position] and other_position != position:
+            variance_ratios.append(float(judged_sample.variance.overdispersion[position, other_position]))
+    return bool(variance_ratios) and max(variance_ratios) > UNSTABLE_RATIO
 
 
 def _rarest_class_rows_if_few(scores: Scores, task: str) -> int | None:
     """The number of rows of the rarest class where there are few."""
-    rarest = min(scores.run["tasks"][task]["counts"], default=0)
-    return int(rarest) if rarest < FEW_POSITIVES else None
+    rarest_class_rows = min(scores.run["tasks"][task]["counts"], default=0)
+    return int(rarest_class_rows) if rarest_class_rows < FEW_POSITIVES else None

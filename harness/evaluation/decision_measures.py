@@ -59,8 +59,8 @@ class DecisionMeasure:
 
     def compute(self, counts: Counts) -> float:
         """Compute the measure from counts (k, k); NaN where its denominator is 0."""
-        total = float((self.denominator * counts).sum())
-        return float((self.numerator * counts).sum()) / total if total else math.nan
+        denominator_total = float((self.denominator * counts).sum())
+        return float((self.numerator * counts).sum()) / denominator_total if denominator_total else math.nan
 
 
 def decision_measures(classes: int, costs: CostMatrix, beta: float = 1.0) -> dict[str, DecisionMeasure]:
@@ -81,27 +81,33 @@ def decision_measures(classes: int, costs: CostMatrix, beta: float = 1.0) -> dic
         By name: ``precision``, ``recall``, ``share`` (of the rows that are predicted positive), ``f1``, ``f_beta``, ``accuracy``,
         ``cost`` (per row).
     """
-    everything = np.ones((classes, classes))
+    all_counts = np.ones((classes, classes))
     if classes > 2:
-        measures = [DecisionMeasure("accuracy", np.eye(classes), everything)]
+        task_measures = [DecisionMeasure("accuracy", np.eye(classes), all_counts)]
     else:
-        hits = np.array([[0.0, 0.0], [0.0, 1.0]])
-        predicted = np.array([[0.0, 1.0], [0.0, 1.0]])
-        positives = np.array([[0.0, 0.0], [1.0, 1.0]])
-        measures = [
-            DecisionMeasure("precision", hits, predicted),
-            DecisionMeasure("recall", hits, positives),
-            DecisionMeasure("share", predicted, everything),
-            DecisionMeasure("f1", 2 * hits, predicted + positives),
+        true_positive_mask = np.array([[0.0, 0.0], [0.0, 1.0]])
+        predicted_positive_mask = np.array([[0.0, 1.0], [0.0, 1.0]])
+        positive_mask = np.array([[0.0, 0.0], [1.0, 1.0]])
+        task_measures = [
+            DecisionMeasure("precision", true_positive_mask, predicted_positive_mask),
+            DecisionMeasure("recall", true_positive_mask, positive_mask),
+            DecisionMeasure("share", predicted_positive_mask, all_counts),
+            DecisionMeasure("f1", 2 * true_positive_mask, predicted_positive_mask + positive_mask),
         ]
         if beta != 1:
-            squared = beta**2
-            measures.append(DecisionMeasure("f_beta", (1 + squared) * hits, predicted + squared * positives))
+            beta_squared = beta**2
+            task_measures.append(
+                DecisionMeasure(
+                    "f_beta",
+                    (1 + beta_squared) * true_positive_mask,
+                    predicted_positive_mask + beta_squared * positive_mask,
+                )
+            )
     if costs is not None:
         matrix = np.asarray(costs, dtype=float)
-        bounds = (float(matrix.min()), float(matrix.max()))
-        measures.append(DecisionMeasure("cost", matrix, everything, bounds))
-    return {measure.name: measure for measure in measures}
+        cost_bounds = (float(matrix.min()), float(matrix.max()))
+        task_measures.append(DecisionMeasure("cost", matrix, all_counts, cost_bounds))
+    return {measure.name: measure for measure in task_measures}
 
 
 def measure_interval(measure: DecisionMeasure, split_counts: Sequence[Counts], repeats: int = 1) -> MeasureInterval:
@@ -130,36 +136,42 @@ def measure_interval(measure: DecisionMeasure, split_counts: Sequence[Counts], r
     .. [1] Kott & Carr (1997), Developing an Estimation Strategy for a Pesticide Data Program, Journal of Official Statistics
        13: Wilson's interval with an effective sample size.
     """
-    pooled = np.sum(split_counts, axis=0)
-    value = measure.compute(pooled)
-    low, high = measure.bounds
-    if math.isnan(value) or high <= low:
-        return MeasureInterval(value, value, value)
+    pooled_counts = np.sum(split_counts, axis=0)
+    pooled_measure = measure.compute(pooled_counts)
+    lower_bound, upper_bound = measure.bounds
+    if math.isnan(pooled_measure) or upper_bound <= lower_bound:
+        return MeasureInterval(pooled_measure, pooled_measure, pooled_measure)
     folds = max(1, len(split_counts) // repeats)
-    share = (value - low) / (high - low)
-    distinct = float((measure.denominator * pooled).sum()) / repeats
-    effective = distinct / OVERLAP_FACTOR**2
-    variance = _squared_standard_error(measure, split_counts, value, repeats) / (high - low) ** 2
+    share_of_range = (pooled_measure - lower_bound) / (upper_bound - lower_bound)
+    distinct_rows = float((measure.denominator * pooled_counts).sum()) / repeats
+    effective_rows = distinct_rows / OVERLAP_FACTOR**2
+    variance = (
+        _squared_standard_error(measure, split_counts, pooled_measure, repeats) / (upper_bound - lower_bound) ** 2
+    )
     if variance > 0:
-        effective = min(distinct, share * (1 - share) / variance)
+        effective_rows = min(distinct_rows, share_of_range * (1 - share_of_range) / variance)
     quantile = float(special.stdtrit(ROW_DEGREES + folds - 1, (1 + CONFIDENCE) / 2))
-    lowest, highest = wilson_interval(share, effective, quantile)
-    return MeasureInterval(value, low + lowest * (high - low), low + highest * (high - low))
+    lowest_share, highest_share = wilson_interval(share_of_range, effective_rows, quantile)
+    return MeasureInterval(
+        pooled_measure,
+        lower_bound + lowest_share * (upper_bound - lower_bound),
+        lower_bound + highest_share * (upper_bound - lower_bound),
+    )
 
 
 def _squared_standard_error(
-    measure: DecisionMeasure, split_counts: Sequence[Counts], value: float, repeats: int
+    measure: DecisionMeasure, split_counts: Sequence[Counts], pooled_measure: float, repeats: int
 ) -> float:
     """The squared standard error of the pooled measure, from rows and folds."""
-    pooled = np.sum(split_counts, axis=0)
-    residuals = measure.numerator - value * measure.denominator
-    total = float((measure.denominator * pooled).sum())
+    pooled_counts = np.sum(split_counts, axis=0)
+    residuals = measure.numerator - pooled_measure * measure.denominator
+    denominator_total = float((measure.denominator * pooled_counts).sum())
     folds = max(1, len(split_counts) // repeats)
-    of_rows = folds * repeats * float((pooled * residuals**2).sum()) / total**2
-    known = [score for score in map(measure.compute, split_counts) if not math.isnan(score)]
-    of_folds = float(np.var(known, ddof=1)) if len(known) > 1 else of_rows
-    weighted = (ROW_DEGREES * of_rows + (folds - 1) * of_folds) / (ROW_DEGREES + folds - 1)
-    return OVERLAP_FACTOR**2 * weighted / folds
+    row_variance = folds * repeats * float((pooled_counts * residuals**2).sum()) / denominator_total**2
+    known_measures = [score for score in map(measure.compute, split_counts) if not math.isnan(score)]
+    fold_variance = float(np.var(known_measures, ddof=1)) if len(known_measures) > 1 else row_variance
+    weighted_variance = (ROW_DEGREES * row_variance + (folds - 1) * fold_variance) / (ROW_DEGREES + folds - 1)
+    return OVERLAP_FACTOR**2 * weighted_variance / folds
 
 
 def wilson_interval(share: float, rows: float, quantile: float) -> tuple[float, float]:
@@ -183,7 +195,7 @@ def wilson_interval(share: float, rows: float, quantile: float) -> tuple[float, 
     ----------
     Wilson (1927), Probable Inference, the Law of Succession, and Statistical Inference, JASA 22.
     """
-    scale = 1 + quantile**2 / rows
-    center = (share + quantile**2 / (2 * rows)) / scale
-    half_width = quantile / scale * math.sqrt(share * (1 - share) / rows + quantile**2 / (4 * rows**2))
+    interval_scale = 1 + quantile**2 / rows
+    center = (share + quantile**2 / (2 * rows)) / interval_scale
+    half_width = quantile / interval_scale * math.sqrt(share * (1 - share) / rows + quantile**2 / (4 * rows**2))
     return max(0.0, center - half_width), min(1.0, center + half_width)

@@ -35,18 +35,29 @@ class EntryDiagnosis:
 
 def best_of_families(ranking: Ranking) -> list[RankedEntry]:
     """Select the best tuned entry of each family, best first, without the majority baseline."""
-    best: dict[str, RankedEntry] = {}
-    baseline = ranking.baseline.entry.family if ranking.baseline else None
-    for ranked in ranking.entries:
-        if ranked.entry.stage == "tuned" and ranked.entry.family != baseline and len(ranked.rows):
-            best.setdefault(ranked.entry.family, ranked)
-    return list(best.values())
+    best_by_family: dict[str, RankedEntry] = {}
+    baseline_family = ranking.baseline.entry.family if ranking.baseline else None
+    for ranked_entry in ranking.entries:
+        if (
+            ranked_entry.entry.stage == "tuned"
+            and ranked_entry.entry.family != baseline_family
+            and len(ranked_entry.rows)
+        ):
+            best_by_family.setdefault(ranked_entry.entry.family, ranked_entry)
+    return list(best_by_family.values())
 
 
 def select_entries_for_details(ranking: Ranking, first: RankedEntry) -> list[RankedEntry]:
     """Select the first entry, and its family without any strategy where that is another entry."""
-    plain = first.entry._replace(strategy="none")
-    return [first, *(ranked for ranked in ranking.entries if ranked.entry == plain != first.entry and len(ranked.rows))]
+    plain_entry = first.entry._replace(strategy="none")
+    return [
+        first,
+        *(
+            ranked_entry
+            for ranked_entry in ranking.entries
+            if ranked_entry.entry == plain_entry != first.entry and len(ranked_entry.rows)
+        ),
+    ]
 
 
 def diagnose_entry(
@@ -80,15 +91,15 @@ def diagnose_entry(
     cells = {cell.record.id: cell.record for cell in scores.cells if cell.record}
     records = [cells[cell_id] for cell_id, *_ in ranked.rows.score_keys]
     costs = scores.run["tasks"][ranking.task].get("costs")
-    sources = [(record.repeat, record.predictions_sha256) for record in records]
-    key = hashlib.sha256(repr((curves.VERSION, ranked.entry.stage, costs, sources)).encode()).hexdigest()
+    record_sources = [(record.repeat, record.predictions_sha256) for record in records]
+    key = hashlib.sha256(repr((curves.VERSION, ranked.entry.stage, costs, record_sources)).encode()).hexdigest()
     row = cache.get(key)
     if row is None:
         splits = [_read_labels_and_probabilities(store, record, ranked.entry.stage) for record in records]
         row = curves.diagnose_predictions(splits, len({record.repeat for record in records}), costs)._asdict()
     thresholds = scores.score_rows_of_entry(ranking.task, ranked.entry, TUNED_THRESHOLD)["threshold"]
-    rounded = tuple(round(float(threshold), 4) for threshold in thresholds)
-    return EntryDiagnosis(ranked, _diagnosis_from_json(row), rounded), {key: row}
+    rounded_thresholds = tuple(round(float(threshold), 4) for threshold in thresholds)
+    return EntryDiagnosis(ranked, _diagnosis_from_json(row), rounded_thresholds), {key: row}
 
 
 def _read_labels_and_probabilities(store: Store, record: Record, stage: str) -> curves.LabeledProba:
@@ -98,42 +109,44 @@ def _read_labels_and_probabilities(store: Store, record: Record, stage: str) -> 
     return predictions.test_y, predictions.test[stage].astype(float)
 
 
-def _diagnosis_from_json(row: dict[str, Any]) -> Diagnosis:
+def _diagnosis_from_json(diagnosis_values: dict[str, Any]) -> Diagnosis:
     """A diagnosis from what was read from JSON, or will be written to JSON."""
     return Diagnosis(
-        **row
+        **diagnosis_values
         | {
-            "rank_curves": _rank_curves_from_json(row["rank_curves"]),
-            "classes": tuple(map(_rank_curves_from_json, row["classes"])),
-            "bins": tuple(CalibrationBin(*values) for values in row["bins"]),
-            "sweep": _threshold_curves_from_json(row["sweep"]),
-            "sweep_log_odds": _threshold_curves_from_json(row["sweep_log_odds"]),
-            "scores": _histogram_from_json(row["scores"]),
-            "log_odds": _histogram_from_json(row["log_odds"]),
+            "rank_curves": _rank_curves_from_json(diagnosis_values["rank_curves"]),
+            "classes": tuple(map(_rank_curves_from_json, diagnosis_values["classes"])),
+            "bins": tuple(CalibrationBin(*bin_values) for bin_values in diagnosis_values["bins"]),
+            "sweep": _threshold_curves_from_json(diagnosis_values["sweep"]),
+            "sweep_log_odds": _threshold_curves_from_json(diagnosis_values["sweep_log_odds"]),
+            "scores": _histogram_from_json(diagnosis_values["scores"]),
+            "log_odds": _histogram_from_json(diagnosis_values["log_odds"]),
         }
     )
 
 
-def _curve_from_json(values: Any) -> MeanCurve:
-    return MeanCurve(*map(tuple, values))
+def _curve_from_json(curve_values: Any) -> MeanCurve:
+    return MeanCurve(*map(tuple, curve_values))
 
 
-def _rank_curves_from_json(values: Any) -> RankCurves | None:
-    if values is None:
+def _rank_curves_from_json(rank_curve_values: Any) -> RankCurves | None:
+    if rank_curve_values is None:
         return None
-    roc, precision, gain, *numbers = values
-    return RankCurves(_curve_from_json(roc), _curve_from_json(precision), _curve_from_json(gain), *numbers)
+    roc_values, precision_values, gain_values, *area_numbers = rank_curve_values
+    return RankCurves(
+        _curve_from_json(roc_values), _curve_from_json(precision_values), _curve_from_json(gain_values), *area_numbers
+    )
 
 
-def _threshold_curves_from_json(values: Any) -> ThresholdCurves | None:
-    if values is None:
+def _threshold_curves_from_json(sweep_values: Any) -> ThresholdCurves | None:
+    if sweep_values is None:
         return None
-    precision, recall, f1, cost = values
+    precision, recall, f1, cost = sweep_values
     return ThresholdCurves(
         _curve_from_json(precision), _curve_from_json(recall), _curve_from_json(f1), cost and _curve_from_json(cost)
     )
 
 
-def _histogram_from_json(values: Any) -> ScoreHistogram:
-    edges, counts = values
-    return ScoreHistogram(tuple(edges), tuple(map(tuple, counts)))
+def _histogram_from_json(histogram_values: Any) -> ScoreHistogram:
+    bin_edges, bin_counts = histogram_values
+    return ScoreHistogram(tuple(bin_edges), tuple(map(tuple, bin_counts)))

@@ -33,10 +33,13 @@ class FittedEnsemble:
 
     def __call__(self, members: Proba) -> Floats:
         """Compute probabilities (n, k) from those of the members (M, n, k)."""
-        used = np.flatnonzero(self.weights)
+        used_members = np.flatnonzero(self.weights)
         if self.kind == GREEDY:
-            return np.tensordot(self.weights[used], members[used].astype(float), 1)
-        return softmax(np.tensordot(self.weights[used], log_proba(members[used], MIN_MEMBER_PROBA), 1) + self.shifts)
+            return np.tensordot(self.weights[used_members], members[used_members].astype(float), 1)
+        return softmax(
+            np.tensordot(self.weights[used_members], log_proba(members[used_members], MIN_MEMBER_PROBA), 1)
+            + self.shifts
+        )
 
 
 def fit_ensemble(
@@ -70,50 +73,62 @@ def fit_ensemble(
     .. [3] Wolpert (1992), Stacked Generalization, Neural Networks 5.
     """
     single_scores = np.array([_replace_nan_by_worst_score(score(y, proba)) for proba in members])
-    library = np.sort(np.argsort(-single_scores, kind="stable")[:LIBRARY])
-    weights, shifts = np.zeros(len(members)), np.zeros(members.shape[2])
+    library_members = np.sort(np.argsort(-single_scores, kind="stable")[:LIBRARY])
+    member_weights, class_shifts = np.zeros(len(members)), np.zeros(members.shape[2])
     if kind == GREEDY:
-        weights[library] = _select_greedily(members[library], y, single_scores[library], score)
+        member_weights[library_members] = _select_greedily(
+            members[library_members], y, single_scores[library_members], score
+        )
     else:
-        weights[library], shifts = _fit_stacking_weights(members[library], y, row_weights)
-    return FittedEnsemble(kind, weights, shifts)
+        member_weights[library_members], class_shifts = _fit_stacking_weights(members[library_members], y, row_weights)
+    return FittedEnsemble(kind, member_weights, class_shifts)
 
 
-def _select_greedily(members: Proba, y: Labels, single_scores: Floats, score: Score) -> Floats:
+def _select_greedily(member_proba: Proba, y: Labels, single_scores: Floats, score_proba: Score) -> Floats:
     """Ensemble selection with replacement: the best member, then ROUNDS − 1 times the one that improves the mean most.
 
     Of equals the first is taken. The best of all means on the way is returned, so it is never worse than any member on these
     rows. Shares (M,), that add up to 1.
     """
-    selected = [int(np.argmax(single_scores))]
-    total, best, length = members[selected[0]].astype(float), float(single_scores[selected[0]]), 1
-    for size in range(2, ROUNDS + 1):
-        scores = [_replace_nan_by_worst_score(score(y, (total + proba) / size)) for proba in members]
-        selected.append(int(np.argmax(scores)))
-        total = total + members[selected[-1]]
-        if scores[selected[-1]] > best:
-            best, length = scores[selected[-1]], size
-    return np.bincount(selected[:length], minlength=len(members)) / length
+    selected_members = [int(np.argmax(single_scores))]
+    proba_total, best_score, best_length = (
+        member_proba[selected_members[0]].astype(float),
+        float(single_scores[selected_members[0]]),
+        1,
+    )
+    for ensemble_size in range(2, ROUNDS + 1):
+        scores = [
+            _replace_nan_by_worst_score(score_proba(y, (proba_total + proba) / ensemble_size)) for proba in member_proba
+        ]
+        selected_members.append(int(np.argmax(scores)))
+        proba_total = proba_total + member_proba[selected_members[-1]]
+        if scores[selected_members[-1]] > best_score:
+            best_score, best_length = scores[selected_members[-1]], ensemble_size
+    return np.bincount(selected_members[:best_length], minlength=len(member_proba)) / best_length
 
 
-def _fit_stacking_weights(members: Proba, y: Labels, row_weights: Floats | None) -> tuple[Floats, Floats]:
+def _fit_stacking_weights(member_proba: Proba, y: Labels, row_weights: Floats | None) -> tuple[Floats, Floats]:
     """Weights (M,) and shifts (k,), the first 0, of a regularised logistic regression on the members' log-probabilities.
 
     There is one weight for each member and a shift for each class; for two classes it is on their log-odds. Log-probabilities
     are scaled to a spread of 1 for the penalty, and the weights are scaled back.
     """
-    logs, k = log_proba(members, MIN_MEMBER_PROBA), members.shape[2]
-    centred = logs - logs.mean(axis=2, keepdims=True)
-    spreads = np.average((centred**2).sum(axis=2), axis=1, weights=row_weights)
-    scale = np.sqrt(spreads / (k - 1) + MIN_MEMBER_PROBA)
-    indicators = np.broadcast_to(np.eye(k)[1:, None, :], (k - 1, len(y), k))
-    features = np.concatenate([centred / scale[:, None, None], indicators])
-    ridge = np.concatenate([np.full(len(members), RIDGE), np.zeros(k - 1)])
+    log_probabilities, k = log_proba(member_proba, MIN_MEMBER_PROBA), member_proba.shape[2]
+    centred_logs = log_probabilities - log_probabilities.mean(axis=2, keepdims=True)
+    spreads = np.average((centred_logs**2).sum(axis=2), axis=1, weights=row_weights)
+    member_scale = np.sqrt(spreads / (k - 1) + MIN_MEMBER_PROBA)
+    class_indicators = np.broadcast_to(np.eye(k)[1:, None, :], (k - 1, len(y), k))
+    features = np.concatenate([centred_logs / member_scale[:, None, None], class_indicators])
+    ridge_penalties = np.concatenate([np.full(len(member_proba), RIDGE), np.zeros(k - 1)])
     if k == 2:
-        coefficients = logistic(features[..., 1] - features[..., 0], y.astype(float), ridge, row_weights)
+        stacking_coefficients = logistic(
+            features[..., 1] - features[..., 0], y.astype(float), ridge_penalties, row_weights
+        )
     else:
-        coefficients = conditional_logit(features, y, ridge, row_weights)
-    return coefficients[: len(members)] / scale, np.append(0.0, coefficients[len(members) :])
+        stacking_coefficients = conditional_logit(features, y, ridge_penalties, row_weights)
+    return stacking_coefficients[: len(member_proba)] / member_scale, np.append(
+        0.0, stacking_coefficients[len(member_proba) :]
+    )
 
 
 def _replace_nan_by_worst_score(score: float) -> float:

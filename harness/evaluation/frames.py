@@ -70,8 +70,8 @@ def collect_score_frame(scores: Scores) -> pd.DataFrame:
     frame = pd.DataFrame(keys, columns=list(SCORE_KEYS))
     columns = {}
     for name in (*scores.metrics, *SCORE_EXTRAS):
-        parts = [rows[name] for rows in scores.by_entry.values()]
-        columns[SCORE_EXTRAS.get(name, name)] = np.concatenate(parts) if parts else np.empty(0)
+        score_columns = [rows[name] for rows in scores.by_entry.values()]
+        columns[SCORE_EXTRAS.get(name, name)] = np.concatenate(score_columns) if score_columns else np.empty(0)
     return pd.concat([frame, pd.DataFrame(columns)], axis=1)
 
 
@@ -98,10 +98,10 @@ def collect_param_frame(scores: Scores, task: str, entry: Entry) -> pd.DataFrame
         If the entry combines several configurations.
     """
     lines = []
-    for record, outcome in _entry_results_with_records(scores, task, entry):
-        line: dict[str, Any] = {"repeat": record.repeat, "fold": record.fold, "trial": outcome.trial}
-        line |= {"inner_score": outcome.inner_score, "threshold": outcome.threshold}
-        lines.append(line | outcome.params)
+    for record, entry_outcome in _entry_results_with_records(scores, task, entry):
+        line: dict[str, Any] = {"repeat": record.repeat, "fold": record.fold, "trial": entry_outcome.trial}
+        line |= {"inner_score": entry_outcome.inner_score, "threshold": entry_outcome.threshold}
+        lines.append(line | entry_outcome.params)
     return pd.DataFrame(lines)
 
 
@@ -132,30 +132,30 @@ def collect_prediction_frame(store: Store, scores: Scores, task: str, entry: Ent
         If the predictions of the entry are not stored: those of calibrated and combined entries are not.
     """
     classes = np.array(scores.classes(task), dtype=object)
-    parts, ids = [], read_row_ids(store, task)
-    for record, outcome in _entry_results_with_records(scores, task, entry):
-        stored = store.read_predictions(record)
-        proba = stored.test[outcome.stage]
+    split_frames, row_ids = [], read_row_ids(store, task)
+    for record, entry_outcome in _entry_results_with_records(scores, task, entry):
+        stored_predictions = store.read_predictions(record)
+        proba = stored_predictions.test[entry_outcome.stage]
         if len(classes) == 2:
-            threshold = DEFAULT_CUT if outcome.threshold is None else outcome.threshold
-            decisions = (proba[:, 1] >= threshold).astype(np.int64)
+            threshold = DEFAULT_CUT if entry_outcome.threshold is None else entry_outcome.threshold
+            decided_classes = (proba[:, 1] >= threshold).astype(np.int64)
         else:
-            decisions = proba.argmax(axis=1)
-        columns: dict[str, Any] = {"row": stored.test_rows}
-        columns |= _id_columns(ids, stored.test_rows)
+            decided_classes = proba.argmax(axis=1)
+        columns: dict[str, Any] = {"row": stored_predictions.test_rows}
+        columns |= _id_columns(row_ids, stored_predictions.test_rows)
         columns |= {"repeat": record.repeat, "fold": record.fold}
-        columns["y"] = classes[stored.test_y]
-        columns |= {f"proba_{name}": proba[:, label] for label, name in enumerate(classes)}
-        columns["decision"] = classes[decisions]
-        parts.append(pd.DataFrame(columns))
-    return pd.concat(parts, ignore_index=True)
+        columns["y"] = classes[stored_predictions.test_y]
+        columns |= {f"proba_{name}": proba[:, class_label] for class_label, name in enumerate(classes)}
+        columns["decision"] = classes[decided_classes]
+        split_frames.append(pd.DataFrame(columns))
+    return pd.concat(split_frames, ignore_index=True)
 
 
-def _id_columns(ids: pd.DataFrame | None, rows: Any) -> dict[str, Any]:
+def _id_columns(row_ids: pd.DataFrame | None, rows: Any) -> dict[str, Any]:
     """The columns that name rows, under names that no other column of predictions has."""
     columns: dict[str, Any] = {}
-    if ids is not None:
-        for name, column in ids.items():
+    if row_ids is not None:
+        for name, column in row_ids.items():
             is_taken = name in PREDICTION_COLUMNS or str(name).startswith("proba_")
             columns[f"id_{name}" if is_taken else str(name)] = column.to_numpy()[rows]
     return columns
@@ -179,14 +179,16 @@ def collect_failure_frame(scores: Scores) -> pd.DataFrame:
     lines: list[tuple[Any, ...]] = []
     for cell in scores.cells:
         entry, record = f"{cell.family}/{cell.strategy}", cell.record
-        repeat, fold, code = None, None, ""
+        repeat, fold, failure_code = None, None, ""
         if record:
-            repeat, fold, code = record.repeat, record.fold, record.code
+            repeat, fold, failure_code = record.repeat, record.fold, record.code
         if cell.status not in ("ok", STATUS_MISSING):
-            lines.append((cell.task, entry, repeat, fold, cell.status, None, code, cell.reason))
+            lines.append((cell.task, entry, repeat, fold, cell.status, None, failure_code, cell.reason))
         if record:
-            for reason, count in record.trial_failures.items():
-                lines.append((cell.task, entry, repeat, fold, "trial failed", count, reason.code, reason.message))
+            for reason, failure_count in record.trial_failures.items():
+                lines.append(
+                    (cell.task, entry, repeat, fold, "trial failed", failure_count, reason.code, reason.message)
+                )
     for name, messages in scores.metric_failures.items():
         message = f"{name}: {messages[0]} ({len(messages)} times)"
         lines.append((None, None, None, None, "metric failed", None, "unexpected_error", message))
@@ -212,26 +214,41 @@ def make_difference_frame(pair: EntryPair) -> pd.DataFrame:
     lines = []
     for difference in adjust_difference_p_values(compare_metrics(pair)):
         estimate = difference.difference
-        low, high = estimate.mean - estimate.ci_half_width, estimate.mean + estimate.ci_half_width
-        better = {1: "a", -1: "b"}.get(difference.direction, "")
+        interval_low, interval_high = estimate.mean - estimate.ci_half_width, estimate.mean + estimate.ci_half_width
+        better_entry = {1: "a", -1: "b"}.get(difference.direction, "")
         keys = (difference.name, difference.metric_type, difference.threshold_kind)
-        lines.append((*keys, difference.a, difference.b, estimate.mean, low, high, difference.adjusted_p, better))
+        lines.append(
+            (
+                *keys,
+                difference.a,
+                difference.b,
+                estimate.mean,
+                interval_low,
+                interval_high,
+                difference.adjusted_p,
+                better_entry,
+            )
+        )
     return pd.DataFrame(lines, columns=list(DIFFERENCE_COLUMNS))
 
 
 def _entry_results_with_records(scores: Scores, task: str, entry: Entry) -> Sequence[tuple[Record, EntryResult]]:
     """The results of an entry with the records that hold them, split by split."""
-    outcomes = []
+    recorded_outcomes = []
     if entry.calibration == "none":
         for cell in scores.cells:
             if cell.record and (cell.task, cell.family, cell.strategy) == (task, entry.family, entry.strategy):
-                outcomes += [(cell.record, outcome) for outcome in cell.record.outcomes if outcome.stage == entry.stage]
-    if not outcomes:
+                recorded_outcomes += [
+                    (cell.record, entry_outcome)
+                    for entry_outcome in cell.record.outcomes
+                    if entry_outcome.stage == entry.stage
+                ]
+    if not recorded_outcomes:
         raise EvenhandError(
             f"{entry.name}: a run stores the configurations and predictions of default and tuned entries; those of calibrated "
             "and combined ones are computed with the tables"
         )
-    return sorted(outcomes, key=lambda pair: (pair[0].repeat, pair[0].fold))
+    return sorted(recorded_outcomes, key=lambda pair: (pair[0].repeat, pair[0].fold))
 
 
 def make_threshold_frame(results: Iterable[GoalResult], costs_by_task: Mapping[str, CostMatrix]) -> pd.DataFrame:
@@ -251,22 +268,39 @@ def make_threshold_frame(results: Iterable[GoalResult], costs_by_task: Mapping[s
         level, what the inner rows promised and the sealed rows attained with a 95 % interval, then all measures on both.
     """
     lines: list[dict[str, Any]] = []
-    for result in results:
-        measures = list_reported_goal_measures(result.goal, len(result.decisions[0].sealed), costs_by_task[result.task])
-        for decision in result.decisions:
-            attained = measure_interval(measures[result.measure], [decision.sealed])
-            promised = measures[result.measure].compute(decision.inner)
-            line: dict[str, Any] = {"task": result.task, "entry": result.entry.name, **result.entry._asdict()}
-            line |= {"goal": result.goal.text, "repeat": decision.split[0], "fold": decision.split[1]}
-            line |= {"threshold": decision.threshold, "reached": decision.reached, "measure": result.measure}
-            line |= {"level": result.level if _has_goal_own_level(result.goal) else promised, "promised": promised}
-            line |= {"attained": attained.value, "attained_low": attained.low, "attained_high": attained.high}
-            for name, measure in measures.items():
-                line[f"inner_{name}"] = measure.compute(decision.inner)
-                line[name] = measure.compute(decision.sealed)
+    for goal_result in results:
+        measures_by_name = list_reported_goal_measures(
+            goal_result.goal, len(goal_result.decisions[0].sealed), costs_by_task[goal_result.task]
+        )
+        for split_decision in goal_result.decisions:
+            attained_interval = measure_interval(measures_by_name[goal_result.measure], [split_decision.sealed])
+            promised_measure = measures_by_name[goal_result.measure].compute(split_decision.inner)
+            line: dict[str, Any] = {
+                "task": goal_result.task,
+                "entry": goal_result.entry.name,
+                **goal_result.entry._asdict(),
+            }
+            line |= {"goal": goal_result.goal.text, "repeat": split_decision.split[0], "fold": split_decision.split[1]}
+            line |= {
+                "threshold": split_decision.threshold,
+                "reached": split_decision.reached,
+                "measure": goal_result.measure,
+            }
+            line |= {
+                "level": goal_result.level if _has_goal_own_level(goal_result.goal) else promised_measure,
+                "promised": promised_measure,
+            }
+            line |= {
+                "attained": attained_interval.value,
+                "attained_low": attained_interval.low,
+                "attained_high": attained_interval.high,
+            }
+            for name, measure in measures_by_name.items():
+                line[f"inner_{name}"] = measure.compute(split_decision.inner)
+                line[name] = measure.compute(split_decision.sealed)
             lines.append(line)
     return pd.DataFrame(lines, columns=list(THRESHOLD_COLUMNS))
 
 
-def _has_goal_own_level(goal: ThresholdGoal) -> bool:
-    return goal.kind in ("recall", "precision", "top", "capacity")
+def _has_goal_own_level(threshold_goal: ThresholdGoal) -> bool:
+    return threshold_goal.kind in ("recall", "precision", "top", "capacity")

@@ -42,8 +42,8 @@ class SearchGain:
 
 def list_searched_entries(ranking: Ranking) -> list[tuple[str, str]]:
     """List family and strategy of every entry that was searched, best first."""
-    tuned = (ranked.entry for ranked in ranking.entries if ranked.entry.stage == "tuned")
-    return list(dict.fromkeys((entry.family, entry.strategy) for entry in tuned))
+    tuned_entries = (ranked_entry.entry for ranked_entry in ranking.entries if ranked_entry.entry.stage == "tuned")
+    return list(dict.fromkeys((entry.family, entry.strategy) for entry in tuned_entries))
 
 
 def search_gains(scores: Scores, ranking: Ranking) -> list[SearchGain]:
@@ -66,26 +66,33 @@ def search_gains(scores: Scores, ranking: Ranking) -> list[SearchGain]:
 
 def _measure_gains(scores: Scores, ranking: Ranking) -> list[SearchGain]:
     task, metric = ranking.task, ranking.metric
-    verdicts = _tuning_verdicts(ranking)
-    gains = []
+    tuning_verdicts = _tuning_verdicts(ranking)
+    measured_gains = []
     for family, strategy in list_searched_entries(ranking):
         entry = Entry(family, strategy, "tuned")
-        default = scores.score_rows_of_entry(task, entry._replace(stage="default"), ranking.threshold_kind)
-        tuned = scores.score_rows_of_entry(task, entry, ranking.threshold_kind)
-        default, tuned = default.select(tuned.splits), tuned.select(default.splits)
-        if family == BASELINE or not len(tuned):
+        default_rows = scores.score_rows_of_entry(task, entry._replace(stage="default"), ranking.threshold_kind)
+        tuned_rows = scores.score_rows_of_entry(task, entry, ranking.threshold_kind)
+        default_rows, tuned_rows = default_rows.select(tuned_rows.splits), tuned_rows.select(default_rows.splits)
+        if family == BASELINE or not len(tuned_rows):
             continue
-        change = metric.sign * (tuned[metric.name] - default[metric.name])
-        outer, reading = estimate_mean_with_interval(change, tuned.mean("ratio"), can_test=False), ""
-        if np.array_equal(default["trial"], tuned["trial"]):
-            reading = DEFAULT_KEPT
-        elif entry in verdicts:
-            comparison = verdicts[entry]
+        score_change = metric.sign * (tuned_rows[metric.name] - default_rows[metric.name])
+        outer_gain, gain_reading = (
+            estimate_mean_with_interval(score_change, tuned_rows.mean("ratio"), can_test=False),
+            "",
+        )
+        if np.array_equal(default_rows["trial"], tuned_rows["trial"]):
+            gain_reading = DEFAULT_KEPT
+        elif entry in tuning_verdicts:
+            comparison = tuning_verdicts[entry]
             half_width = (comparison.high - comparison.low) / 2
-            outer = Estimate(metric.sign * comparison.difference, half_width, comparison.p, len(tuned))
-            reading = TUNING_READINGS[comparison.verdict]
-        gains.append(SearchGain(entry, metric.sign * (tuned.mean("inner") - default.mean("inner")), outer, reading))
-    return gains
+            outer_gain = Estimate(metric.sign * comparison.difference, half_width, comparison.p, len(tuned_rows))
+            gain_reading = TUNING_READINGS[comparison.verdict]
+        measured_gains.append(
+            SearchGain(
+                entry, metric.sign * (tuned_rows.mean("inner") - default_rows.mean("inner")), outer_gain, gain_reading
+            )
+        )
+    return measured_gains
 
 
 def _tuning_verdicts(ranking: Ranking) -> dict[Entry, Comparison]:
@@ -93,13 +100,15 @@ def _tuning_verdicts(ranking: Ranking) -> dict[Entry, Comparison]:
     if ranking.judged is None:
         return {}
     entries = ranking.judged.task_sample.entries
-    pairs = []
+    tuning_pairs = []
     for entry in entries:
-        default = entry._replace(stage="default")
-        if entry.stage == "tuned" and default in entries:
-            pairs.append((entry, default))
-    compared = ranking.judged.compare_pairs("tuning", pairs).pairs
-    return {tuned: comparison for (tuned, _), comparison in zip(pairs, compared, strict=True)}
+        default_entry = entry._replace(stage="default")
+        if entry.stage == "tuned" and default_entry in entries:
+            tuning_pairs.append((entry, default_entry))
+    pair_comparisons = ranking.judged.compare_pairs("tuning", tuning_pairs).pairs
+    return {
+        tuned_entry: comparison for (tuned_entry, _), comparison in zip(tuning_pairs, pair_comparisons, strict=True)
+    }
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,7 @@ class EnsembleMember:
     @property
     def count_used_splits(self) -> int:
         """In how many splits it has a weight."""
-        return sum(weight != 0 for weight in self.weights.values())
+        return sum(member_weight != 0 for member_weight in self.weights.values())
 
     @property
     def mean(self) -> float:
@@ -124,10 +133,10 @@ def ensemble_members(scores: Scores, task: str, kind: str) -> list[EnsembleMembe
     """List the members of the ensembles of a kind, the largest mean weight first, without those that never have a weight."""
     entry_of = {cell.record.id: Entry(cell.family, cell.strategy, "tuned") for cell in scores.cells if cell.record}
     weights: dict[Entry, dict[tuple[int, int], float]] = {}
-    for (ensemble_task, ensemble_kind, split), combined in scores.ensembles.items():
+    for (ensemble_task, ensemble_kind, split), split_ensemble in scores.ensembles.items():
         if (ensemble_task, ensemble_kind) == (task, kind):
-            for cell, weight in combined.weights.items():
-                weights.setdefault(entry_of[cell], {})[split] = weight
+            for cell, member_weight in split_ensemble.weights.items():
+                weights.setdefault(entry_of[cell], {})[split] = member_weight
     members = filter(lambda member: member.count_used_splits, map(EnsembleMember, weights, weights.values()))
     return sorted(members, key=lambda member: (-abs(member.mean), member.entry))
 
@@ -137,15 +146,21 @@ def ensemble_gains(scores: Scores, ranking: Ranking) -> dict[str, Estimate]:
 
     Both had the same trials (but for the baseline's single one). Taken over the splits of both.
     """
-    gains = {}
-    for kind in ENSEMBLE_KINDS:
-        ensembled = scores.score_rows_of_entry(ranking.task, Entry(ANY_NAME, kind, "ensembled"), ranking.threshold_kind)
-        chosen = scores.score_rows_of_entry(ranking.task, CHOSEN, ranking.threshold_kind).select(ensembled.splits)
-        ensembled = ensembled.select(chosen.splits)
-        if len(ensembled):
-            change = ensembled[ranking.metric.name] - chosen[ranking.metric.name]
-            gains[kind] = estimate_paired_difference(scores, ranking.task, ranking.metric, change, chosen)
-    return gains
+    gains_by_kind = {}
+    for ensemble_kind in ENSEMBLE_KINDS:
+        ensembled_rows = scores.score_rows_of_entry(
+            ranking.task, Entry(ANY_NAME, ensemble_kind, "ensembled"), ranking.threshold_kind
+        )
+        chosen_rows = scores.score_rows_of_entry(ranking.task, CHOSEN, ranking.threshold_kind).select(
+            ensembled_rows.splits
+        )
+        ensembled_rows = ensembled_rows.select(chosen_rows.splits)
+        if len(ensembled_rows):
+            score_change = ensembled_rows[ranking.metric.name] - chosen_rows[ranking.metric.name]
+            gains_by_kind[ensemble_kind] = estimate_paired_difference(
+                scores, ranking.task, ranking.metric, score_change, chosen_rows
+            )
+    return gains_by_kind
 
 
 @dataclass(frozen=True)
@@ -171,8 +186,8 @@ class RecalibrationEffect:
     @property
     def probability_direction(self) -> int:
         """Whether probabilities are better (1), worse (−1) or neither by log loss and Brier score together."""
-        changes = set(self.directions[:2]) - {0}
-        return changes.pop() if len(changes) == 1 else 0
+        changed_directions = set(self.directions[:2]) - {0}
+        return changed_directions.pop() if len(changed_directions) == 1 else 0
 
     @property
     def tested_differences(self) -> list[Estimate]:
@@ -182,66 +197,81 @@ class RecalibrationEffect:
 
 def calibration_metrics(scores: Scores, task: str) -> tuple[Metric, ...]:
     """Give log loss, Brier score, ECE, and the metric of decisions: F1, or cost where the task has a cost matrix."""
-    decision = "expected_cost" if scores.costs(task) else "f1"
-    return tuple(map(scores.metrics.__getitem__, ("log_loss", "brier", "ece", decision)))
+    decision_metric = "expected_cost" if scores.costs(task) else "f1"
+    return tuple(map(scores.metrics.__getitem__, ("log_loss", "brier", "ece", decision_metric)))
 
 
 def recalibration_effects(scores: Scores, ranking: Ranking) -> list[RecalibrationEffect]:
     """Compare every tuned entry with its recalibrations, in the order of the ranking; the baseline has none."""
-    measured: list[RecalibrationEffect] = []
-    for ranked in ranking.entries:
-        if ranked.entry.stage == "tuned" and ranked.entry.family != BASELINE and len(ranked.rows):
+    measured_effects: list[RecalibrationEffect] = []
+    for ranked_entry in ranking.entries:
+        if ranked_entry.entry.stage == "tuned" and ranked_entry.entry.family != BASELINE and len(ranked_entry.rows):
             for calibration in CALIBRATIONS:
-                measured.append(
-                    _recalibration_effect(scores, ranking.task, ranked.entry._replace(calibration=calibration))
+                measured_effects.append(
+                    _recalibration_effect(scores, ranking.task, ranked_entry.entry._replace(calibration=calibration))
                 )
-    measured = [effect for effect in measured if effect.splits]
-    adjusted = iter(holm([difference.p for effect in measured for difference in effect.tested_differences]))
-    effects = []
-    for effect in measured:
-        directions = _effect_directions(
-            scores, ranking.task, effect, [next(adjusted) for _ in effect.tested_differences]
+    measured_effects = [calibration_effect for calibration_effect in measured_effects if calibration_effect.splits]
+    adjusted_p_values = iter(
+        holm(
+            [
+                difference.p
+                for calibration_effect in measured_effects
+                for difference in calibration_effect.tested_differences
+            ]
         )
-        effects.append(replace(effect, directions=directions))
-    return effects
+    )
+    tested_effects = []
+    for calibration_effect in measured_effects:
+        effect_directions = _effect_directions(
+            scores,
+            ranking.task,
+            calibration_effect,
+            [next(adjusted_p_values) for _ in calibration_effect.tested_differences],
+        )
+        tested_effects.append(replace(calibration_effect, directions=effect_directions))
+    return tested_effects
 
 
 def _recalibration_effect(scores: Scores, task: str, entry: Entry) -> RecalibrationEffect:
-    kind, metrics = scores.threshold_kinds(task)[-1], calibration_metrics(scores, task)
-    rows = scores.score_rows_of_entry(task, entry, kind)
-    means = tuple(rows.mean(metric.name) for metric in metrics)
+    threshold_kind, metrics = scores.threshold_kinds(task)[-1], calibration_metrics(scores, task)
+    rows = scores.score_rows_of_entry(task, entry, threshold_kind)
+    metric_means = tuple(rows.mean(metric.name) for metric in metrics)
     if entry.calibration == "none" or not len(rows):
-        return RecalibrationEffect(entry, means, len(rows))
-    plain = scores.score_rows_of_entry(task, entry._replace(calibration="none"), kind).select(rows.splits)
+        return RecalibrationEffect(entry, metric_means, len(rows))
+    plain_rows = scores.score_rows_of_entry(task, entry._replace(calibration="none"), threshold_kind).select(
+        rows.splits
+    )
     differences = []
     for metric in metrics:
         differences.append(
-            estimate_paired_difference(scores, task, metric, rows[metric.name] - plain[metric.name], plain)
+            estimate_paired_difference(scores, task, metric, rows[metric.name] - plain_rows[metric.name], plain_rows)
         )
-    return RecalibrationEffect(entry, means, len(rows), tuple(differences))
+    return RecalibrationEffect(entry, metric_means, len(rows), tuple(differences))
 
 
 def _effect_directions(
-    scores: Scores, task: str, effect: RecalibrationEffect, adjusted: list[float]
+    scores: Scores, task: str, calibration_effect: RecalibrationEffect, adjusted_p_values: list[float]
 ) -> tuple[int, ...]:
-    if all(map(math.isnan, adjusted)):
+    if all(map(math.isnan, adjusted_p_values)):
         return ()
-    log_loss, brier, _, decision = calibration_metrics(scores, task)
-    directions = []
-    for metric, difference, p in zip((log_loss, brier, decision), effect.tested_differences, adjusted, strict=True):
-        directions.append(significant_direction(difference, p, greater_is_better=metric.greater_is_better))
-    return tuple(directions)
+    log_loss, brier, _, decision_metric = calibration_metrics(scores, task)
+    effect_directions = []
+    for metric, difference, p in zip(
+        (log_loss, brier, decision_metric), calibration_effect.tested_differences, adjusted_p_values, strict=True
+    ):
+        effect_directions.append(significant_direction(difference, p, greater_is_better=metric.greater_is_better))
+    return tuple(effect_directions)
 
 
 def read_calibration_directions(log_loss: int, brier: int, decision: int) -> str:
     """Put the directions (1 better, −1 worse, 0 not significant) of log loss, Brier score and decisions into words."""
-    adjectives = {1: "better", -1: "worse"}
+    adjective_by_direction = {1: "better", -1: "worse"}
     probabilities = {log_loss, brier} - {0}
-    parts = []
+    direction_phrases = []
     if len(probabilities) == 2:
-        parts.append("log loss and Brier disagree")
+        direction_phrases.append("log loss and Brier disagree")
     else:
-        parts += [f"{adjectives[direction]} probabilities" for direction in probabilities]
+        direction_phrases += [f"{adjective_by_direction[direction]} probabilities" for direction in probabilities]
     if decision:
-        parts.append(f"{adjectives[decision]} decisions")
-    return ", ".join(parts) or NOT_SIGNIFICANT
+        direction_phrases.append(f"{adjective_by_direction[decision]} decisions")
+    return ", ".join(direction_phrases) or NOT_SIGNIFICANT

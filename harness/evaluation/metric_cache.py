@@ -78,8 +78,8 @@ class MetricRequest:
         probability_metrics: dict[str, Metric] = {}
         decision_metrics: dict[str, Metric] = {}
         for metric in metrics.values():
-            by_type = decision_metrics if metric.metric_type == "decision" else probability_metrics
-            by_type[f"{metric.name}@{metric.version}"] = metric
+            metrics_of_type = decision_metrics if metric.metric_type == "decision" else probability_metrics
+            metrics_of_type[f"{metric.name}@{metric.version}"] = metric
         return cls(probability_metrics, decision_metrics)
 
 
@@ -113,22 +113,22 @@ def score_cell_entries(
     StoreError
         If predictions do not match the checksum of their record.
     """
-    used = MetricCache()
+    used_cache = MetricCache()
     metric_values: dict[tuple[str, str], MetricValues] = {}
-    for outcome in record.outcomes:
+    for entry_outcome in record.outcomes:
 
-        def load_predictions(stage: str = outcome.stage) -> LabelsAndProba:
-            stored = read(record)
-            return stored.test_y, stored.test[stage], stored.test_weights
+        def load_predictions(stage: str = entry_outcome.stage) -> LabelsAndProba:
+            stored_predictions = read(record)
+            return stored_predictions.test_y, stored_predictions.test[stage], stored_predictions.test_weights
 
-        key = f"{record.predictions_sha256}/{outcome.stage}"
-        thresholds = thresholds_by_kind(classes, outcome.threshold)
+        key = f"{record.predictions_sha256}/{entry_outcome.stage}"
+        thresholds = thresholds_by_kind(classes, entry_outcome.threshold)
         predictions = ScoredPredictions(key, cell_label(record), thresholds, costs, load_predictions)
-        by_kind, rows = score_predictions(predictions, request, cached)
-        for threshold_kind, values in by_kind.items():
-            metric_values[outcome.stage, threshold_kind] = values
-        used |= rows
-    return metric_values, used
+        values_by_kind, rows = score_predictions(predictions, request, cached)
+        for threshold_kind, threshold_values in values_by_kind.items():
+            metric_values[entry_outcome.stage, threshold_kind] = threshold_values
+        used_cache |= rows
+    return metric_values, used_cache
 
 
 def score_predictions(
@@ -158,23 +158,25 @@ def score_predictions(
 
     key = f"{scored.key}/{scored.costs}" if scored.costs else scored.key
     metrics = request.probability_metrics
-    row, undefined = _compute_absent_values(
+    cached_values, undefined_values = _compute_absent_values(
         cached.get(key, {}), metrics, scored.label, partial(predictions_at_threshold, None)
     )
-    used, by_kind = {key: row}, {}
-    probability_values = {metric.name: row.get(column, math.nan) for column, metric in metrics.items()}
+    used_cache, values_by_kind = {key: cached_values}, {}
+    probability_values = {metric.name: cached_values.get(column, math.nan) for column, metric in metrics.items()}
     for threshold_kind, threshold in scored.thresholds.items():
         key = f"{scored.key}/{threshold}/{scored.costs or ''}"
         metrics = request.decision_metrics
-        row, failures = _compute_absent_decisions(
+        cached_values, metric_failures = _compute_absent_decisions(
             cached.get(key, {}), metrics, scored.label, partial(predictions_at_threshold, threshold)
         )
-        used[key] = row
-        decision_values = {metric.name: row.get(column, math.nan) for column, metric in metrics.items()}
-        confusion = _restore_counts(row[CONFUSION])
-        values = probability_values | decision_values
-        by_kind[threshold_kind] = MetricValues(threshold, values, confusion, undefined | failures)
-    return by_kind, used
+        used_cache[key] = cached_values
+        decision_values = {metric.name: cached_values.get(column, math.nan) for column, metric in metrics.items()}
+        confusion = _restore_counts(cached_values[CONFUSION])
+        all_values = probability_values | decision_values
+        values_by_kind[threshold_kind] = MetricValues(
+            threshold, all_values, confusion, undefined_values | metric_failures
+        )
+    return values_by_kind, used_cache
 
 
 def cell_label(record: Record) -> str:
@@ -197,17 +199,17 @@ def thresholds_by_kind(classes: int, tuned: float | None) -> dict[str, float | N
 def read_cache(store: Store, name: str = "metrics") -> MetricCache:
     """Read a cache; empty where the file does not exist or does not match its checksum."""
     try:
-        digest, _, body = _cache_file(store, name).read_bytes().partition(b"\n")
+        digest, _, cache_body = _cache_file(store, name).read_bytes().partition(b"\n")
     except OSError:
         return {}
-    cached: MetricCache = json.loads(body) if digest == _cache_body_digest(body) else {}
-    return cached
+    cached_values: MetricCache = json.loads(cache_body) if digest == _cache_body_digest(cache_body) else {}
+    return cached_values
 
 
 def write_cache(store: Store, cached: MetricCache, name: str = "metrics") -> None:
     """Write a cache, below a line with its checksum."""
-    body = json.dumps(cached, separators=(",", ":")).encode()
-    write_atomic(_cache_file(store, name), _cache_body_digest(body) + b"\n" + body)
+    cache_body = json.dumps(cached, separators=(",", ":")).encode()
+    write_atomic(_cache_file(store, name), _cache_body_digest(cache_body) + b"\n" + cache_body)
 
 
 def _restore_counts(confusion: Any) -> npt.NDArray[Any]:
@@ -220,42 +222,50 @@ def _restore_counts(confusion: Any) -> npt.NDArray[Any]:
 
 
 def _compute_absent_values(
-    row: dict[str, Any], metrics: Mapping[str, Metric], label: str, predictions: Callable[[], Predictions]
+    cached_values: dict[str, Any],
+    metrics: Mapping[str, Metric],
+    prediction_label: str,
+    load_predictions: Callable[[], Predictions],
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Compute the values that a cached row lacks.
 
     Returns the row without values of metrics or versions that are not requested, and the messages of the metrics that
     failed, which have no value in it.
     """
-    if row.keys() == metrics.keys():
-        return row, {}
-    if row.keys() >= metrics.keys():
-        return {column: row[column] for column in metrics}, {}
-    scored_rows = predictions()
-    completed: dict[str, Any] = {}
-    failures: dict[str, str] = {}
+    if cached_values.keys() == metrics.keys():
+        return cached_values, {}
+    if cached_values.keys() >= metrics.keys():
+        return {column: cached_values[column] for column in metrics}, {}
+    scored_rows = load_predictions()
+    completed_values: dict[str, Any] = {}
+    metric_failures: dict[str, str] = {}
     for column, metric in metrics.items():
-        if column in row:
-            completed[column] = row[column]
+        if column in cached_values:
+            completed_values[column] = cached_values[column]
             continue
         try:
-            completed[column] = compute_metric(metric, scored_rows, label)
+            completed_values[column] = compute_metric(metric, scored_rows, prediction_label)
         except MetricError as error:
-            failures[metric.name] = str(error)
-    return completed, failures
+            metric_failures[metric.name] = str(error)
+    return completed_values, metric_failures
 
 
 def _compute_absent_decisions(
-    row: dict[str, Any], metrics: Mapping[str, Metric], label: str, predictions: Callable[[], Predictions]
+    cached_values: dict[str, Any],
+    metrics: Mapping[str, Metric],
+    prediction_label: str,
+    load_predictions: Callable[[], Predictions],
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The same with the confusion matrix."""
-    if CONFUSION in row and row.keys() - {CONFUSION} == metrics.keys():
-        return row, {}
-    predictions = cache(predictions)
-    counts = row.get(CONFUSION) or predictions().confusion.tolist()
-    values = {column: value for column, value in row.items() if column != CONFUSION}
-    completed, failures = _compute_absent_values(values, metrics, label, predictions)
-    return completed | {CONFUSION: counts}, failures
+    if CONFUSION in cached_values and cached_values.keys() - {CONFUSION} == metrics.keys():
+        return cached_values, {}
+    load_predictions = cache(load_predictions)
+    confusion_counts = cached_values.get(CONFUSION) or load_predictions().confusion.tolist()
+    values_of_metrics = {column: metric_value for column, metric_value in cached_values.items() if column != CONFUSION}
+    completed_values, metric_failures = _compute_absent_values(
+        values_of_metrics, metrics, prediction_label, load_predictions
+    )
+    return completed_values | {CONFUSION: confusion_counts}, metric_failures
 
 
 def compute_metric(metric: Metric, predictions: Predictions, label: str) -> float:
@@ -288,9 +298,9 @@ def compute_metric(metric: Metric, predictions: Predictions, label: str) -> floa
         raise MetricError(f"metric {metric.name!r} fails on {label}: {failure(error)}") from error
 
 
-def _cache_body_digest(body: bytes) -> bytes:
-    return hashlib.sha256(body).hexdigest().encode()
+def _cache_body_digest(cache_body: bytes) -> bytes:
+    return hashlib.sha256(cache_body).hexdigest().encode()
 
 
-def _cache_file(store: Store, name: str) -> Path:
-    return store.folder / "derived" / name
+def _cache_file(store: Store, cache_name: str) -> Path:
+    return store.folder / "derived" / cache_name

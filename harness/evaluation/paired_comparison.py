@@ -184,7 +184,13 @@ def _read_predictions(side: ComparedEntry, split: SplitKey) -> EntryPredictions 
         return None
     stored = side.store.read_predictions(record)
     threshold = float(rows["threshold"][position]) if threshold_kind == TUNED_THRESHOLD else None
-    return EntryPredictions(stored.test_rows, stored.test_y, stored.test[stage], threshold, stored.test_weights)
+    return EntryPredictions(
+        stored.test_rows,
+        stored.test_y,
+        stored.test[stage],
+        threshold,
+        stored.test_weights,
+    )
 
 
 def compare_metrics(pair: EntryPair) -> list[MetricDifference]:
@@ -307,7 +313,11 @@ def rank_correlation(pair: EntryPair) -> float:
 
 
 def _score_column_difference(
-    pair: EntryPair, name: str, kind: tuple[str, str], columns: Sequence[Floats] | Floats, metric: Metric
+    pair: EntryPair,
+    name: str,
+    kind: tuple[str, str],
+    columns: Sequence[Floats] | Floats,
+    metric: Metric,
 ) -> MetricDifference:
     """The difference of two columns of scores, one per split, in the order of the pair's splits.
 

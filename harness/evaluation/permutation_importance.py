@@ -43,6 +43,6 @@ def average_column_losses(importances: TaskImportances) -> tuple[ColumnLoss, ...
     """
     summaries = []
     for column, fold_losses in zip(importances.columns, np.array(importances.losses).T, strict=True):
-        mean = estimate_mean_with_interval(fold_losses, importances.ratio)
-        summaries.append(ColumnLoss(column, mean.mean, mean.low, mean.high))
+        mean_loss = estimate_mean_with_interval(fold_losses, importances.ratio)
+        summaries.append(ColumnLoss(column, mean_loss.mean, mean_loss.low, mean_loss.high))
     return tuple(sorted(summaries, key=lambda summary: -summary.loss))

@@ -30,20 +30,20 @@ def store_preferences(store: Store, rope: float | None, prefer: str | None) -> N
     EvenhandError
         If one of them is no such value.
     """
-    changes: dict[str, Any] = {}
+    changed_preferences: dict[str, Any] = {}
     if rope is not None:
         if not math.isfinite(rope) or rope <= 0:
             raise EvenhandError(
                 f"--rope must be above 0, but got {rope:g}: it is a difference of the objective, such as 0.01"
             )
-        changes["rope"] = rope
+        changed_preferences["rope"] = rope
     if prefer is not None:
         if prefer not in PREFERENCES:
             raise EvenhandError(f"--prefer must be one of {', '.join(PREFERENCES)}, but got {prefer!r}")
-        changes["prefer"] = prefer
-    if changes:
+        changed_preferences["prefer"] = prefer
+    if changed_preferences:
         run = store.read_run()
-        store.write_run(run | {"preferences": run.get("preferences", {}) | changes})
+        store.write_run(run | {"preferences": run.get("preferences", {}) | changed_preferences})
 
 
 def stored_rope(run: Mapping[str, Any]) -> float | None:
@@ -54,5 +54,5 @@ def stored_rope(run: Mapping[str, Any]) -> float | None:
 
 def stored_preference(run: Mapping[str, Any]) -> Preference:
     """Look up what the recommendation prefers; by default the simplest of the entries close to the best one."""
-    prefer = run.get("preferences", {}).get("prefer")
-    return "score" if prefer == "score" else "simple"
+    preference = run.get("preferences", {}).get("prefer")
+    return "score" if preference == "score" else "simple"

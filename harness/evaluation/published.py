@@ -80,8 +80,8 @@ class PublishedAndRunTable:
         """The label and the values by metric of every entry; the label of the first row where an entry has several."""
         entries: dict[Entry, tuple[str, dict[str, PublishedAndRunValue]]] = {}
         for row in self.rows:
-            _, values = entries.setdefault(row.entry, (row.label, {}))
-            values.update({cell.metric: cell for cell in row.values if cell.metric})
+            _, values_by_metric = entries.setdefault(row.entry, (row.label, {}))
+            values_by_metric.update({cell.metric: cell for cell in row.values if cell.metric})
         return entries
 
 
@@ -102,12 +102,12 @@ def compare_published_tables(scores: Scores, task: str) -> list[PublishedAndRunT
         computed from the counts of all outer splits, other metrics are means over the splits.
     """
     statuses = entry_statuses(scores, task)
-    compared = []
+    compared_tables = []
     for table in scores.run["tasks"][task].get("published", ()):
         rows = tuple(_compare_published_row(scores, task, row, statuses) for row in table["rows"])
         texts = {name: str(table[name]) for name in ("title", "source", "protocol", "label_heading")}
-        compared.append(PublishedAndRunTable(task=task, columns=tuple(table["columns"]), rows=rows, **texts))
-    return compared
+        compared_tables.append(PublishedAndRunTable(task=task, columns=tuple(table["columns"]), rows=rows, **texts))
+    return compared_tables
 
 
 def _compare_published_row(
@@ -117,14 +117,14 @@ def _compare_published_row(
     status = ""
     if not len(scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD)):
         status = statuses.get(entry, "not part of this run")
-    published = row["values"] or [""] * len(row["metrics"])
-    values = []
-    for metric, text in zip(row["metrics"], published, strict=True):
+    published_texts = row["values"] or [""] * len(row["metrics"])
+    compared_values = []
+    for metric, text in zip(row["metrics"], published_texts, strict=True):
         decimals = len(str(text).partition(".")[2])
-        values.append(
+        compared_values.append(
             PublishedAndRunValue(metric, _to_float(text), decimals, compute_run_value(scores, task, entry, metric))
         )
-    return PublishedAndRunRow(row["label"], entry, status, tuple(values))
+    return PublishedAndRunRow(row["label"], entry, status, tuple(compared_values))
 
 
 def _to_float(text: str) -> float:
@@ -153,15 +153,15 @@ def compute_run_value(scores: Scores, task: str, entry: Entry, metric: str) -> f
     rows = scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD)
     if not len(rows) or not metric:
         return math.nan
-    confusion = scores.pooled_confusion(task, entry, DEFAULT_THRESHOLD)
+    pooled_confusion = scores.pooled_confusion(task, entry, DEFAULT_THRESHOLD)
     if metric == "accuracy":
-        return float(confusion.trace() / confusion.sum())
+        return float(pooled_confusion.trace() / pooled_confusion.sum())
     if metric not in COUNT_METRICS:
         return rows.mean(metric)
-    report = np.array(class_report(confusion), dtype=float)
-    report[0, confusion.sum(axis=0) == 0] = math.nan
-    position, label = COUNT_METRICS[metric]
-    return float(report[position, label] if len(confusion) == 2 else report[position].mean())
+    report = np.array(class_report(pooled_confusion), dtype=float)
+    report[0, pooled_confusion.sum(axis=0) == 0] = math.nan
+    position, class_label = COUNT_METRICS[metric]
+    return float(report[position, class_label] if len(pooled_confusion) == 2 else report[position].mean())
 
 
 def majority_accuracy(scores: Scores, task: str) -> float:
@@ -186,13 +186,13 @@ def implied_positive_shares(values: Mapping[str, PublishedAndRunValue]) -> dict[
         return {}
     recall = np.array([values["recall"].published])
     recall_negative = np.array([values["recall_negative"].published])
-    shares = {}
+    share_by_metric = {}
     for metric in ("accuracy", "precision", "precision_negative"):
         if _has_published_numbers(values, metric):
-            share = float(_solve_positive_share(metric, values[metric].published, recall, recall_negative)[0])
-            if not math.isnan(share):
-                shares[metric] = share
-    return shares
+            positive_share = float(_solve_positive_share(metric, values[metric].published, recall, recall_negative)[0])
+            if not math.isnan(positive_share):
+                share_by_metric[metric] = positive_share
+    return share_by_metric
 
 
 def are_published_values_consistent(values: Mapping[str, PublishedAndRunValue]) -> bool | None:
@@ -216,34 +216,46 @@ def are_published_values_consistent(values: Mapping[str, PublishedAndRunValue]) 
     recall, recall_negative = np.meshgrid(
         _range_before_rounding(values["recall"]), _range_before_rounding(values["recall_negative"])
     )
-    low, high = np.zeros(recall.shape), np.ones(recall.shape)
+    lowest_shares, highest_shares = np.zeros(recall.shape), np.ones(recall.shape)
     for metric in metrics:
-        ends = _range_before_rounding(values[metric])[[0, -1]]
-        shares = [_solve_positive_share(metric, float(end), recall, recall_negative) for end in ends]
-        low, high = np.fmax(low, np.fmin(*shares)), np.fmin(high, np.fmax(*shares))
-    return bool((low <= high).any())
+        rounding_ends = _range_before_rounding(values[metric])[[0, -1]]
+        end_shares = [
+            _solve_positive_share(metric, float(rounding_end), recall, recall_negative)
+            for rounding_end in rounding_ends
+        ]
+        lowest_shares, highest_shares = (
+            np.fmax(lowest_shares, np.fmin(*end_shares)),
+            np.fmin(highest_shares, np.fmax(*end_shares)),
+        )
+    return bool((lowest_shares <= highest_shares).any())
 
 
-def _has_published_numbers(values: Mapping[str, PublishedAndRunValue], *metrics: str) -> bool:
-    return all(metric in values and not math.isnan(values[metric].published) for metric in metrics)
+def _has_published_numbers(values_by_metric: Mapping[str, PublishedAndRunValue], *metrics: str) -> bool:
+    return all(metric in values_by_metric and not math.isnan(values_by_metric[metric].published) for metric in metrics)
 
 
-def _range_before_rounding(value: PublishedAndRunValue) -> npt.NDArray[np.float64]:
+def _range_before_rounding(published_value: PublishedAndRunValue) -> npt.NDArray[np.float64]:
     """Numbers that are rounded to a published one."""
-    half_step = 0.5 * 10.0**-value.decimals
-    low, high = max(0.0, value.published - half_step), min(1.0, value.published + half_step)
-    return np.linspace(low, high, RECALL_STEPS)
+    half_step = 0.5 * 10.0**-published_value.decimals
+    range_low, range_high = (
+        max(0.0, published_value.published - half_step),
+        min(1.0, published_value.published + half_step),
+    )
+    return np.linspace(range_low, range_high, RECALL_STEPS)
 
 
 def _solve_positive_share(
-    metric: str, value: float, recall: npt.NDArray[np.float64], recall_negative: npt.NDArray[np.float64]
+    metric: str,
+    published_value: float,
+    recall_positive: npt.NDArray[np.float64],
+    recall_negative: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
     """The share of the positive class at which a metric has this value, NaN where every share gives it."""
     with np.errstate(divide="ignore", invalid="ignore"):
         if metric == "accuracy":
-            return np.asarray((value - recall_negative) / (recall - recall_negative))
+            return np.asarray((published_value - recall_negative) / (recall_positive - recall_negative))
         if metric == "precision":
-            odds = np.divide(value, 1 - value) * (1 - recall_negative) / recall
+            positive_odds = np.divide(published_value, 1 - published_value) * (1 - recall_negative) / recall_positive
         else:
-            odds = np.divide(1 - value, value) * recall_negative / (1 - recall)
-        return np.asarray(1 / (1 + 1 / odds))
+            positive_odds = np.divide(1 - published_value, published_value) * recall_negative / (1 - recall_positive)
+        return np.asarray(1 / (1 + 1 / positive_odds))

@@ -105,22 +105,26 @@ class Ranking:
     @property
     def digits(self) -> int:
         """How many decimals its scores need."""
-        means = [ranked.score.mean for ranked in self.entries if ranked.complete and ranked.entry.family != BASELINE]
-        return choose_decimals(means, greater_is_better=self.metric.greater_is_better)
+        entry_means = [
+            ranked_entry.score.mean
+            for ranked_entry in self.entries
+            if ranked_entry.complete and ranked_entry.entry.family != BASELINE
+        ]
+        return choose_decimals(entry_means, greater_is_better=self.metric.greater_is_better)
 
     @property
     def best(self) -> RankedEntry | None:
         """The entry with rank 1. Chosen and ensembled entries have no rank: they are no configurations."""
-        return next((ranked for ranked in self.entries if ranked.rank == 1), None)
+        return next((ranked_entry for ranked_entry in self.entries if ranked_entry.rank == 1), None)
 
     @property
     def rivals(self) -> list[RankedEntry]:
         """The ranked entries other than the best one and the baseline, best first."""
-        rivals = []
-        for ranked in self.entries:
-            if ranked.rank is not None and ranked.rank > 1 and ranked.entry.family != BASELINE:
-                rivals.append(ranked)
-        return rivals
+        rival_entries = []
+        for ranked_entry in self.entries:
+            if ranked_entry.rank is not None and ranked_entry.rank > 1 and ranked_entry.entry.family != BASELINE:
+                rival_entries.append(ranked_entry)
+        return rival_entries
 
     @property
     def baseline(self) -> RankedEntry | None:
@@ -137,22 +141,22 @@ class Ranking:
         For a family without such a choice it is its first tuned entry; the strategy `searched`, which is no candidate for
         the choice, counts where there is no other. None where no tuned entry has any score.
         """
-        chosen = self.find_line(family, ANY_NAME, "chosen")
-        if chosen is not None:
-            return chosen
-        tuned = []
-        for ranked in self.entries:
-            if ranked.entry.family == family and ranked.entry.stage == "tuned" and len(ranked.rows):
-                tuned.append(ranked)
-        tuned.sort(key=lambda ranked: ranked.entry.strategy == "searched")  # a stable sort
-        return tuned[0] if tuned else None
+        chosen_line = self.find_line(family, ANY_NAME, "chosen")
+        if chosen_line is not None:
+            return chosen_line
+        tuned_entries = []
+        for ranked_entry in self.entries:
+            if ranked_entry.entry.family == family and ranked_entry.entry.stage == "tuned" and len(ranked_entry.rows):
+                tuned_entries.append(ranked_entry)
+        tuned_entries.sort(key=lambda ranked_entry: ranked_entry.entry.strategy == "searched")  # a stable sort
+        return tuned_entries[0] if tuned_entries else None
 
     def resolve_entry(self, entry: Entry) -> RankedEntry | None:
         """Find the line of an entry; for a default that is equal to the tuned entry it is that of the tuned one."""
         return self._find_line_of_entry(entry) or self.find_line(entry.family, entry.strategy)
 
     def _find_line_of_entry(self, entry: Entry) -> RankedEntry | None:
-        return next((ranked for ranked in self.entries if ranked.entry == entry), None)
+        return next((ranked_entry for ranked_entry in self.entries if ranked_entry.entry == entry), None)
 
 
 def rank_entries(scores: Scores, task: str) -> Ranking:
@@ -173,45 +177,49 @@ def rank_entries(scores: Scores, task: str) -> Ranking:
         All entries without recalibration.
     """
     metric, threshold_kind = scores.objective(task), scores.objective_threshold_kind(task)
-    statuses, merged, rows = entry_statuses(scores, task), set(), {}
+    statuses, merged_entries, rows = entry_statuses(scores, task), set(), {}
     for entry in statuses:
         if _is_same_as_tuned(scores, task, entry):
-            merged.add(entry)
+            merged_entries.add(entry)
         else:
             rows[entry] = scores.score_rows_of_entry(task, entry, threshold_kind)
     splits = _splits_that_count(rows.values())
     reason = _untestable_reason(scores, task, rows, splits)
     estimates = {}
-    for entry, scored in rows.items():
-        estimates[entry] = mean_score(scores, task, metric, scored, testable=not reason)
-    order = _sort_entries(rows, estimates, splits, metric)
-    complete = [entry for entry in order if _has_all_splits(rows[entry], estimates[entry], splits)]
-    candidates = [entry for entry in complete if entry.stage not in COMBINED_STAGES]
-    judged = read_task_sample(scores, task, {entry: rows[entry] for entry in complete}, metric, threshold_kind)
-    verdicts, rope = RankingVerdicts(), math.nan
-    if judged:
+    for entry, entry_rows in rows.items():
+        estimates[entry] = mean_score(scores, task, metric, entry_rows, testable=not reason)
+    sorted_entries = _sort_entries(rows, estimates, splits, metric)
+    complete_entries = [entry for entry in sorted_entries if _has_all_splits(rows[entry], estimates[entry], splits)]
+    candidate_entries = [entry for entry in complete_entries if entry.stage not in COMBINED_STAGES]
+    judged_sample = read_task_sample(
+        scores, task, {entry: rows[entry] for entry in complete_entries}, metric, threshold_kind
+    )
+    ranking_verdicts, rope = RankingVerdicts(), math.nan
+    if judged_sample:
         baseline_rows = rows.get(Entry(BASELINE, "none", "tuned"), ScoreRows())
-        verdicts = compare_ranking_with_best(judged, candidates, random_ranking_gain(scores, metric, baseline_rows))
-        rope = judged.rope
-        estimates |= _mean_scores_with_intervals(judged)
+        ranking_verdicts = compare_ranking_with_best(
+            judged_sample, candidate_entries, random_ranking_gain(scores, metric, baseline_rows)
+        )
+        rope = judged_sample.rope
+        estimates |= _mean_scores_with_intervals(judged_sample)
     not_run = entries_not_run(scores, task)
-    ranks = dict(zip(candidates, count(1), strict=False))
+    ranks = dict(zip(candidate_entries, count(1), strict=False))
     entries = []
-    for entry in order:
-        ranked = RankedEntry(
+    for entry in sorted_entries:
+        ranked_entry = RankedEntry(
             entry=entry,
             score=estimates[entry],
             status=statuses[entry],
-            complete=entry in complete,
+            complete=entry in complete_entries,
             rank=ranks.get(entry),
-            comparison=verdicts.comparisons.get(entry),
+            comparison=ranking_verdicts.comparisons.get(entry),
             rows=rows[entry],
-            also_default=entry._replace(stage="default") in merged,
-            may_be_best=verdicts.possible_best.get(entry),
-            best_probability=verdicts.best_probabilities.get(entry),
+            also_default=entry._replace(stage="default") in merged_entries,
+            may_be_best=ranking_verdicts.possible_best.get(entry),
+            best_probability=ranking_verdicts.best_probabilities.get(entry),
             not_run=entry in not_run,
         )
-        entries.append(ranked)
+        entries.append(ranked_entry)
     return Ranking(
         task=task,
         metric=metric,
@@ -220,10 +228,10 @@ def rank_entries(scores: Scores, task: str) -> Ranking:
         splits=max(len(splits), int(scores.run["tasks"][task].get("splits", 0))),
         entries=tuple(entries),
         no_test_reason=reason,
-        above_baseline=verdicts.above_baseline,
-        with_baseline=verdicts.with_baseline,
+        above_baseline=ranking_verdicts.above_baseline,
+        with_baseline=ranking_verdicts.with_baseline,
         rope=rope,
-        judged=judged,
+        judged=judged_sample,
     )
 
 
@@ -242,10 +250,10 @@ def choose_decimals(scores: Iterable[float], *, greater_is_better: bool = True) 
     int
         From 3 to 6 decimals: scores are stored with six significant digits.
     """
-    perfect = 1.0 if greater_is_better else 0.0
-    imperfect = [score for score in scores if not math.isnan(score) and abs(score - perfect) > 1e-6]
+    perfect_score = 1.0 if greater_is_better else 0.0
+    imperfect_scores = [score for score in scores if not math.isnan(score) and abs(score - perfect_score) > 1e-6]
     for decimals in range(3, 6):
-        if all(abs(round(score, decimals) - perfect) > 1e-9 for score in imperfect):
+        if all(abs(round(score, decimals) - perfect_score) > 1e-9 for score in imperfect_scores):
             return decimals
     return 6
 
@@ -273,8 +281,10 @@ def estimate_paired_difference(
     Estimate
         The mean difference with its corrected interval.
     """
-    resolution, testable = scores.score_resolution(task, metric, rows), can_test_differences(scores, task)
-    return estimate_mean_with_interval(differences, rows.mean("ratio"), can_test=testable, resolution=resolution)
+    score_resolution, is_testable = scores.score_resolution(task, metric, rows), can_test_differences(scores, task)
+    return estimate_mean_with_interval(
+        differences, rows.mean("ratio"), can_test=is_testable, resolution=score_resolution
+    )
 
 
 def _describe_ranking_threshold(scores: Scores, task: str, threshold_kind: str) -> str:
@@ -285,9 +295,9 @@ def _describe_ranking_threshold(scores: Scores, task: str, threshold_kind: str) 
 
 def _splits_that_count(rows: Iterable[ScoreRows]) -> tuple[SplitKey, ...]:
     """The splits that count: all that some entry has, or, where none has them all, those of the entry with most."""
-    by_entry = [scored.splits for scored in rows]
-    every_split = tuple(sorted(set().union(*by_entry)))
-    return every_split if every_split in by_entry else max(by_entry, key=len, default=())
+    splits_by_entry = [entry_rows.splits for entry_rows in rows]
+    every_split = tuple(sorted(set().union(*splits_by_entry)))
+    return every_split if every_split in splits_by_entry else max(splits_by_entry, key=len, default=())
 
 
 def _untestable_reason(scores: Scores, task: str, rows: Mapping[Entry, ScoreRows], splits: tuple[SplitKey, ...]) -> str:
@@ -302,9 +312,9 @@ def _is_same_as_tuned(scores: Scores, task: str, entry: Entry) -> bool:
     """Whether this is a default entry whose trials are those of the tuned entry in every split."""
     if entry.stage != "default":
         return False
-    default = scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD)
-    tuned = scores.score_rows_of_entry(task, entry._replace(stage="tuned"), DEFAULT_THRESHOLD)
-    return len(default) > 0 and np.array_equal(default["trial"], tuned["trial"])
+    default_rows = scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD)
+    tuned_rows = scores.score_rows_of_entry(task, entry._replace(stage="tuned"), DEFAULT_THRESHOLD)
+    return len(default_rows) > 0 and np.array_equal(default_rows["trial"], tuned_rows["trial"])
 
 
 def mean_score(scores: Scores, task: str, metric: Metric, rows: ScoreRows, *, testable: bool) -> Estimate:
@@ -328,26 +338,30 @@ def mean_score(scores: Scores, task: str, metric: Metric, rows: ScoreRows, *, te
     Estimate
         The mean; its interval stays within the range of the metric.
     """
-    resolution = scores.score_resolution(task, metric, rows)
-    score = estimate_mean_with_interval(rows[metric.name], rows.mean("ratio"), can_test=testable, resolution=resolution)
+    score_resolution = scores.score_resolution(task, metric, rows)
+    score = estimate_mean_with_interval(
+        rows[metric.name], rows.mean("ratio"), can_test=testable, resolution=score_resolution
+    )
     if math.isnan(score.ci_half_width):
         return score
     mean, half_width = np.array([score.mean]), np.array([score.ci_half_width])
-    low, high = bound_interval_to_range(mean, half_width, find_metric_bounds(metric, mean))
-    return replace(score, interval=(float(low[0]), float(high[0])))
+    interval_low, interval_high = bound_interval_to_range(mean, half_width, find_metric_bounds(metric, mean))
+    return replace(score, interval=(float(interval_low[0]), float(interval_high[0])))
 
 
-def _mean_scores_with_intervals(judged: SampleWithVariance) -> dict[Entry, Estimate]:
+def _mean_scores_with_intervals(judged_sample: SampleWithVariance) -> dict[Entry, Estimate]:
     """The mean scores with intervals within the range of the metric."""
-    low, high = score_intervals(
-        judged.sample, judged.variance, find_metric_bounds(judged.task_sample.metric, judged.sample.means)
+    interval_lows, interval_highs = score_intervals(
+        judged_sample.sample,
+        judged_sample.variance,
+        find_metric_bounds(judged_sample.task_sample.metric, judged_sample.sample.means),
     )
     estimates = {}
-    for position, entry in enumerate(judged.task_sample.entries):
-        mean = float(judged.sample.means[position])
-        interval = (float(low[position]), float(high[position]))
+    for position, entry in enumerate(judged_sample.task_sample.entries):
+        entry_mean = float(judged_sample.sample.means[position])
+        interval = (float(interval_lows[position]), float(interval_highs[position]))
         half_width = (interval[1] - interval[0]) / 2
-        estimates[entry] = Estimate(mean, half_width, math.nan, judged.sample.splits, interval)
+        estimates[entry] = Estimate(entry_mean, half_width, math.nan, judged_sample.sample.splits, interval)
     return estimates
 
 
@@ -361,8 +375,8 @@ def _sort_entries(
     """The entries in the order of a ranking: complete ones first, then by score."""
 
     def sort_key(entry: Entry) -> tuple[bool, bool, float, bool, Entry]:
-        mean = estimates[entry].mean
-        loss = math.inf if math.isnan(mean) else -metric.sign * mean
+        entry_mean = estimates[entry].mean
+        loss = math.inf if math.isnan(entry_mean) else -metric.sign * entry_mean
         is_complete = _has_all_splits(rows[entry], estimates[entry], splits)
         return (not is_complete, not len(rows[entry]), loss, entry.stage in COMBINED_STAGES, entry)
 

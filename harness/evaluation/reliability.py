@@ -46,14 +46,16 @@ class SelectionOptimism:
 def measure_entry_optimism(scores: Scores, ranking: Ranking) -> list[EntryOptimism]:
     """Compare inner with outer scores of the entries that have both in all splits, best first, without the baseline."""
     entries = []
-    for ranked in ranking.entries:
-        rows = ranked.rows
-        if ranked.complete and ranked.entry.family != BASELINE and not math.isnan(rows.mean("inner")):
-            gap = estimate_paired_difference(
+    for ranked_entry in ranking.entries:
+        rows = ranked_entry.rows
+        if ranked_entry.complete and ranked_entry.entry.family != BASELINE and not math.isnan(rows.mean("inner")):
+            optimism_gap = estimate_paired_difference(
                 scores, ranking.task, ranking.metric, inner_minus_outer_scores(ranking, rows), rows
             )
-            trials, inner, outer = map(rows.mean, ("trials", "inner", ranking.metric.name))
-            entries.append(EntryOptimism(ranked.entry, ranked.name, trials, inner, outer, gap))
+            mean_trials, inner_mean, outer_mean = map(rows.mean, ("trials", "inner", ranking.metric.name))
+            entries.append(
+                EntryOptimism(ranked_entry.entry, ranked_entry.name, mean_trials, inner_mean, outer_mean, optimism_gap)
+            )
     return entries
 
 
@@ -72,27 +74,27 @@ def measure_selection_optimism(scores: Scores, ranking: Ranking) -> SelectionOpt
     SelectionOptimism or None
         None where no pair of family and strategy has both stages in all splits that count.
     """
-    splits = next((ranked.rows.splits for ranked in ranking.entries if ranked.complete), ())
-    gaps, pairs = [], []
+    splits = next((ranked_entry.rows.splits for ranked_entry in ranking.entries if ranked_entry.complete), ())
+    mean_gaps, stage_pairs = [], []
     for entry in entry_statuses(scores, ranking.task):
         if entry.stage != "tuned" or entry.family == BASELINE:
             continue
-        default = scores.score_rows_of_entry(ranking.task, entry._replace(stage="default"), ranking.threshold_kind)
-        tuned = scores.score_rows_of_entry(ranking.task, entry, ranking.threshold_kind)
-        if not splits or not default.splits == tuned.splits == splits or max(tuned["trials"]) <= 1:
+        default_rows = scores.score_rows_of_entry(ranking.task, entry._replace(stage="default"), ranking.threshold_kind)
+        tuned_rows = scores.score_rows_of_entry(ranking.task, entry, ranking.threshold_kind)
+        if not splits or not default_rows.splits == tuned_rows.splits == splits or max(tuned_rows["trials"]) <= 1:
             continue
-        stage_gaps = inner_minus_outer_scores(ranking, default), inner_minus_outer_scores(ranking, tuned)
+        stage_gaps = inner_minus_outer_scores(ranking, default_rows), inner_minus_outer_scores(ranking, tuned_rows)
         if not np.isnan(stage_gaps).any():
-            gaps.append(stage_gaps)
-            pairs.append(tuned)
-    if not pairs:
+            mean_gaps.append(stage_gaps)
+            stage_pairs.append(tuned_rows)
+    if not stage_pairs:
         return None
-    default_gap, tuned_gap = np.mean(gaps, axis=0)
-    trials = float(np.mean([rows.mean("trials") for rows in pairs]))
+    default_gap, tuned_gap = np.mean(mean_gaps, axis=0)
+    trials = float(np.mean([rows.mean("trials") for rows in stage_pairs]))
     estimates = []
-    for gap in (default_gap, tuned_gap, tuned_gap - default_gap):
-        estimates.append(estimate_paired_difference(scores, ranking.task, ranking.metric, gap, pairs[0]))
-    return SelectionOptimism(len(pairs), trials, *estimates)
+    for optimism_gap in (default_gap, tuned_gap, tuned_gap - default_gap):
+        estimates.append(estimate_paired_difference(scores, ranking.task, ranking.metric, optimism_gap, stage_pairs[0]))
+    return SelectionOptimism(len(stage_pairs), trials, *estimates)
 
 
 def inner_minus_outer_scores(ranking: Ranking, rows: ScoreRows) -> npt.NDArray[np.float64]:

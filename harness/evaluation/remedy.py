@@ -32,11 +32,13 @@ class Remedy:
     row_factor: float | None
 
 
-def _undecided_entry_to_compare(used: RankedEntry, undecided: Sequence[RankedEntry]) -> RankedEntry | None:
+def _undecided_entry_to_compare(
+    used_entry: RankedEntry, undecided_entries: Sequence[RankedEntry]
+) -> RankedEntry | None:
     """The recommended entry if it is undecided against the best one, else the best of those that are."""
-    if any(ranked is used for ranked in undecided):
-        return used
-    return undecided[0] if undecided else None
+    if any(ranked_entry is used_entry for ranked_entry in undecided_entries):
+        return used_entry
+    return undecided_entries[0] if undecided_entries else None
 
 
 def find_remedy(scores: Scores, ranking: Ranking, used: RankedEntry, undecided: Sequence[RankedEntry]) -> Remedy | None:
@@ -58,41 +60,52 @@ def find_remedy(scores: Scores, ranking: Ranking, used: RankedEntry, undecided: 
     Remedy or None
         None where nothing is undecided.
     """
-    compared, judged, best = _undecided_entry_to_compare(used, undecided), ranking.judged, ranking.best
-    if compared is None or judged is None or best is None:
+    compared_entry, judged_sample, best_entry = (
+        _undecided_entry_to_compare(used, undecided),
+        ranking.judged,
+        ranking.best,
+    )
+    if compared_entry is None or judged_sample is None or best_entry is None:
         return None
-    rival, comparison = best if compared is used else compared, compared.comparison
+    rival_entry, comparison = best_entry if compared_entry is used else compared_entry, compared_entry.comparison
     assert comparison is not None  # noqa: S101 -- it is undecided
-    entries = judged.task_sample.entries
-    first, second = entries.index(best.entry), entries.index(compared.entry)
-    total = (comparison.standard_error / STRETCH) ** 2
-    row = min(float(pair_difference_variances(judged.sample.row_covariance)[first, second]), total)
-    critical = (comparison.high - comparison.low) / 2 / comparison.standard_error
+    entries = judged_sample.task_sample.entries
+    best_position, compared_position = entries.index(best_entry.entry), entries.index(compared_entry.entry)
+    total_variance = (comparison.standard_error / STRETCH) ** 2
+    row_variance = min(
+        float(pair_difference_variances(judged_sample.sample.row_covariance)[best_position, compared_position]),
+        total_variance,
+    )
+    critical_value = (comparison.high - comparison.low) / 2 / comparison.standard_error
     difference = abs(comparison.difference)
-    margin = max(difference, ranking.rope - difference)  # to 0, or to the border of practical equivalence
-    target = (margin / (critical * STRETCH)) ** 2  # the variance at which the comparison is settled
-    share = 1 - row / total
+    needed_margin = max(difference, ranking.rope - difference)  # to 0, or to the border of practical equivalence
+    target_variance = (
+        needed_margin / (critical_value * STRETCH)
+    ) ** 2  # the variance at which the comparison is settled
+    training_share = 1 - row_variance / total_variance
     repeats, minutes = None, math.nan
-    if share >= DOMINANT_SHARE and can_test_differences(scores, ranking.task):
-        repeats, minutes = _repeats_until_significant(scores, ranking.task, (total - row, target - row), judged.sample)
-    factor = total / target
-    row_factor = factor if 1 < factor <= MAX_ROW_FACTOR else None
-    return Remedy(rival.entry, comparison.difference, share, repeats, minutes, row_factor)
+    if training_share >= DOMINANT_SHARE and can_test_differences(scores, ranking.task):
+        repeats, minutes = _repeats_until_significant(
+            scores, ranking.task, (total_variance - row_variance, target_variance - row_variance), judged_sample.sample
+        )
+    variance_factor = total_variance / target_variance
+    row_factor = variance_factor if 1 < variance_factor <= MAX_ROW_FACTOR else None
+    return Remedy(rival_entry.entry, comparison.difference, training_share, repeats, minutes, row_factor)
 
 
 def _repeats_until_significant(
-    scores: Scores, task: str, training: tuple[float, float], sample: ScoreSample
+    scores: Scores, task: str, variance_and_target: tuple[float, float], sample: ScoreSample
 ) -> tuple[int | None, float]:
     """The number of repeats with which the training variance is small enough, and the minutes of the further ones.
 
-    `training` has the variance that it is and the one that it has to be.
+    `variance_and_target` has the variance that it is and the one that it has to be.
     """
-    variance, target = training
+    training_variance, target_variance = variance_and_target
     repeats = sample.splits // sample.folds
-    if target <= 0 or variance <= 0:
+    if target_variance <= 0 or training_variance <= 0:
         return None, math.nan
-    needed = math.ceil(repeats * variance / target)
-    if needed <= repeats or needed > MAX_REPEATS:
+    needed_repeats = math.ceil(repeats * training_variance / target_variance)
+    if needed_repeats <= repeats or needed_repeats > MAX_REPEATS:
         return None, math.nan
     seconds = sum(cell.record.seconds for cell in scores.cells if cell.record and cell.task == task)
-    return needed, seconds / 60 * (needed - repeats) / repeats
+    return needed_repeats, seconds / 60 * (needed_repeats - repeats) / repeats

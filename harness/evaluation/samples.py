@@ -86,22 +86,22 @@ class SampleReader:
             If predictions cannot be read.
         """
         entries = tuple(rows)
-        first = rows[entries[0]]
-        repeats = len({repeat for repeat, _ in first.splits})
+        first_rows = rows[entries[0]]
+        repeats = len({repeat for repeat, _ in first_rows.splits})
         columns = np.array([rows[entry][metric.name] for entry in entries])
         digest = _sample_digest(scores, rows, metric)
         path = self.store.folder / "derived" / "samples" / f"{task}.{metric.name}.{threshold_kind}.npz"
-        moments = _read_cached_influence_moments(path, digest)
-        if moments is None:
-            moments = self._compute_sample_moments(scores, rows, metric)
-            _write_cached_influence_moments(path, digest, moments)
+        influence_moments = _read_cached_influence_moments(path, digest)
+        if influence_moments is None:
+            influence_moments = self._compute_sample_moments(scores, rows, metric)
+            _write_cached_influence_moments(path, digest, influence_moments)
         sample = ScoreSample(
             scores=columns.reshape(len(entries), repeats, -1),
             groups=tuple(f"{entry.family}/{entry.stage}" for entry in entries),
-            row_covariance=moments[0],
-            split_covariance=moments[1],
-            fourth_moments=moments[2],
-            resolution=scores.score_resolution(task, metric, first),
+            row_covariance=influence_moments[0],
+            split_covariance=influence_moments[1],
+            fourth_moments=influence_moments[2],
+            resolution=scores.score_resolution(task, metric, first_rows),
         )
         return TaskSample(entries, sample, metric, threshold_kind)
 
@@ -112,22 +112,25 @@ class SampleReader:
         entries = tuple(rows)
         splits = rows[entries[0]].splits
         split_covariance = np.zeros((len(entries), len(entries)))
-        by_block: dict[int, int] = {}  # number of the row of `totals`
-        parts: list[tuple[npt.NDArray[np.int64], Floats]] = []
+        number_by_block: dict[int, int] = {}  # number of the row of `totals`
+        influence_parts: list[tuple[npt.NDArray[np.int64], Floats]] = []
         for position in range(len(splits)):
             keys = [rows[entry].score_keys[position] for entry in entries]
-            influence, blocks = self._split_influence(scores, keys, metric, seed_of(*splits[position], metric.name))
+            influence, row_blocks = self._split_influence(scores, keys, metric, seed_of(*splits[position], metric.name))
             split_covariance += influence @ influence.T
-            numbers = np.array([by_block.setdefault(block, len(by_block)) for block in blocks.tolist()], dtype=np.int64)
-            parts.append((numbers, influence))
-        totals = np.zeros((len(entries), len(by_block)))
-        for numbers, influence in parts:
-            totals[:, numbers] += influence
-        totals /= len(splits)
-        return totals @ totals.T, split_covariance / len(splits) ** 2, _fourth_moments(totals)
+            block_numbers = np.array(
+                [number_by_block.setdefault(row_block, len(number_by_block)) for row_block in row_blocks.tolist()],
+                dtype=np.int64,
+            )
+            influence_parts.append((block_numbers, influence))
+        block_totals = np.zeros((len(entries), len(number_by_block)))
+        for block_numbers, influence in influence_parts:
+            block_totals[:, block_numbers] += influence
+        block_totals /= len(splits)
+        return block_totals @ block_totals.T, split_covariance / len(splits) ** 2, _fourth_moments(block_totals)
 
     def _split_influence(
-        self, scores: Scores, keys: Sequence[ScoreKey], metric: Metric, seed: int
+        self, scores: Scores, score_keys: Sequence[ScoreKey], metric: Metric, seed: int
     ) -> tuple[Floats, npt.NDArray[np.int64]]:
         """Influence of every block of test rows of a split on the scores of the entries, (m, blocks), and the blocks.
 
@@ -136,17 +139,29 @@ class SampleReader:
         records = scores.records
         influence: list[Floats] = []
         block_names = np.empty(0, dtype=np.int64)
-        for key in keys:
+        for key in score_keys:
             record = records[key[0]]
-            stored = self._read_cell_predictions(record)
+            stored_predictions = self._read_cell_predictions(record)
             threshold = scores.metric_values[key].threshold
             predictions = Predictions(
-                stored.test_y, stored.test[key[1]], threshold, scores.costs(record.task), stored.test_weights
+                stored_predictions.test_y,
+                stored_predictions.test[key[1]],
+                threshold,
+                scores.costs(record.task),
+                stored_predictions.test_weights,
             )
-            by_row = _centre_influence(_influence_of_rows(metric, predictions, seed), stored.test_y)
-            blocks = stored.test_rows if stored.test_blocks is None else stored.test_blocks
-            block_names, numbers = np.unique(blocks, return_inverse=True)
-            influence.append(np.bincount(numbers, weights=by_row, minlength=len(block_names)).astype(float))
+            influence_by_row = _centre_influence(
+                _influence_of_rows(metric, predictions, seed), stored_predictions.test_y
+            )
+            row_blocks = (
+                stored_predictions.test_rows
+                if stored_predictions.test_blocks is None
+                else stored_predictions.test_blocks
+            )
+            block_names, block_numbers = np.unique(row_blocks, return_inverse=True)
+            influence.append(
+                np.bincount(block_numbers, weights=influence_by_row, minlength=len(block_names)).astype(float)
+            )
         return np.array(influence), block_names
 
     def _read_cell_predictions(self, record: Record) -> StoredPredictions:
@@ -161,42 +176,48 @@ class SampleReader:
 def _influence_of_rows(metric: Metric, predictions: Predictions, seed: int) -> Floats:
     if metric.influence is not None:
         return metric.influence(predictions, None)
-    shuffled = np.random.default_rng(seed).permutation(len(predictions.y))
-    by_class = shuffled[np.argsort(predictions.y[shuffled], kind="stable")]
-    groups = np.empty(len(shuffled), dtype=np.int64)
-    groups[by_class] = np.arange(len(shuffled)) % JACKKNIFE_GROUPS  # every group has its share of every class
+    shuffled_rows = np.random.default_rng(seed).permutation(len(predictions.y))
+    rows_by_class = shuffled_rows[np.argsort(predictions.y[shuffled_rows], kind="stable")]
+    groups = np.empty(len(shuffled_rows), dtype=np.int64)
+    groups[rows_by_class] = np.arange(len(shuffled_rows)) % JACKKNIFE_GROUPS  # every group has its share of every class
     return group_jackknife_influence(metric.compute, predictions, groups)
 
 
 def _centre_influence(influence: Floats, y: npt.NDArray[np.int64]) -> Floats:
     """Influence per row on a mean over n rows, centred in every class, with the correction for estimated means."""
-    centred = np.empty(len(influence))
-    for label in np.unique(y):
-        members = y == label
+    centred_influence = np.empty(len(influence))
+    for class_label in np.unique(y):
+        members = y == class_label
         n = int(members.sum())
-        correction = np.sqrt(n / (n - 1)) if n > 1 else 1.0
-        centred[members] = correction * (influence[members] - influence[members].mean())
-    return centred / len(y)
+        mean_correction = np.sqrt(n / (n - 1)) if n > 1 else 1.0
+        centred_influence[members] = mean_correction * (influence[members] - influence[members].mean())
+    return centred_influence / len(y)
 
 
-def _fourth_moments(totals: Floats) -> Floats:
+def _fourth_moments(block_totals: Floats) -> Floats:
     """Σ(u_a − u_b)⁴ over the blocks for every pair of entries."""
-    squares = totals**2
-    fourth = (squares**2).sum(axis=1)
-    cubes = (squares * totals) @ totals.T
-    moments = fourth[:, None] + fourth[None, :] - 4 * cubes - 4 * cubes.T + 6 * (squares @ squares.T)
-    return np.asarray(np.maximum(moments, 0.0))
+    squared_totals = block_totals**2
+    fourth_powers = (squared_totals**2).sum(axis=1)
+    cubed_products = (squared_totals * block_totals) @ block_totals.T
+    fourth_moments = (
+        fourth_powers[:, None]
+        + fourth_powers[None, :]
+        - 4 * cubed_products
+        - 4 * cubed_products.T
+        + 6 * (squared_totals @ squared_totals.T)
+    )
+    return np.asarray(np.maximum(fourth_moments, 0.0))
 
 
 def _sample_digest(scores: Scores, rows: Mapping[Entry, ScoreRows], metric: Metric) -> str:
     """What a sample depends on."""
     records = scores.records
-    sources = []
+    score_sources = []
     for entry, entry_rows in rows.items():
         for key in entry_rows.score_keys:
             threshold = scores.metric_values[key].threshold
-            sources.append((*entry, records[key[0]].predictions_sha256, key[1], threshold))
-    description = repr((SAMPLE_VERSION, f"{metric.name}@{metric.version}", sources))
+            score_sources.append((*entry, records[key[0]].predictions_sha256, key[1], threshold))
+    description = repr((SAMPLE_VERSION, f"{metric.name}@{metric.version}", score_sources))
     return hashlib.sha256(description.encode()).hexdigest()
 
 
@@ -211,10 +232,16 @@ def _read_cached_influence_moments(path: Path, digest: str) -> tuple[Floats, Flo
         return None  # computed again
 
 
-def _write_cached_influence_moments(path: Path, digest: str, moments: tuple[Floats, Floats, Floats]) -> None:
-    content = io.BytesIO()
-    np.savez(content, digest=np.array(digest), row=moments[0], split=moments[1], fourth=moments[2])
-    write_atomic(path, content.getvalue())
+def _write_cached_influence_moments(path: Path, digest: str, influence_moments: tuple[Floats, Floats, Floats]) -> None:
+    npz_buffer = io.BytesIO()
+    np.savez(
+        npz_buffer,
+        digest=np.array(digest),
+        row=influence_moments[0],
+        split=influence_moments[1],
+        fourth=influence_moments[2],
+    )
+    write_atomic(path, npz_buffer.getvalue())
 
 
 def are_predictions_readable(scores: Scores, rows: ScoreRows) -> bool:
@@ -222,6 +249,6 @@ def are_predictions_readable(scores: Scores, rows: ScoreRows) -> bool:
     records = scores.records
     for cell_id, stage, _ in rows.score_keys:
         record = records.get(cell_id)
-        if record is None or stage not in {outcome.stage for outcome in record.outcomes}:
+        if record is None or stage not in {entry_outcome.stage for entry_outcome in record.outcomes}:
             return False
     return len(rows) > 0

@@ -135,22 +135,25 @@ class Scores:
         """
         if key not in self._computed:
             self._computed[key] = compute()
-        computed: Computed = self._computed[key]
-        return computed
+        computed_content: Computed = self._computed[key]
+        return computed_content
 
     @property
     def metric_failures(self) -> dict[str, list[str]]:
         """The messages of metrics that raised an error, by the name of the metric: one for each set of predictions."""
-        failures: dict[str, list[str]] = {}
+        messages_by_metric: dict[str, list[str]] = {}
         for metric_values in self.metric_values.values():
             for name, message in metric_values.metric_failures.items():
-                failures.setdefault(name, []).append(message)
-        return failures
+                messages_by_metric.setdefault(name, []).append(message)
+        return messages_by_metric
 
     def objective(self, task: str) -> Metric:
         """Get the metric that the search of this task optimised and its table is ranked by."""
-        default = "average_precision" if len(self.classes(task)) == 2 else "roc_auc"
-        return self.metrics.get(self.run["tasks"][task].get("objective") or default) or self.metrics[default]
+        default_objective = "average_precision" if len(self.classes(task)) == 2 else "roc_auc"
+        return (
+            self.metrics.get(self.run["tasks"][task].get("objective") or default_objective)
+            or self.metrics[default_objective]
+        )
 
     def score_rows_of_entry(self, task: str, entry: Entry, threshold_kind: str) -> ScoreRows:
         """Get the scores of one entry at one kind of threshold; empty where it has none."""
@@ -203,14 +206,14 @@ class Scores:
         float
             In units of the metric.
         """
-        by_all_rows = metric.over_rows or metric.metric_type == "probability"
-        share = rows.mean("row_share" if by_all_rows else "rare_row_share")
+        counts_all_rows = metric.over_rows or metric.metric_type == "probability"
+        row_share = rows.mean("row_share" if counts_all_rows else "rare_row_share")
         costs = self.costs(task)
         if metric.needs_costs and costs:
-            return share * (max(map(max, costs)) - min(map(min, costs)))
+            return row_share * (max(map(max, costs)) - min(map(min, costs)))
         if metric.metric_type == "ranking":
-            return share * metric.span * (2 / len(self.classes(task)))
-        return share * metric.span
+            return row_share * metric.span * (2 / len(self.classes(task)))
+        return row_share * metric.span
 
 
 def entry_statuses(scores: Scores, task: str) -> dict[Entry, str]:
@@ -230,25 +233,29 @@ def entries_not_run(scores: Scores, task: str) -> set[Entry]:
 
 def count_statuses(statuses: Iterable[str]) -> str:
     """Count statuses: `ok` if all are, otherwise how many there are of each, `ok 3, timeout 2`."""
-    counts = Counter(statuses)
-    if counts.keys() <= {"ok"}:
+    status_counts = Counter(statuses)
+    if status_counts.keys() <= {"ok"}:
         return "ok"
-    return ", ".join(f"{status} {counts[status]}" for status in (*STATUSES, STATUS_MISSING) if counts[status])
+    return ", ".join(
+        f"{status} {status_counts[status]}" for status in (*STATUSES, STATUS_MISSING) if status_counts[status]
+    )
 
 
 def _cell_statuses_by_entry(scores: Scores, task: str) -> dict[Entry, list[str]]:
     """The statuses of the cells of every entry of a task."""
-    by_cell: dict[tuple[str, str], list[str]] = {}
+    statuses_by_cell: dict[tuple[str, str], list[str]] = {}
     for cell in scores.cells:
         if cell.task == task:
-            by_cell.setdefault((cell.family, cell.strategy), []).append(cell.status)
+            statuses_by_cell.setdefault((cell.family, cell.strategy), []).append(cell.status)
     statuses = {}
-    for names, cell_statuses in by_cell.items():
+    for names, cell_statuses in statuses_by_cell.items():
         for entry in (Entry(*names, "default"), Entry(*names, "tuned")):
-            scored = len(scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD))
-            failed = cell_statuses.count("ok") - scored  # the refit of this stage failed, that of the other did not
-            statuses[entry] = ["ok"] * scored + ["failed"] * failed + _unfinished_statuses(cell_statuses)
-    splits = max(map(len, by_cell.values()), default=0)
+            scored_cells = len(scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD))
+            failed_refits = (
+                cell_statuses.count("ok") - scored_cells
+            )  # the refit of this stage failed, that of the other did not
+            statuses[entry] = ["ok"] * scored_cells + ["failed"] * failed_refits + _unfinished_statuses(cell_statuses)
+    splits = max(map(len, statuses_by_cell.values()), default=0)
     for (entry_task, entry, threshold_kind), rows in scores.by_entry.items():
         if (entry_task, threshold_kind) == (task, DEFAULT_THRESHOLD) and entry.stage in COMBINED_STAGES:
             statuses[entry] = ["ok"] * len(rows) + [STATUS_MISSING] * (splits - len(rows))
@@ -280,23 +287,23 @@ def find_entry_by_name(scores: Scores, name: str) -> tuple[str, Entry]:
     EvenhandError
         If there is no such entry, or if it has no scores.
     """
-    known: dict[str, tuple[str, Entry, str]] = {}
+    entries_by_name: dict[str, tuple[str, Entry, str]] = {}
     for task in scores.run["tasks"]:
         for entry, status in _statuses_of_all_entries(scores, task).items():
             names = [entry.name]
             if entry.stage == "tuned":
                 names.append(entry.name.removesuffix("/tuned"))
             for entry_name in names:
-                known[f"{task}/{entry_name}"] = task, entry, status
+                entries_by_name[f"{task}/{entry_name}"] = task, entry, status
                 if len(scores.run["tasks"]) == 1:
-                    known[entry_name] = task, entry, status
-    if name not in known:
-        suggestions = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"entries are like {next(iter(known), 'task/family/strategy')!r}"
-        if suggestions:
-            hint = f"did you mean {suggestions[0]!r}?"
-        raise EvenhandError(f"no such entry {name!r} in this run: {hint}")
-    task, entry, status = known[name]
+                    entries_by_name[entry_name] = task, entry, status
+    if name not in entries_by_name:
+        suggested_names = difflib.get_close_matches(name, entries_by_name, n=1, cutoff=0.5)
+        hint_text = f"entries are like {next(iter(entries_by_name), 'task/family/strategy')!r}"
+        if suggested_names:
+            hint_text = f"did you mean {suggested_names[0]!r}?"
+        raise EvenhandError(f"no such entry {name!r} in this run: {hint_text}")
+    task, entry, status = entries_by_name[name]
     if not len(scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD)):
         raise EvenhandError(f"{name} has no scores to compare ({status})")
     return task, entry
@@ -305,5 +312,5 @@ def find_entry_by_name(scores: Scores, name: str) -> tuple[str, Entry]:
 def _statuses_of_all_entries(scores: Scores, task: str) -> dict[Entry, str]:
     """The entries of a task, recalibrated ones too, with their status."""
     statuses = entry_statuses(scores, task)
-    scored = (entry for entry_task, entry, _ in scores.by_entry if entry_task == task and entry not in statuses)
-    return statuses | dict.fromkeys(scored, "ok")
+    scored_entries = (entry for entry_task, entry, _ in scores.by_entry if entry_task == task and entry not in statuses)
+    return statuses | dict.fromkeys(scored_entries, "ok")

@@ -95,11 +95,11 @@ class RunSearches:
 
     def searches_by_entry(self, task: str) -> dict[tuple[str, str], list[CellSearch]]:
         """Group the searches of a task that have parameters to search by family and strategy."""
-        grouped: dict[tuple[str, str], list[CellSearch]] = {}
-        for search in self.searches:
-            if search.task == task and search.axes:
-                grouped.setdefault((search.family, search.strategy), []).append(search)
-        return grouped
+        grouped_searches: dict[tuple[str, str], list[CellSearch]] = {}
+        for cell_search in self.searches:
+            if cell_search.task == task and cell_search.axes:
+                grouped_searches.setdefault((cell_search.family, cell_search.strategy), []).append(cell_search)
+        return grouped_searches
 
 
 def read_searches(store: Store, scores: Scores) -> RunSearches:
@@ -117,25 +117,25 @@ def read_searches(store: Store, scores: Scores) -> RunSearches:
     RunSearches
         Journals that cannot be read are listed in `unreadable`.
     """
-    cached, used = read_cache(store, CACHE_NAME), MetricCache()
-    searches, unreadable = [], []
+    cached_content, used_content = read_cache(store, CACHE_NAME), MetricCache()
+    cell_searches, unreadable = [], []
     for record in (cell.record for cell in scores.cells if cell.record):
         path = store.journal_path(record.id)
         if not path.exists():
             continue
         key = f"{VERSION}/{hashlib.sha256(path.read_bytes()).hexdigest()}"
-        content = cached.get(key)
-        if content is None:
+        journal_content = cached_content.get(key)
+        if journal_content is None:
             try:
-                content = _convert_journal_to_json(path, record.strategy)
+                journal_content = _convert_journal_to_json(path, record.strategy)
             except Exception as error:  # noqa: BLE001 -- Optuna documents no errors for a damaged journal
                 unreadable.append(f"{record.id}: {type(error).__name__}: {error}")
                 continue
-        used[key] = content
-        searches.append(_make_cell_search(record, content))
-    if used != cached:
-        write_cache(store, used, CACHE_NAME)
-    return RunSearches(tuple(searches), tuple(unreadable))
+        used_content[key] = journal_content
+        cell_searches.append(_make_cell_search(record, journal_content))
+    if used_content != cached_content:
+        write_cache(store, used_content, CACHE_NAME)
+    return RunSearches(tuple(cell_searches), tuple(unreadable))
 
 
 def parameter_importances(study: optuna.Study, strategy: str) -> dict[str, float]:
@@ -168,19 +168,23 @@ def parameter_importances(study: optuna.Study, strategy: str) -> dict[str, float
             trials.append(trial)
     if strategy not in METHODS or len(trials) < MIN_TRIALS or len({trial.value for trial in trials}) == 1:
         return {}
-    evaluator: optuna.importance.BaseImportanceEvaluator
+    importance_evaluator: optuna.importance.BaseImportanceEvaluator
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
         if METHODS[strategy] == "fANOVA":
             study = _thin_study(study, trials)
-            evaluator = FanovaImportanceEvaluator(n_trees=N_TREES, seed=seed_of("importance", study.study_name))
+            importance_evaluator = FanovaImportanceEvaluator(
+                n_trees=N_TREES, seed=seed_of("importance", study.study_name)
+            )
         else:
-            evaluator = PedAnovaImportanceEvaluator(target_quantile=max(0.1, MIN_BEST_TRIALS / len(trials)))
-        shares = get_param_importances(study, evaluator=evaluator)
-    total = sum(shares.values())
-    if not total > 0 or len(shares) < 2:
+            importance_evaluator = PedAnovaImportanceEvaluator(target_quantile=max(0.1, MIN_BEST_TRIALS / len(trials)))
+        importance_shares = get_param_importances(study, evaluator=importance_evaluator)
+    importance_total = sum(importance_shares.values())
+    if not importance_total > 0 or len(importance_shares) < 2:
         return {}
-    return {name: float(share / total) for name, share in sorted(shares.items())}
+    return {
+        name: float(importance_share / importance_total) for name, importance_share in sorted(importance_shares.items())
+    }
 
 
 def _thin_study(study: optuna.Study, trials: list[optuna.trial.FrozenTrial]) -> optuna.Study:
@@ -189,12 +193,12 @@ def _thin_study(study: optuna.Study, trials: list[optuna.trial.FrozenTrial]) -> 
 
     if len(trials) <= MAX_TRIALS:
         return study
-    selected = []
-    for number in range(MAX_TRIALS):
-        selected.append(trials[number * len(trials) // MAX_TRIALS])
-    thinned = optuna.create_study(direction=study.direction, study_name=study.study_name)
-    thinned.add_trials(selected)
-    return thinned
+    selected_trials = []
+    for trial_number in range(MAX_TRIALS):
+        selected_trials.append(trials[trial_number * len(trials) // MAX_TRIALS])
+    thinned_study = optuna.create_study(direction=study.direction, study_name=study.study_name)
+    thinned_study.add_trials(selected_trials)
+    return thinned_study
 
 
 def _convert_journal_to_json(path: Path, strategy: str) -> dict[str, Any]:
@@ -202,11 +206,11 @@ def _convert_journal_to_json(path: Path, strategy: str) -> dict[str, Any]:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = read_journal(path)
-    names = optuna.get_all_study_names(storage)
+    journal_storage = read_journal(path)
+    names = optuna.get_all_study_names(journal_storage)
     if not names:
         return {"trials": [], "axes": [], "importances": {}}
-    study = optuna.load_study(study_name=names[0], storage=storage)
+    study = optuna.load_study(study_name=names[0], storage=journal_storage)
     trials = study.get_trials(deepcopy=False)
     distributions: dict[str, Any] = {}
     for trial in trials:
@@ -220,12 +224,12 @@ def _convert_journal_to_json(path: Path, strategy: str) -> dict[str, Any]:
 
 
 def _trial_row(trial: optuna.trial.FrozenTrial) -> list[Any]:
-    attributes, duration = trial.user_attrs, trial.duration
-    seconds = attributes.get("seconds", None if duration is None else duration.total_seconds())
+    trial_attributes, trial_duration = trial.user_attrs, trial.duration
+    seconds = trial_attributes.get("seconds", None if trial_duration is None else trial_duration.total_seconds())
     reason: Any = None
     if trial.value is None:
-        reason = trial_reason(attributes).as_dict()
-    return [trial.number, trial.value, trial.params, reason, seconds, attributes.get("cpu_seconds")]
+        reason = trial_reason(trial_attributes).as_dict()
+    return [trial.number, trial.value, trial.params, reason, seconds, trial_attributes.get("cpu_seconds")]
 
 
 def _parameter_row(name: str, distribution: Any) -> list[Any]:
@@ -235,21 +239,23 @@ def _parameter_row(name: str, distribution: Any) -> list[Any]:
     return [name, distribution.low, distribution.high, distribution.log, []]
 
 
-def _make_cell_search(record: Record, content: dict[str, Any]) -> CellSearch:
+def _make_cell_search(record: Record, journal_content: dict[str, Any]) -> CellSearch:
     trials = []
-    for number, score, params, reason, seconds, cpu_seconds in content["trials"]:
-        times = _json_number(seconds), _json_number(cpu_seconds)
-        failure = None if reason is None else Reason.from_stored(reason)
-        trials.append(SearchTrial(number, _json_number(score), params, failure, *times))
+    for trial_number, score, params, reason, seconds, cpu_seconds in journal_content["trials"]:
+        trial_times = _json_number(seconds), _json_number(cpu_seconds)
+        failure_reason = None if reason is None else Reason.from_stored(reason)
+        trials.append(SearchTrial(trial_number, _json_number(score), params, failure_reason, *trial_times))
     axes = []
-    for name, low, high, log, options in content["axes"]:
-        axes.append(SearchParameter(name, _json_number(low), _json_number(high), log, tuple(options)))
+    for name, range_low, range_high, is_log, parameter_options in journal_content["axes"]:
+        axes.append(
+            SearchParameter(name, _json_number(range_low), _json_number(range_high), is_log, tuple(parameter_options))
+        )
     names, split = (record.task, record.family, record.strategy), (record.repeat, record.fold)
-    return CellSearch(*names, split, tuple(trials), tuple(axes), content["importances"])
+    return CellSearch(*names, split, tuple(trials), tuple(axes), journal_content["importances"])
 
 
-def _json_number(number: float | None) -> float:
-    return math.nan if number is None else float(number)
+def _json_number(json_number: float | None) -> float:
+    return math.nan if json_number is None else float(json_number)
 
 
 MAX_POINTS = 150  #: of a curve
@@ -274,19 +280,19 @@ WALL = SearchClock("seconds", "seconds of the search (wall clock)")
 
 def choose_search_clock(searches: Sequence[CellSearch]) -> SearchClock:
     """Choose CPU time where every trial has it, else the wall clock: older versions did not record it."""
-    seconds = [trial.cpu_seconds for search in searches for trial in search.trials]
-    return WALL if any(map(math.isnan, seconds)) else CPU
+    all_trial_seconds = [trial.cpu_seconds for cell_search in searches for trial in cell_search.trials]
+    return WALL if any(map(math.isnan, all_trial_seconds)) else CPU
 
 
 def best_scores_so_far(trials: Sequence[SearchTrial], *, greater: bool) -> list[float]:
     """Give the best score after every trial; NaN until one is complete."""
-    bests, best = [], math.nan
+    best_scores, best_score = [], math.nan
     for trial in trials:
-        improved = trial.value > best if greater else trial.value < best
-        if improved or math.isnan(best):
-            best = trial.value
-        bests.append(best)
-    return bests
+        is_improved = trial.value > best_score if greater else trial.value < best_score
+        if is_improved or math.isnan(best_score):
+            best_score = trial.value
+        best_scores.append(best_score)
+    return best_scores
 
 
 def anytime_curve(searches: Sequence[CellSearch], clock: SearchClock, *, greater: bool) -> Curve:
@@ -307,39 +313,51 @@ def anytime_curve(searches: Sequence[CellSearch], clock: SearchClock, *, greater
         At most `MAX_POINTS` points from the moment when all splits have a complete trial; a search that has ended keeps its
         best. Empty where no trial is complete.
     """
-    stairs = list(filter(None, (_best_score_steps(search, clock, greater=greater) for search in searches)))
-    if not stairs:
+    score_stairs = list(
+        filter(None, (_best_score_steps(cell_search, clock, greater_is_better=greater) for cell_search in searches))
+    )
+    if not score_stairs:
         return ()
-    start = max(stair[0][0] for stair in stairs)
-    times = sorted({max(time, start) for time, _ in chain.from_iterable(stairs)})
-    if len(times) > MAX_POINTS:
-        low = max(start, 1e-6)
-        times = [start, *np.geomspace(low, times[-1], MAX_POINTS)[1:-1].tolist(), times[-1]]
+    start_seconds = max(score_stair[0][0] for score_stair in score_stairs)
+    curve_seconds = sorted(
+        {max(score_seconds, start_seconds) for score_seconds, _ in chain.from_iterable(score_stairs)}
+    )
+    if len(curve_seconds) > MAX_POINTS:
+        lowest_seconds = max(start_seconds, 1e-6)
+        curve_seconds = [
+            start_seconds,
+            *np.geomspace(lowest_seconds, curve_seconds[-1], MAX_POINTS)[1:-1].tolist(),
+            curve_seconds[-1],
+        ]
     curve = []
-    for time in times:
-        mean = sum(_best_score_at_time(stair, time) for stair in stairs) / len(stairs)
-        curve.append((float(f"{time:.6g}"), float(f"{mean:.6g}")))
+    for score_seconds in curve_seconds:
+        mean_best_score = sum(_best_score_at_time(score_stair, score_seconds) for score_stair in score_stairs) / len(
+            score_stairs
+        )
+        curve.append((float(f"{score_seconds:.6g}"), float(f"{mean_best_score:.6g}")))
     return tuple(curve)
 
 
-def _best_score_steps(search: CellSearch, clock: SearchClock, *, greater: bool) -> list[tuple[float, float]]:
+def _best_score_steps(
+    cell_search: CellSearch, search_clock: SearchClock, *, greater_is_better: bool
+) -> list[tuple[float, float]]:
     """The time and the best score after every trial, from the first complete trial on."""
-    times = accumulate(map(clock.trial_seconds, search.trials))
-    steps = zip(times, best_scores_so_far(search.trials, greater=greater), strict=True)
+    trial_seconds = accumulate(map(search_clock.trial_seconds, cell_search.trials))
+    steps = zip(trial_seconds, best_scores_so_far(cell_search.trials, greater=greater_is_better), strict=True)
     return [step for step in steps if not math.isnan(step[1])]
 
 
-def _best_score_at_time(stair: list[tuple[float, float]], moment: float) -> float:
-    return stair[bisect_right(stair, (moment, math.inf)) - 1][1]
+def _best_score_at_time(score_stair: list[tuple[float, float]], moment_seconds: float) -> float:
+    return score_stair[bisect_right(score_stair, (moment_seconds, math.inf)) - 1][1]
 
 
 def best_strategy_by_family(curves: Mapping[tuple[str, str], Curve], *, greater: bool) -> dict[str, str]:
     """Find for every family the strategy, other than doing nothing, whose search ended with the best inner score."""
-    sign = 1 if greater else -1
-    best: dict[str, tuple[float, str]] = {}
+    score_sign = 1 if greater else -1
+    best_by_family: dict[str, tuple[float, str]] = {}
     for (family, strategy), curve in sorted(curves.items()):
         if curve and strategy != "none":
-            score = sign * curve[-1][1]
-            if family not in best or score > best[family][0]:
-                best[family] = (score, strategy)
-    return {family: strategy for family, (_, strategy) in best.items()}
+            score = score_sign * curve[-1][1]
+            if family not in best_by_family or score > best_by_family[family][0]:
+                best_by_family[family] = (score, strategy)
+    return {family: strategy for family, (_, strategy) in best_by_family.items()}

@@ -96,28 +96,38 @@ def compare_pairs(
     """
     if not pairs:
         return Comparisons(math.nan, ())
-    largest = np.concatenate([np.abs(block).max(axis=1) for block in _draw_null_statistics(variance, pairs, seed)])
-    return _judge_pairs(sample, variance, pairs, np.sort(largest), (rope, sign))
+    largest_statistics = np.concatenate(
+        [np.abs(statistic_block).max(axis=1) for statistic_block in _draw_null_statistics(variance, pairs, seed)]
+    )
+    return _judge_pairs(sample, variance, pairs, np.sort(largest_statistics), (rope, sign))
 
 
 def _judge_pairs(
-    sample: ScoreSample, variance: PairVariance, pairs: Pairs, largest: Floats, scale: tuple[float, int]
+    sample: ScoreSample,
+    variance: PairVariance,
+    entry_pairs: Pairs,
+    largest_statistics: Floats,
+    rope_and_sign: tuple[float, int],
 ) -> Comparisons:
-    """Judge pairs by the sorted largest statistics that chance gives; `scale` is the region of equivalence and the sign."""
-    critical_value = float(np.quantile(largest, CONFIDENCE))
-    judged = []
-    for first, second in pairs:
-        difference = float(sample.means[first] - sample.means[second])
-        error = float(variance.standard_errors[first, second])
+    """Judge pairs by the sorted largest statistics that chance gives; `rope_and_sign` is the region of equivalence and the sign."""
+    critical_value = float(np.quantile(largest_statistics, CONFIDENCE))
+    judged_pairs = []
+    for first_entry, second_entry in entry_pairs:
+        difference = float(sample.means[first_entry] - sample.means[second_entry])
+        error = float(variance.standard_errors[first_entry, second_entry])
         p = 1.0
         if abs(difference) > ROUNDING:
-            statistic = abs(difference) / error if error > 0 else math.inf
-            at_least = len(largest) - int(np.searchsorted(largest, statistic))
-            p = (1 + at_least) / (1 + len(largest))
-        low, high = difference - critical_value * error, difference + critical_value * error
-        verdict = read_verdict_from_interval(low, high, rope=scale[0], sign=scale[1])
-        judged.append(Comparison(first, second, difference, error, low, high, p, verdict))
-    return Comparisons(critical_value, tuple(judged))
+            test_statistic = abs(difference) / error if error > 0 else math.inf
+            exceedance_count = len(largest_statistics) - int(np.searchsorted(largest_statistics, test_statistic))
+            p = (1 + exceedance_count) / (1 + len(largest_statistics))
+        interval_low, interval_high = difference - critical_value * error, difference + critical_value * error
+        pair_verdict = read_verdict_from_interval(
+            interval_low, interval_high, rope=rope_and_sign[0], sign=rope_and_sign[1]
+        )
+        judged_pairs.append(
+            Comparison(first_entry, second_entry, difference, error, interval_low, interval_high, p, pair_verdict)
+        )
+    return Comparisons(critical_value, tuple(judged_pairs))
 
 
 def read_verdict_from_interval(low: float, high: float, *, rope: float, sign: int) -> Verdict:
@@ -173,22 +183,27 @@ def compare_all_with_best(
     ----------
     Hsu (1996), Multiple Comparisons. Mogstad, Romano, Shaikh & Wilhelm (2024), Inference for Ranks, Review of Economic Studies 91.
     """
-    pairs = list(combinations(range(sample.size), 2))
-    first, second = np.array(pairs).T
-    largest, excess = [], []
-    for block in _draw_null_statistics(variance, pairs, seed):
-        largest.append(np.abs(block).max(axis=1))
-        by_pair = np.full((len(block), sample.size, sample.size), -np.inf)
-        by_pair[:, first, second], by_pair[:, second, first] = block, -block
-        excess.append(by_pair.max(axis=1))  # of any other entry over each
-    limits = np.quantile(np.concatenate(excess), CONFIDENCE, axis=0)
+    entry_pairs = list(combinations(range(sample.size), 2))
+    first_entries, second_entries = np.array(entry_pairs).T
+    largest_statistics, excess_statistics = [], []
+    for statistic_block in _draw_null_statistics(variance, entry_pairs, seed):
+        largest_statistics.append(np.abs(statistic_block).max(axis=1))
+        statistics_by_pair = np.full((len(statistic_block), sample.size, sample.size), -np.inf)
+        statistics_by_pair[:, first_entries, second_entries], statistics_by_pair[:, second_entries, first_entries] = (
+            statistic_block,
+            -statistic_block,
+        )
+        excess_statistics.append(statistics_by_pair.max(axis=1))  # of any other entry over each
+    excess_limits = np.quantile(np.concatenate(excess_statistics), CONFIDENCE, axis=0)
     differences = sign * (sample.means[:, None] - sample.means[None, :])
-    statistics = np.divide(
+    pair_statistics = np.divide(
         differences, variance.standard_errors, out=np.zeros_like(differences), where=np.abs(differences) > ROUNDING
     )
-    others = [(entry, best) for entry in range(sample.size) if entry != best]
-    compared = _judge_pairs(sample, variance, others, np.sort(np.concatenate(largest)), (rope, sign))
-    return compared, statistics.max(axis=0) <= limits
+    pairs_with_best = [(entry, best) for entry in range(sample.size) if entry != best]
+    pair_comparisons = _judge_pairs(
+        sample, variance, pairs_with_best, np.sort(np.concatenate(largest_statistics)), (rope, sign)
+    )
+    return pair_comparisons, pair_statistics.max(axis=0) <= excess_limits
 
 
 def probabilities_of_being_best(sample: ScoreSample, variance: PairVariance, *, sign: int, seed: int) -> Floats:
@@ -205,11 +220,11 @@ def probabilities_of_being_best(sample: ScoreSample, variance: PairVariance, *, 
         Adds up to 1; equal scores share their draws.
     """
     rng = np.random.default_rng(seed)
-    noise = STRETCH * rng.standard_normal((DRAWS, sample.size)) @ _covariance_factor(variance.covariance).T
-    degrees = float(np.median(variance.degrees))
-    noise /= np.sqrt(rng.chisquare(degrees, size=(DRAWS, 1)) / degrees)
-    drawn = sign * sample.means + noise
-    is_best = drawn >= drawn.max(axis=1, keepdims=True) - ROUNDING
+    score_noise = STRETCH * rng.standard_normal((DRAWS, sample.size)) @ _covariance_factor(variance.covariance).T
+    degrees_of_freedom = float(np.median(variance.degrees))
+    score_noise /= np.sqrt(rng.chisquare(degrees_of_freedom, size=(DRAWS, 1)) / degrees_of_freedom)
+    drawn_scores = sign * sample.means + score_noise
+    is_best = drawn_scores >= drawn_scores.max(axis=1, keepdims=True) - ROUNDING
     return np.asarray((is_best / is_best.sum(axis=1, keepdims=True)).mean(axis=0))
 
 
@@ -228,16 +243,20 @@ def score_intervals(sample: ScoreSample, variance: PairVariance, bounds: tuple[f
     low, high : ndarray of shape (m,)
         Computed on the logit scale between two bounds, on the log scale above one.
     """
-    prior, folds = MAX_PRIOR_DEGREES, effective_fold_degrees(sample)
-    floor = sample.resolution**2 / 4
-    row = np.maximum(sample.splits * np.diag(sample.split_covariance), floor)
-    training = np.maximum(np.diag(variance.covariance) - np.diag(sample.row_covariance), 0.0) * sample.splits
-    spread = (prior * (row + training) + folds * np.diag(sample.fold_covariance)) / (prior + folds)
-    row_part = np.maximum(np.diag(sample.row_covariance), floor / sample.splits) * np.minimum(
-        1.0, spread / np.maximum(row, TINY)
+    prior_degrees, fold_degrees = MAX_PRIOR_DEGREES, effective_fold_degrees(sample)
+    variance_floor = sample.resolution**2 / 4
+    row_variance = np.maximum(sample.splits * np.diag(sample.split_covariance), variance_floor)
+    training_variance = np.maximum(np.diag(variance.covariance) - np.diag(sample.row_covariance), 0.0) * sample.splits
+    pooled_variance = (
+        prior_degrees * (row_variance + training_variance) + fold_degrees * np.diag(sample.fold_covariance)
+    ) / (prior_degrees + fold_degrees)
+    mean_row_variance = np.maximum(np.diag(sample.row_covariance), variance_floor / sample.splits) * np.minimum(
+        1.0, pooled_variance / np.maximum(row_variance, TINY)
     )
-    errors = STRETCH * np.sqrt(row_part + np.maximum(spread - row, 0.0) / sample.splits)
-    half_widths = special.stdtrit(prior + folds, (1 + CONFIDENCE) / 2) * errors
+    standard_errors = STRETCH * np.sqrt(
+        mean_row_variance + np.maximum(pooled_variance - row_variance, 0.0) / sample.splits
+    )
+    half_widths = special.stdtrit(prior_degrees + fold_degrees, (1 + CONFIDENCE) / 2) * standard_errors
     return bound_interval_to_range(sample.means, half_widths, bounds)
 
 
@@ -256,61 +275,75 @@ def bound_interval_to_range(centres: Floats, half_widths: Floats, bounds: tuple[
     low, high : ndarray
         A centre at a bound has that bound as one end.
     """
-    lower, upper = bounds
+    lower_bound, upper_bound = bounds
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        if math.isfinite(lower) and math.isfinite(upper):
-            share = (centres - lower) / (upper - lower)
-            logits = np.log(share / (1 - share))
-            widths = half_widths / (upper - lower) / (share * (1 - share))
-            low = lower + (upper - lower) / (1 + np.exp(-(logits - widths)))
-            high = lower + (upper - lower) / (1 + np.exp(-(logits + widths)))
-            inner = (share > 0) & (share < 1)
-        elif math.isfinite(lower):
-            factor = np.exp(half_widths / (centres - lower))
-            low, high = lower + (centres - lower) / factor, lower + (centres - lower) * factor
-            inner = centres > lower
+        if math.isfinite(lower_bound) and math.isfinite(upper_bound):
+            range_share = (centres - lower_bound) / (upper_bound - lower_bound)
+            logits = np.log(range_share / (1 - range_share))
+            logit_widths = half_widths / (upper_bound - lower_bound) / (range_share * (1 - range_share))
+            interval_low = lower_bound + (upper_bound - lower_bound) / (1 + np.exp(-(logits - logit_widths)))
+            interval_high = lower_bound + (upper_bound - lower_bound) / (1 + np.exp(-(logits + logit_widths)))
+            is_inside = (range_share > 0) & (range_share < 1)
+        elif math.isfinite(lower_bound):
+            width_factor = np.exp(half_widths / (centres - lower_bound))
+            interval_low, interval_high = (
+                lower_bound + (centres - lower_bound) / width_factor,
+                lower_bound + (centres - lower_bound) * width_factor,
+            )
+            is_inside = centres > lower_bound
         else:
             return centres - half_widths, centres + half_widths
-    at_bound = ~inner
-    low = np.where(at_bound, np.maximum(centres - half_widths, lower), low)
-    high = np.where(at_bound, np.minimum(centres + half_widths, upper), high)
-    return np.asarray(low), np.asarray(high)
+    at_bound = ~is_inside
+    interval_low = np.where(at_bound, np.maximum(centres - half_widths, lower_bound), interval_low)
+    interval_high = np.where(at_bound, np.minimum(centres + half_widths, upper_bound), interval_high)
+    return np.asarray(interval_low), np.asarray(interval_high)
 
 
-def _draw_null_statistics(variance: PairVariance, pairs: Pairs, seed: int) -> list[Floats]:
+def _draw_null_statistics(variance: PairVariance, entry_pairs: Pairs, seed: int) -> list[Floats]:
     """Standardised differences of the pairs among equal entries, (draws, pairs), in blocks of draws."""
-    first, second = np.array(pairs).T
-    factor = _covariance_factor(variance.covariance)
-    spread = np.sqrt(pair_difference_variances(variance.covariance)[first, second])
-    spread = np.where(spread > 0, spread, 1.0)
-    weights, row_degrees = variance.prior_weights[first, second], variance.row_degrees[first, second]
-    fold_degrees, prior_degrees = variance.fold_degrees, variance.prior_degrees[first, second]
+    first_entries, second_entries = np.array(entry_pairs).T
+    covariance_factor = _covariance_factor(variance.covariance)
+    difference_deviations = np.sqrt(pair_difference_variances(variance.covariance)[first_entries, second_entries])
+    difference_deviations = np.where(difference_deviations > 0, difference_deviations, 1.0)
+    prior_weights, row_degrees = (
+        variance.prior_weights[first_entries, second_entries],
+        variance.row_degrees[first_entries, second_entries],
+    )
+    fold_degrees, prior_degrees = variance.fold_degrees, variance.prior_degrees[first_entries, second_entries]
     _, blocks_of_pairs, block_numbers = np.unique(
-        variance.blocks[first, second], return_index=True, return_inverse=True
+        variance.blocks[first_entries, second_entries], return_index=True, return_inverse=True
     )
     folds = max(2, round(fold_degrees) + 1)
     rng = np.random.default_rng(seed)
-    total = DRAWS if len(pairs) <= MANY_PAIRS else DRAWS // 2
-    size = max(1, min(total, MAX_DRAWN_NUMBERS // (len(pairs) * folds)))
-    blocks = []
-    for start in range(0, total, size):
-        draws = min(size, total - start)
-        normal = rng.standard_normal((draws, folds, len(factor))) @ factor.T
-        differences = (normal[:, :, first] - normal[:, :, second]) / spread
+    total_draws = DRAWS if len(entry_pairs) <= MANY_PAIRS else DRAWS // 2
+    block_draws = max(1, min(total_draws, MAX_DRAWN_NUMBERS // (len(entry_pairs) * folds)))
+    statistic_blocks = []
+    for first_draw in range(0, total_draws, block_draws):
+        draw_count = min(block_draws, total_draws - first_draw)
+        normal_draws = rng.standard_normal((draw_count, folds, len(covariance_factor))) @ covariance_factor.T
+        differences = (normal_draws[:, :, first_entries] - normal_draws[:, :, second_entries]) / difference_deviations
         fold_variance = differences.var(axis=1, ddof=1)
-        overdispersion = _draw_variance_ratios(rng, prior_degrees[blocks_of_pairs], draws)[:, block_numbers]
-        prior_variance = overdispersion * _draw_variance_ratios(rng, row_degrees, draws)
-        pooled = (weights * prior_variance + fold_degrees * fold_variance) / (weights + fold_degrees)
-        statistics = differences.mean(axis=1) * math.sqrt(folds)
-        blocks.append(np.divide(statistics, np.sqrt(pooled), out=np.zeros_like(statistics), where=pooled > 0))
-    return blocks
+        overdispersion = _draw_variance_ratios(rng, prior_degrees[blocks_of_pairs], draw_count)[:, block_numbers]
+        prior_variance = overdispersion * _draw_variance_ratios(rng, row_degrees, draw_count)
+        pooled_variance = (prior_weights * prior_variance + fold_degrees * fold_variance) / (
+            prior_weights + fold_degrees
+        )
+        pair_statistics = differences.mean(axis=1) * math.sqrt(folds)
+        statistic_blocks.append(
+            np.divide(
+                pair_statistics, np.sqrt(pooled_variance), out=np.zeros_like(pair_statistics), where=pooled_variance > 0
+            )
+        )
+    return statistic_blocks
 
 
-def _draw_variance_ratios(rng: np.random.Generator, degrees: Floats, draws: int) -> Floats:
+def _draw_variance_ratios(rng: np.random.Generator, degrees_of_freedom: Floats, draw_count: int) -> Floats:
     """Estimated over true variances, (draws, pairs), by the cube of a normal variable (Wilson & Hilferty 1931)."""
-    spread = 2 / (9 * np.minimum(degrees, 1e6))
-    normal = rng.standard_normal((draws, len(degrees)), dtype=np.float32)
-    return np.asarray(np.maximum(1 - spread + normal * np.sqrt(spread), 0.05) ** 3, dtype=float)
+    cube_root_variance = 2 / (9 * np.minimum(degrees_of_freedom, 1e6))
+    normal_draws = rng.standard_normal((draw_count, len(degrees_of_freedom)), dtype=np.float32)
+    return np.asarray(
+        np.maximum(1 - cube_root_variance + normal_draws * np.sqrt(cube_root_variance), 0.05) ** 3, dtype=float
+    )
 
 
 def _covariance_factor(covariance: Floats) -> Floats:

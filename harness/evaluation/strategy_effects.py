@@ -104,25 +104,25 @@ def strategy_comparisons(scores: Scores, task: str) -> list[StrategyComparisonCo
     other there. A strategy whose decisions are better at 0.5, but not with both thresholds tuned, acts like another threshold: no
     other gain is shown, which does not mean that there is none.
     """
-    objective, kind = scores.objective(task), scores.threshold_kinds(task)[-1]
-    decision = scores.metrics["expected_cost" if scores.costs(task) else "f1"]
-    probability = scores.metrics["brier"]
+    objective, threshold_kind = scores.objective(task), scores.threshold_kinds(task)[-1]
+    decision_metric = scores.metrics["expected_cost" if scores.costs(task) else "f1"]
+    probability_metric = scores.metrics["brier"]
     if objective.metric_type == "decision":
-        decision = objective
+        decision_metric = objective
     elif objective.metric_type == "probability":
-        probability = objective
-    ranking, title = ranking_metric(scores, task), f"Δ {decision.label}"
-    columns = [StrategyComparisonColumn(f"Δ {ranking.label}", ranking, kind)]
-    if kind == TUNED_THRESHOLD:
-        columns.append(StrategyComparisonColumn(f"{title}, both at 0.5", decision, DEFAULT_THRESHOLD))
+        probability_metric = objective
+    ranking, title = ranking_metric(scores, task), f"Δ {decision_metric.label}"
+    columns = [StrategyComparisonColumn(f"Δ {ranking.label}", ranking, threshold_kind)]
+    if threshold_kind == TUNED_THRESHOLD:
+        columns.append(StrategyComparisonColumn(f"{title}, both at 0.5", decision_metric, DEFAULT_THRESHOLD))
         for name in ("recall", "precision"):
-            metric = scores.metrics.get(name, decision)
-            if metric.name != decision.name:
+            metric = scores.metrics.get(name, decision_metric)
+            if metric.name != decision_metric.name:
                 columns.append(StrategyComparisonColumn(f"Δ {metric.label}, both at 0.5", metric, DEFAULT_THRESHOLD))
-        columns.append(StrategyComparisonColumn(f"{title}, both tuned", decision, TUNED_THRESHOLD))
+        columns.append(StrategyComparisonColumn(f"{title}, both tuned", decision_metric, TUNED_THRESHOLD))
     else:
-        columns.append(StrategyComparisonColumn(title, decision, DEFAULT_THRESHOLD))
-    columns.append(StrategyComparisonColumn(f"Δ {probability.label}", probability, DEFAULT_THRESHOLD))
+        columns.append(StrategyComparisonColumn(title, decision_metric, DEFAULT_THRESHOLD))
+    columns.append(StrategyComparisonColumn(f"Δ {probability_metric.label}", probability_metric, DEFAULT_THRESHOLD))
     return columns
 
 
@@ -152,14 +152,14 @@ def _compare_strategies(scores: Scores, task: str) -> list[StrategyDifference]:
             and has_equal_effort(scores, task, entry)
         ):
             entries.append(entry)
-    by_column = [_compare_with_none_by_column(scores, task, entries, column) for column in columns]
+    comparisons_by_column = [_compare_with_none_by_column(scores, task, entries, column) for column in columns]
     differences = []
     for entry in entries:
-        estimates = tuple(compared[entry][0] for compared in by_column)
-        verdicts = tuple(compared[entry][1] for compared in by_column)
+        estimates = tuple(comparison_by_entry[entry][0] for comparison_by_entry in comparisons_by_column)
+        column_verdicts = tuple(comparison_by_entry[entry][1] for comparison_by_entry in comparisons_by_column)
         splits = max(estimate.n for estimate in estimates)
         if splits:
-            differences.append(StrategyDifference(entry.family, entry.strategy, splits, estimates, verdicts))
+            differences.append(StrategyDifference(entry.family, entry.strategy, splits, estimates, column_verdicts))
     return differences
 
 
@@ -193,68 +193,74 @@ def list_unequal_efforts(scores: Scores) -> list[str]:
 
 
 def _compare_with_none_by_column(
-    scores: Scores, task: str, entries: Sequence[Entry], column: StrategyComparisonColumn
+    scores: Scores, task: str, entries: Sequence[Entry], comparison_column: StrategyComparisonColumn
 ) -> dict[Entry, tuple[Estimate, Verdict | None]]:
     """The differences of all entries to `none` of their families by one metric, with their verdicts."""
-    compared: dict[Entry, tuple[Estimate, Verdict | None]] = {}
+    comparison_by_entry: dict[Entry, tuple[Estimate, Verdict | None]] = {}
     rows = {}
     for entry in entries:
-        for side in (entry, entry._replace(strategy="none")):
-            rows[side] = scores.score_rows_of_entry(task, side, column.threshold)
-        compared[entry] = _mean_difference(scores, task, entry, column), None
+        for compared_entry in (entry, entry._replace(strategy="none")):
+            rows[compared_entry] = scores.score_rows_of_entry(task, compared_entry, comparison_column.threshold)
+        comparison_by_entry[entry] = _mean_difference(scores, task, entry, comparison_column), None
     splits = max((entry_rows.splits for entry_rows in rows.values()), key=len, default=())
-    complete = {entry: entry_rows for entry, entry_rows in rows.items() if splits and entry_rows.splits == splits}
-    judged = read_task_sample(scores, task, complete, column.metric, column.threshold)
-    if judged is None:
-        return compared
-    known = set(judged.task_sample.entries)
-    pairs = []
+    rows_by_complete_entry = {
+        entry: entry_rows for entry, entry_rows in rows.items() if splits and entry_rows.splits == splits
+    }
+    task_sample = read_task_sample(
+        scores, task, rows_by_complete_entry, comparison_column.metric, comparison_column.threshold
+    )
+    if task_sample is None:
+        return comparison_by_entry
+    sample_entries = set(task_sample.task_sample.entries)
+    pairs_with_none = []
     for entry in entries:
         none_entry = entry._replace(strategy="none")
-        if {entry, none_entry} <= known:
-            pairs.append((entry, none_entry))
-    for (entry, _), comparison in zip(pairs, judged.compare_pairs("strategies", pairs).pairs, strict=True):
+        if {entry, none_entry} <= sample_entries:
+            pairs_with_none.append((entry, none_entry))
+    for (entry, _), comparison in zip(
+        pairs_with_none, task_sample.compare_pairs("strategies", pairs_with_none).pairs, strict=True
+    ):
         half_width = (comparison.high - comparison.low) / 2
-        difference = Estimate(comparison.difference, half_width, comparison.p, judged.sample.splits)
-        compared[entry] = difference, comparison.verdict
-    return compared
+        difference = Estimate(comparison.difference, half_width, comparison.p, task_sample.sample.splits)
+        comparison_by_entry[entry] = difference, comparison.verdict
+    return comparison_by_entry
 
 
-def _mean_difference(scores: Scores, task: str, entry: Entry, column: StrategyComparisonColumn) -> Estimate:
+def _mean_difference(scores: Scores, task: str, entry: Entry, comparison_column: StrategyComparisonColumn) -> Estimate:
     """The mean difference over the splits that both have, without a test."""
-    none_rows = scores.score_rows_of_entry(task, entry._replace(strategy="none"), column.threshold)
-    rows = scores.score_rows_of_entry(task, entry, column.threshold).select(none_rows.splits)
-    reference = none_rows.select(rows.splits)
-    change = rows[column.metric.name] - reference[column.metric.name]
-    return estimate_mean_with_interval(change, reference.mean("ratio"), can_test=False)
+    none_rows = scores.score_rows_of_entry(task, entry._replace(strategy="none"), comparison_column.threshold)
+    rows = scores.score_rows_of_entry(task, entry, comparison_column.threshold).select(none_rows.splits)
+    none_rows_of_splits = none_rows.select(rows.splits)
+    score_change = rows[comparison_column.metric.name] - none_rows_of_splits[comparison_column.metric.name]
+    return estimate_mean_with_interval(score_change, none_rows_of_splits.mean("ratio"), can_test=False)
 
 
 def strategy_readings(scores: Scores, task: str) -> list[StrategyReading]:
     """Read every difference from its verdicts."""
     directions_of = {"better": 1, "worse": -1}
-    readings = []
+    all_readings = []
     for difference in strategy_differences(scores, task):
-        directions = tuple(directions_of.get(verdict or "", 0) for verdict in difference.verdicts)
-        reading = read_strategy_directions(directions)
-        if all(verdict is None for verdict in difference.verdicts):
-            reading = NO_READING
-        elif reading == NOT_SIGNIFICANT and set(difference.verdicts[:-1]) == {EQUAL}:
-            reading = EQUAL
-        readings.append(StrategyReading(difference, directions, reading))
-    return readings
+        effect_directions = tuple(directions_of.get(column_verdict or "", 0) for column_verdict in difference.verdicts)
+        effect_reading = read_strategy_directions(effect_directions)
+        if all(column_verdict is None for column_verdict in difference.verdicts):
+            effect_reading = NO_READING
+        elif effect_reading == NOT_SIGNIFICANT and set(difference.verdicts[:-1]) == {EQUAL}:
+            effect_reading = EQUAL
+        all_readings.append(StrategyReading(difference, effect_directions, effect_reading))
+    return all_readings
 
 
 def read_main_directions(directions: Sequence[int]) -> str:
     """Read ranking and decisions, without probabilities: one of `READINGS`; the directions are those of `read_strategy_directions`."""
-    ranking, *decisions, _probability = directions
-    main = {ranking, decisions[-1]}
-    if main >= {1, -1}:
+    ranking_direction, *decision_directions, _probability = directions
+    main_directions = {ranking_direction, decision_directions[-1]}
+    if main_directions >= {1, -1}:
         return MIXED
-    if 1 in main:
+    if 1 in main_directions:
         return HELPS
-    if -1 in main:
+    if -1 in main_directions:
         return HURTS
-    return ONLY_THRESHOLD if any(decisions[:-1]) else NOT_SIGNIFICANT
+    return ONLY_THRESHOLD if any(decision_directions[:-1]) else NOT_SIGNIFICANT
 
 
 def read_strategy_directions(directions: Sequence[int]) -> str:
@@ -270,11 +276,11 @@ def read_strategy_directions(directions: Sequence[int]) -> str:
     str
         One of `READINGS`, with ``", better probabilities"`` or ``", worse probabilities"`` where these change.
     """
-    reading = read_main_directions(directions)
+    effect_reading = read_main_directions(directions)
     probabilities = {1: "better probabilities", -1: "worse probabilities"}.get(directions[-1], "")
-    if probabilities and reading == NOT_SIGNIFICANT:
+    if probabilities and effect_reading == NOT_SIGNIFICANT:
         return probabilities
-    return ", ".join(filter(None, (reading, probabilities)))
+    return ", ".join(filter(None, (effect_reading, probabilities)))
 
 
 def strategy_counts(scores: Scores, readings: Mapping[str, Sequence[StrategyReading]]) -> list[StrategyCount]:
@@ -293,30 +299,44 @@ def strategy_counts(scores: Scores, readings: Mapping[str, Sequence[StrategyRead
         One per family and strategy, with Wilcoxon's signed-rank test over the tasks' mean differences (Demšar 2006), adjusted
         by Holm over all of them; tested with at least `MIN_TASKS` tasks of one ranking metric.
     """
-    by_pair: dict[tuple[str, str], dict[str, StrategyReading]] = {}
+    readings_by_pair: dict[tuple[str, str], dict[str, StrategyReading]] = {}
     for task, task_readings in readings.items():
-        for reading in task_readings:
-            by_pair.setdefault((reading.family, reading.strategy), {})[task] = reading
+        for strategy_reading in task_readings:
+            readings_by_pair.setdefault((strategy_reading.family, strategy_reading.strategy), {})[task] = (
+                strategy_reading
+            )
     same_metric = len({ranking_metric(scores, task).name for task in readings}) == 1
-    counts = [_count_effects(scores, by_task, same_metric=same_metric) for by_task in by_pair.values()]
-    adjusted = holm([count.p for count in counts])
-    return [replace(count, p=p) for count, p in zip(counts, adjusted, strict=True)]
+    pair_counts = [
+        _count_effects(scores, readings_by_task, same_metric=same_metric)
+        for readings_by_task in readings_by_pair.values()
+    ]
+    adjusted_p_values = holm([pair_count.p for pair_count in pair_counts])
+    return [replace(pair_count, p=p) for pair_count, p in zip(pair_counts, adjusted_p_values, strict=True)]
 
 
-def _count_effects(scores: Scores, by_task: Mapping[str, StrategyReading], *, same_metric: bool) -> StrategyCount:
+def _count_effects(
+    scores: Scores, readings_by_task: Mapping[str, StrategyReading], *, same_metric: bool
+) -> StrategyCount:
     """The effects of one strategy of one family, with the p value as it is without adjustment."""
-    readings: Counter[str] = Counter()
+    reading_counts: Counter[str] = Counter()
     probabilities: Counter[int] = Counter()
-    gains = []
-    for task, reading in by_task.items():
-        readings[NO_READING if reading.reading == NO_READING else reading.main_reading] += 1
-        probabilities[reading.directions[-1]] += 1
-        gains.append(ranking_metric(scores, task).sign * reading.difference.estimates[0].mean)  # above 0 is better
-    test, mean_gain, rank_sum, p = signed_rank_test(gains), math.nan, math.nan, math.nan
+    mean_gains = []
+    for task, strategy_reading in readings_by_task.items():
+        reading_counts[NO_READING if strategy_reading.reading == NO_READING else strategy_reading.main_reading] += 1
+        probabilities[strategy_reading.directions[-1]] += 1
+        mean_gains.append(
+            ranking_metric(scores, task).sign * strategy_reading.difference.estimates[0].mean
+        )  # above 0 is better
+    signed_rank_result, mean_gain, rank_sum, p = signed_rank_test(mean_gains), math.nan, math.nan, math.nan
     if same_metric:
-        mean_gain, rank_sum = sum(gains) / len(gains), test.sum
-    if same_metric and test.n >= MIN_TASKS:
-        p = test.p
-    pair, higher = (reading.family, reading.strategy), sum(gain > 0 for gain in gains)
-    changed = probabilities[1], probabilities[-1]
-    return StrategyCount(*pair, len(gains), readings, *changed, higher, mean_gain, rank_sum, p)
+        mean_gain, rank_sum = sum(mean_gains) / len(mean_gains), signed_rank_result.sum
+    if same_metric and signed_rank_result.n >= MIN_TASKS:
+        p = signed_rank_result.p
+    family_and_strategy, higher_tasks = (
+        (strategy_reading.family, strategy_reading.strategy),
+        sum(task_gain > 0 for task_gain in mean_gains),
+    )
+    changed_directions = probabilities[1], probabilities[-1]
+    return StrategyCount(
+        *family_and_strategy, len(mean_gains), reading_counts, *changed_directions, higher_tasks, mean_gain, rank_sum, p
+    )

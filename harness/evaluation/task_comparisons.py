@@ -60,9 +60,11 @@ class SampleWithVariance:
             In the order of `pairs`.
         """
         entries, metric = self.task_sample.entries, self.task_sample.metric
-        positions = [(entries.index(first), entries.index(second)) for first, second in pairs]
+        position_pairs = [
+            (entries.index(first_entry), entries.index(second_entry)) for first_entry, second_entry in pairs
+        ]
         seed = self.derive_seed(question)
-        return compare_pairs(self.sample, self.variance, positions, rope=self.rope, sign=metric.sign, seed=seed)
+        return compare_pairs(self.sample, self.variance, position_pairs, rope=self.rope, sign=metric.sign, seed=seed)
 
     def derive_seed(self, question: str) -> int:
         """Derive the seed of the draws for a question."""
@@ -92,18 +94,18 @@ def read_task_sample(
     SampleWithVariance or None
         None where the splits allow no test, see `no_test_reason`, or fewer than two entries are left.
     """
-    requested = []
+    requested_entries = []
     for entry, entry_rows in rows.items():
         is_known = not math.isnan(entry_rows.mean(metric.name))
         if is_known and (scores.samples is None or are_predictions_readable(scores, entry_rows)):
-            requested.append(entry)
-    if len(requested) < 2 or no_test_reason(scores, task, rows[requested[0]]):
+            requested_entries.append(entry)
+    if len(requested_entries) < 2 or no_test_reason(scores, task, rows[requested_entries[0]]):
         return None
     if scores.samples is None:
-        sample = _sample_of_scores_alone(scores, task, rows, metric, threshold_kind).select(requested)
+        sample = _sample_of_scores_alone(scores, task, rows, metric, threshold_kind).select(requested_entries)
     else:
-        every_entry = _entries_with_same_splits(scores, task, metric, threshold_kind, rows[requested[0]].splits)
-        sample = scores.samples.read_sample(scores, task, every_entry, metric, threshold_kind).select(requested)
+        every_entry = _entries_with_same_splits(scores, task, metric, threshold_kind, rows[requested_entries[0]].splits)
+        sample = scores.samples.read_sample(scores, task, every_entry, metric, threshold_kind).select(requested_entries)
     rope = practical_equivalence(scores, task, metric, threshold_kind)
     return SampleWithVariance(task, sample, estimate_variance(sample.sample), rope)
 
@@ -113,8 +115,8 @@ def _entries_with_same_splits(
 ) -> dict[Entry, ScoreRows]:
     """All entries of a task that have these splits and stored predictions: one sample serves every question."""
     entries = {}
-    for (entry_task, entry, kind), rows in sorted(scores.by_entry.items(), key=itemgetter(0)):
-        is_candidate = (entry_task, kind, rows.splits) == (task, threshold_kind, splits)
+    for (entry_task, entry, entry_threshold_kind), rows in sorted(scores.by_entry.items(), key=itemgetter(0)):
+        is_candidate = (entry_task, entry_threshold_kind, rows.splits) == (task, threshold_kind, splits)
         if is_candidate and not math.isnan(rows.mean(metric.name)) and are_predictions_readable(scores, rows):
             entries[entry] = rows
     return entries
@@ -125,15 +127,20 @@ def _sample_of_scores_alone(
 ) -> TaskSample:
     """A sample of scores alone: only their spread between the splits is known."""
     entries = tuple(rows)
-    first = rows[entries[0]]
-    repeats = len({repeat for repeat, _ in first.splits})
+    first_rows = rows[entries[0]]
+    repeats = len({repeat for repeat, _ in first_rows.splits})
     columns = np.array([rows[entry][metric.name] for entry in entries])
-    unknown = np.zeros((len(entries), len(entries)))
+    unknown_covariance = np.zeros((len(entries), len(entries)))
     groups = tuple(f"{entry.family}/{entry.stage}" for entry in entries)
-    resolution = scores.score_resolution(task, metric, first)
-    shaped = columns.reshape(len(entries), repeats, -1)
+    score_resolution = scores.score_resolution(task, metric, first_rows)
+    shaped_scores = columns.reshape(len(entries), repeats, -1)
     return TaskSample(
-        entries, ScoreSample(shaped, groups, unknown, unknown, unknown, resolution), metric, threshold_kind
+        entries,
+        ScoreSample(
+            shaped_scores, groups, unknown_covariance, unknown_covariance, unknown_covariance, score_resolution
+        ),
+        metric,
+        threshold_kind,
     )
 
 
@@ -196,10 +203,10 @@ def practical_equivalence(scores: Scores, task: str, metric: Metric, threshold_k
     if metric.metric_type != "probability" and not metric.needs_costs:
         return ROPES[metric.metric_type] * metric.span
     baseline = scores.score_rows_of_entry(task, Entry(BASELINE, "none", "tuned"), threshold_kind)
-    reference = abs(baseline.mean(metric.name))
-    if math.isnan(reference):
+    baseline_score = abs(baseline.mean(metric.name))
+    if math.isnan(baseline_score):
         return RELATIVE_ROPE * min(metric.span, 1.0)
-    return RELATIVE_ROPE * reference
+    return RELATIVE_ROPE * baseline_score
 
 
 @dataclass(frozen=True)
@@ -246,17 +253,17 @@ def random_ranking_gain(scores: Scores, metric: Metric, baseline_rows: ScoreRows
     """
     if metric.name != "average_precision":
         return 0.0
-    gains = []
+    class_gains = []
     for key in baseline_rows.score_keys:
         if key not in scores.metric_values:
             continue
-        counts = scores.metric_values[key].confusion.sum(axis=1).astype(float)
-        rows = float(counts.sum())
-        harmonic = float((1 / np.arange(1, rows + 1)).sum()) / rows
-        for positives in counts[1:] if len(counts) == 2 else counts:
-            expected = (positives - 1) / (rows - 1) * (1 - harmonic) + harmonic
-            gains.append(expected - positives / rows)
-    return float(np.mean(gains)) if gains else 0.0
+        class_counts = scores.metric_values[key].confusion.sum(axis=1).astype(float)
+        rows = float(class_counts.sum())
+        harmonic_mean_rank = float((1 / np.arange(1, rows + 1)).sum()) / rows
+        for positive_rows in class_counts[1:] if len(class_counts) == 2 else class_counts:
+            expected_precision = (positive_rows - 1) / (rows - 1) * (1 - harmonic_mean_rank) + harmonic_mean_rank
+            class_gains.append(expected_precision - positive_rows / rows)
+    return float(np.mean(class_gains)) if class_gains else 0.0
 
 
 def compare_ranking_with_best(
@@ -278,64 +285,66 @@ def compare_ranking_with_best(
     RankingVerdicts
         The verdicts; those about the best entry only among the candidates.
     """
-    entries, sign = judged.task_sample.entries, judged.task_sample.metric.sign
-    ranked = [entry for entry in candidates if entry in entries]
-    if not ranked:
+    entries, metric_sign = judged.task_sample.entries, judged.task_sample.metric.sign
+    ranked_entries = [entry for entry in candidates if entry in entries]
+    if not ranked_entries:
         return RankingVerdicts()
-    best = ranked[0]
-    position, seed = entries.index(best), judged.derive_seed("all pairs")
-    compared, possible = compare_all_with_best(
-        judged.sample, judged.variance, position, rope=judged.rope, sign=sign, seed=seed
+    best_entry = ranked_entries[0]
+    position, seed = entries.index(best_entry), judged.derive_seed("all pairs")
+    pair_comparisons, may_be_best = compare_all_with_best(
+        judged.sample, judged.variance, position, rope=judged.rope, sign=metric_sign, seed=seed
     )
-    comparisons = {entries[comparison.first]: comparison for comparison in compared.pairs}
-    with_baseline = _compare_with_baseline(judged, ranked, baseline_gain)
+    comparisons = {entries[comparison.first]: comparison for comparison in pair_comparisons.pairs}
+    with_baseline = _compare_with_baseline(judged, ranked_entries, baseline_gain)
     above_baseline = None
-    if best in with_baseline:
-        baseline = entries[with_baseline[best].first]
-        comparisons[baseline] = with_baseline[best]
-        above_baseline = with_baseline[best].verdict == "worse"
+    if best_entry in with_baseline:
+        baseline = entries[with_baseline[best_entry].first]
+        comparisons[baseline] = with_baseline[best_entry]
+        above_baseline = with_baseline[best_entry].verdict == "worse"
     probabilities = probabilities_of_being_best(
-        *_select_entries(judged, ranked), sign=sign, seed=judged.derive_seed("best")
+        *_select_entries(judged, ranked_entries), sign=metric_sign, seed=judged.derive_seed("best")
     )
     return RankingVerdicts(
         comparisons,
-        {entry: bool(possible[entries.index(entry)]) for entry in ranked},
-        dict(zip(ranked, probabilities.tolist(), strict=True)),
+        {entry: bool(may_be_best[entries.index(entry)]) for entry in ranked_entries},
+        dict(zip(ranked_entries, probabilities.tolist(), strict=True)),
         with_baseline,
         above_baseline,
     )
 
 
 def _compare_with_baseline(
-    judged: SampleWithVariance, ranked: Sequence[Entry], baseline_gain: float
+    judged_sample: SampleWithVariance, ranked_entries: Sequence[Entry], baseline_gain: float
 ) -> dict[Entry, Comparison]:
     """The comparisons of the baseline with all other entries, by entry; empty without a baseline."""
-    for baseline in ranked:
+    for baseline in ranked_entries:
         if baseline.family == BASELINE:
-            others = [entry for entry in ranked if entry != baseline]
-            position = judged.task_sample.entries.index(baseline)
-            by_chance = judged.sample.scores.copy()
-            by_chance[position] += baseline_gain
-            sample = replace(judged.task_sample, sample=replace(judged.sample, scores=by_chance))
-            pairs = [(baseline, entry) for entry in others]
-            compared = replace(judged, task_sample=sample).compare_pairs("baseline", pairs).pairs
-            return dict(zip(others, compared, strict=True))
+            other_entries = [entry for entry in ranked_entries if entry != baseline]
+            position = judged_sample.task_sample.entries.index(baseline)
+            chance_scores = judged_sample.sample.scores.copy()
+            chance_scores[position] += baseline_gain
+            sample = replace(judged_sample.task_sample, sample=replace(judged_sample.sample, scores=chance_scores))
+            baseline_pairs = [(baseline, entry) for entry in other_entries]
+            pair_comparisons = (
+                replace(judged_sample, task_sample=sample).compare_pairs("baseline", baseline_pairs).pairs
+            )
+            return dict(zip(other_entries, pair_comparisons, strict=True))
     return {}
 
 
-def _select_entries(judged: SampleWithVariance, entries: Sequence[Entry]) -> tuple[ScoreSample, PairVariance]:
+def _select_entries(judged_sample: SampleWithVariance, entries: Sequence[Entry]) -> tuple[ScoreSample, PairVariance]:
     """The sample and the variance of some entries."""
-    positions = np.array([judged.task_sample.entries.index(entry) for entry in entries])
-    return judged.sample.select(positions), judged.variance.select(positions)
+    positions = np.array([judged_sample.task_sample.entries.index(entry) for entry in entries])
+    return judged_sample.sample.select(positions), judged_sample.variance.select(positions)
 
 
 def find_metric_bounds(metric: Metric, means: npt.NDArray[np.float64]) -> tuple[float, float]:
     """Give the least and the greatest score of a metric; infinite where there is none, or where scores are beyond it."""
-    lower, upper = 0.0, metric.span
+    lower_bound, upper_bound = 0.0, metric.span
     if metric.name == "mcc":
-        lower = -1.0
+        lower_bound = -1.0
     if metric.metric_type == "probability" or metric.needs_costs:
-        upper = math.inf
-    if means.min() < lower or means.max() > upper:
+        upper_bound = math.inf
+    if means.min() < lower_bound or means.max() > upper_bound:
         return -math.inf, math.inf
-    return lower, upper
+    return lower_bound, upper_bound

@@ -65,15 +65,15 @@ def friedman_test(ranks: Array) -> FriedmanTest:
     Demšar (2006), Statistical Comparisons of Classifiers over Multiple Data Sets, JMLR 7.
     """
     k, n = ranks.shape
-    degrees = (k - 1, (k - 1) * (n - 1))
-    variation = float((ranks**2).sum() - n * k * (k + 1) ** 2 / 4)
-    if variation == 0:
-        return FriedmanTest(0.0, 0.0, degrees, 1.0)
-    sums = ranks.sum(axis=1)
-    chi2 = (k - 1) * float(((sums - n * (k + 1) / 2) ** 2).sum()) / variation
-    residual = n * (k - 1) - chi2
-    f = (n - 1) * chi2 / residual if residual > 1e-9 else math.inf
-    return FriedmanTest(chi2, f, degrees, float(special.fdtrc(*degrees, f)))
+    degrees_of_freedom = (k - 1, (k - 1) * (n - 1))
+    rank_variation = float((ranks**2).sum() - n * k * (k + 1) ** 2 / 4)
+    if rank_variation == 0:
+        return FriedmanTest(0.0, 0.0, degrees_of_freedom, 1.0)
+    rank_sums = ranks.sum(axis=1)
+    chi2 = (k - 1) * float(((rank_sums - n * (k + 1) / 2) ** 2).sum()) / rank_variation
+    residual_variation = n * (k - 1) - chi2
+    f = (n - 1) * chi2 / residual_variation if residual_variation > 1e-9 else math.inf
+    return FriedmanTest(chi2, f, degrees_of_freedom, float(special.fdtrc(*degrees_of_freedom, f)))
 
 
 def conover_p_values(ranks: Array) -> Array:
@@ -96,10 +96,12 @@ def wilcoxon_p_values(means: Array) -> Array:
 
 def adjust_pairwise_p_values(p_values: Array) -> Array:
     """Adjust a symmetric matrix of p values over its pairs by Holm's procedure; 1 on the diagonal."""
-    first, second = np.triu_indices(len(p_values), 1)
-    adjusted = np.ones_like(p_values)
-    adjusted[first, second] = adjusted[second, first] = holm(p_values[first, second].tolist())
-    return adjusted
+    first_entries, second_entries = np.triu_indices(len(p_values), 1)
+    adjusted_p_values = np.ones_like(p_values)
+    adjusted_p_values[first_entries, second_entries] = adjusted_p_values[second_entries, first_entries] = holm(
+        p_values[first_entries, second_entries].tolist()
+    )
+    return adjusted_p_values
 
 
 def pairwise_p_values(means: Array) -> Array:
@@ -122,10 +124,10 @@ def pairwise_p_values(means: Array) -> Array:
     Tests Based on Mean-Ranks?, JMLR 17.
     """
     ranks = task_ranks(means)
-    pairs = np.maximum(
+    pair_p_values = np.maximum(
         adjust_pairwise_p_values(conover_p_values(ranks)), adjust_pairwise_p_values(wilcoxon_p_values(means))
     )
-    return np.asarray(np.where(np.eye(len(means), dtype=bool), 1.0, np.maximum(pairs, friedman_test(ranks).p)))
+    return np.asarray(np.where(np.eye(len(means), dtype=bool), 1.0, np.maximum(pair_p_values, friedman_test(ranks).p)))
 
 
 def min_tasks_for_significance(entries: int) -> int:
@@ -147,13 +149,13 @@ def tied_groups(p_values: Array) -> list[tuple[int, int]]:
         First and last position of each group. Entries that share no group are significantly different; two entries inside
         a group may be so as well.
     """
-    tied: npt.NDArray[np.bool_] = p_values >= 1 - CONFIDENCE
-    furthest, groups = -1, []
-    for start, row in enumerate(tied):
-        end = int(np.flatnonzero(row).max())  # not empty: an entry is tied with itself
-        if end > furthest and end > start:
-            groups.append((start, end))
-        furthest = max(furthest, end)
+    is_tied: npt.NDArray[np.bool_] = p_values >= 1 - CONFIDENCE
+    furthest_end, groups = -1, []
+    for first_position, row in enumerate(is_tied):
+        last_position = int(np.flatnonzero(row).max())  # not empty: an entry is tied with itself
+        if last_position > furthest_end and last_position > first_position:
+            groups.append((first_position, last_position))
+        furthest_end = max(furthest_end, last_position)
     return groups
 
 
@@ -176,9 +178,9 @@ def pairwise_wins(scores: Array) -> Array:
     ndarray of shape (entries, entries)
         Shares, 0 on the diagonal.
     """
-    own, other = scores[:, None, :], scores[None, :, :]
-    wins = (own > other).mean(axis=2) + (own == other).mean(axis=2) / 2
-    return np.asarray(wins * (1 - np.eye(len(scores))))
+    own_scores, other_scores = scores[:, None, :], scores[None, :, :]
+    win_shares = (own_scores > other_scores).mean(axis=2) + (own_scores == other_scores).mean(axis=2) / 2
+    return np.asarray(win_shares * (1 - np.eye(len(scores))))
 
 
 def fit_bradley_terry_ratings(wins: Array) -> Array:
@@ -232,13 +234,18 @@ def rating_intervals(wins: Array, seed: int) -> tuple[Array, Array]:
     weights = np.random.default_rng(seed).dirichlet(np.ones(n + 1), size=BOOTSTRAP_DRAWS)
     drawn_wins = np.tensordot(weights[:, :n], wins, axes=1) + weights[:, n, None, None] * _wins_of_all_ties(k)
     drawn_ratings = MEAN_RATING + POINTS_PER_LOGIT * _fit_rating_logits(drawn_wins * (n + 1))
-    tails = np.quantile(drawn_ratings, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
-    centre = fit_bradley_terry_ratings(wins)
-    stretch = (
+    rating_quantiles = np.quantile(drawn_ratings, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
+    central_ratings = fit_bradley_terry_ratings(wins)
+    interval_stretch = (
         special.stdtrit(n - 1, (1 + CONFIDENCE) / 2) / special.ndtri((1 + CONFIDENCE) / 2) * math.sqrt(n / (n - 1))
     )
-    lower, upper = np.minimum(tails[0], centre), np.maximum(tails[1], centre)
-    return centre - stretch * (centre - lower), centre + stretch * (upper - centre)
+    rating_lows, rating_highs = (
+        np.minimum(rating_quantiles[0], central_ratings),
+        np.maximum(rating_quantiles[1], central_ratings),
+    )
+    return central_ratings - interval_stretch * (central_ratings - rating_lows), central_ratings + interval_stretch * (
+        rating_highs - central_ratings
+    )
 
 
 def _wins_of_all_ties(k: int) -> Array:
@@ -249,15 +256,15 @@ def _wins_of_all_ties(k: int) -> Array:
 def _fit_rating_logits(wins: Array) -> Array:
     """Maximum-likelihood ratings in logits with mean 0, (..., entries), from wins (..., entries, entries): Newton's method."""
     k = wins.shape[-1]
-    comparisons = wins + np.swapaxes(wins, -1, -2)
+    comparison_counts = wins + np.swapaxes(wins, -1, -2)
     logits = np.zeros(wins.shape[:-1])
-    diagonal = np.arange(k)
+    diagonal_index = np.arange(k)
     for _ in range(MAX_STEPS):
-        probability = 1 / (1 + np.exp(logits[..., None, :] - logits[..., :, None]))
-        gradient = wins.sum(axis=-1) - (comparisons * probability).sum(axis=-1)
-        information = comparisons * probability * (1 - probability)
-        hessian = 1 / k - information  # ratings are determined up to a constant; the 1/k fixes their sum
-        hessian[..., diagonal, diagonal] += information.sum(axis=-1)
+        win_probability = 1 / (1 + np.exp(logits[..., None, :] - logits[..., :, None]))
+        gradient = wins.sum(axis=-1) - (comparison_counts * win_probability).sum(axis=-1)
+        fisher_information = comparison_counts * win_probability * (1 - win_probability)
+        hessian = 1 / k - fisher_information  # ratings are determined up to a constant; the 1/k fixes their sum
+        hessian[..., diagonal_index, diagonal_index] += fisher_information.sum(axis=-1)
         step = np.clip(np.linalg.solve(hessian, gradient[..., None])[..., 0], -2, 2)
         logits += step
         if np.abs(step).max() < 1e-7:
@@ -304,14 +311,18 @@ def signed_rank_posterior(differences: Array, task_weights: Array, rope: float =
     ----------
     Benavoli, Corani, Demšar & Zaffalon (2017), Time for a Change, JMLR 18.
     """
-    padded = np.concatenate([[0.0], differences])
-    walsh_sums = padded[:, None] + padded[None, :]  # twice the Walsh averages
-    above, below = _exceedance_weights(walsh_sums, 2 * rope), _exceedance_weights(-walsh_sums, 2 * rope)
-    first, second = (((task_weights @ side) * task_weights).sum(axis=1) for side in (above, below))
-    likeliest = np.argmax(np.column_stack([first, 1 - first - second, second]), axis=1)
-    return ComparisonPosterior(*map(float, np.bincount(likeliest, minlength=3) / len(likeliest)))
+    padded_differences = np.concatenate([[0.0], differences])
+    walsh_sums = padded_differences[:, None] + padded_differences[None, :]  # twice the Walsh averages
+    weights_above, weights_below = _exceedance_weights(walsh_sums, 2 * rope), _exceedance_weights(-walsh_sums, 2 * rope)
+    first_probability, second_probability = (
+        ((task_weights @ side_weights) * task_weights).sum(axis=1) for side_weights in (weights_above, weights_below)
+    )
+    likeliest_outcome = np.argmax(
+        np.column_stack([first_probability, 1 - first_probability - second_probability, second_probability]), axis=1
+    )
+    return ComparisonPosterior(*map(float, np.bincount(likeliest_outcome, minlength=3) / len(likeliest_outcome)))
 
 
-def _exceedance_weights(sums: Array, limit: float) -> Array:
+def _exceedance_weights(walsh_sums: Array, sum_limit: float) -> Array:
     """1 where a sum is above the limit, ½ where it is equal."""
-    return np.asarray((sums > limit) + 0.5 * (sums == limit), dtype=float)
+    return np.asarray((walsh_sums > sum_limit) + 0.5 * (walsh_sums == sum_limit), dtype=float)

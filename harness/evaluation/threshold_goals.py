@@ -121,7 +121,7 @@ class GoalResult:
     @property
     def thresholds(self) -> dict[SplitKey, float]:
         """The threshold of every split."""
-        return {decision.split: decision.threshold for decision in self.decisions}
+        return {split_decision.split: split_decision.threshold for split_decision in self.decisions}
 
 
 def check_goals(goals: Iterable[ThresholdGoal], tasks: Mapping[str, tuple[int, CostMatrix]]) -> None:
@@ -139,13 +139,15 @@ def check_goals(goals: Iterable[ThresholdGoal], tasks: Mapping[str, tuple[int, C
     EvenhandError
         If a goal makes sense for none of the tasks; the message says why for the first one.
     """
-    for goal in goals:
+    for threshold_goal in goals:
         reasons = []
         for name, (classes, costs) in tasks.items():
-            reasons.append((goal_obstacle(goal, classes, costs), name))
+            reasons.append((goal_obstacle(threshold_goal, classes, costs), name))
         if reasons and all(map(itemgetter(0), reasons)):
             reason, name = reasons[0]
-            raise EvenhandError(f"the threshold goal {goal.text!r} makes no sense for task {name!r}: {reason}")
+            raise EvenhandError(
+                f"the threshold goal {threshold_goal.text!r} makes no sense for task {name!r}: {reason}"
+            )
 
 
 def classes_and_costs_by_task(scores: Scores) -> dict[str, tuple[int, CostMatrix]]:
@@ -162,8 +164,8 @@ def entries_with_inner_predictions(scores: Scores, task: str) -> list[Entry]:
     """List the entries of a task whose inner predictions are stored: default, tuned and chosen ones, not recalibrated."""
     entries = []
     for entry_task, entry, threshold_kind in scores.by_entry:
-        is_stored = entry.stage != "ensembled" and entry.calibration == NO_CALIBRATION
-        if (entry_task, threshold_kind) == (task, DEFAULT_THRESHOLD) and is_stored:
+        has_inner_predictions = entry.stage != "ensembled" and entry.calibration == NO_CALIBRATION
+        if (entry_task, threshold_kind) == (task, DEFAULT_THRESHOLD) and has_inner_predictions:
             entries.append(entry)
     return entries
 
@@ -172,10 +174,10 @@ def find_goal_obstacles(scores: Scores, task: str, goals: Iterable[ThresholdGoal
     """Say of each goal that makes no sense for a task why."""
     classes, costs = len(scores.classes(task)), scores.costs(task)
     reasons = {}
-    for goal in goals:
-        reason = goal_obstacle(goal, classes, costs)
+    for threshold_goal in goals:
+        reason = goal_obstacle(threshold_goal, classes, costs)
         if reason:
-            reasons[goal] = reason
+            reasons[threshold_goal] = reason
     return reasons
 
 
@@ -202,42 +204,42 @@ def evaluate_goals(
     list of GoalResult
         By entry, then by goal.
     """
-    impossible = find_goal_obstacles(scores, task, goals)
-    possible = list(filterfalse(impossible.__contains__, goals))
-    if not possible:
+    goal_obstacles = find_goal_obstacles(scores, task, goals)
+    possible_goals = list(filterfalse(goal_obstacles.__contains__, goals))
+    if not possible_goals:
         return []
-    decisions: dict[tuple[Entry, ThresholdGoal], list[SplitDecision]] = {}
+    decisions_by_goal: dict[tuple[Entry, ThresholdGoal], list[SplitDecision]] = {}
     description = scores.run["tasks"][task]
     costs, table_rows = scores.costs(task), description.get("total_weight", description["rows"])
-    for record, uses in _entries_by_cell(scores, task, entries):
-        stored = store.read_predictions(record)
-        for entry, split, stage in uses:
-            predictions = select_goal_predictions(stored, record, stage)
-            for goal in possible:
-                decision = choose_threshold_and_count(goal, predictions, split, costs, table_rows)
-                decisions.setdefault((entry, goal), []).append(decision)
-    results = []
-    for entry, goal in product(entries, possible):
-        of_goal = sorted(decisions.get((entry, goal), ()), key=attrgetter("split"))
-        if of_goal:
-            results.append(_pool_goal_splits(task, entry, goal, of_goal, costs, table_rows))
-    return results
+    for record, entry_uses in _entries_by_cell(scores, task, entries):
+        stored_predictions = store.read_predictions(record)
+        for entry, split, stage in entry_uses:
+            predictions = select_goal_predictions(stored_predictions, record, stage)
+            for threshold_goal in possible_goals:
+                split_decision = choose_threshold_and_count(threshold_goal, predictions, split, costs, table_rows)
+                decisions_by_goal.setdefault((entry, threshold_goal), []).append(split_decision)
+    goal_results = []
+    for entry, threshold_goal in product(entries, possible_goals):
+        goal_decisions = sorted(decisions_by_goal.get((entry, threshold_goal), ()), key=attrgetter("split"))
+        if goal_decisions:
+            goal_results.append(_pool_goal_splits(task, entry, threshold_goal, goal_decisions, costs, table_rows))
+    return goal_results
 
 
 def _entries_by_cell(
     scores: Scores, task: str, entries: Sequence[Entry]
 ) -> list[tuple[Record, list[tuple[Entry, SplitKey, str]]]]:
     """The cells that hold predictions of the entries: the entries of each with their split and their stage there."""
-    by_cell: dict[str, list[tuple[Entry, SplitKey, str]]] = {}
+    uses_by_cell: dict[str, list[tuple[Entry, SplitKey, str]]] = {}
     for entry in entries:
         rows = scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD)
         for split, (cell_id, stage, _) in zip(rows.splits, rows.score_keys, strict=True):
-            by_cell.setdefault(cell_id, []).append((entry, split, stage))
-    uses = []
+            uses_by_cell.setdefault(cell_id, []).append((entry, split, stage))
+    entry_uses = []
     for cell in scores.cells:
-        if cell.record and cell.record.id in by_cell:
-            uses.append((cell.record, by_cell[cell.record.id]))
-    return uses
+        if cell.record and cell.record.id in uses_by_cell:
+            entry_uses.append((cell.record, uses_by_cell[cell.record.id]))
+    return entry_uses
 
 
 def select_goal_predictions(stored: StoredPredictions, record: Record, stage: str) -> GoalPredictions:
@@ -254,25 +256,25 @@ def select_goal_predictions(stored: StoredPredictions, record: Record, stage: st
         without them, as for the threshold of the recalibrated entry.
     """
     stage, _, calibration = stage.partition("/")
-    inner = stored.inner[stage]
-    known = ~np.isnan(inner).any(axis=1)
-    inner, y = inner[known], stored.train_y[known]
-    weights = None if stored.train_weights is None else stored.train_weights[known]
-    sealed = stored.test[stage]
+    inner_proba = stored.inner[stage]
+    has_prediction = ~np.isnan(inner_proba).any(axis=1)
+    inner_proba, y = inner_proba[has_prediction], stored.train_y[has_prediction]
+    weights = None if stored.train_weights is None else stored.train_weights[has_prediction]
+    sealed_proba = stored.test[stage]
     if not calibration or calibration == NO_CALIBRATION:
-        return GoalPredictions(y, inner, stored.test_y, sealed, weights, stored.test_weights)
-    outcome = next(outcome for outcome in record.outcomes if outcome.stage == stage)
+        return GoalPredictions(y, inner_proba, stored.test_y, sealed_proba, weights, stored.test_weights)
+    entry_outcome = next(entry_outcome for entry_outcome in record.outcomes if entry_outcome.stage == stage)
 
     def fit(proba: Proba, labels: Labels, row_weights: Weights = None) -> Calibrator:
-        counts = outcome.counts_before, outcome.counts_after
+        counts = entry_outcome.counts_before, entry_outcome.counts_after
         calibrator = make_calibrator(calibration, proba, labels, *counts, row_weights)
         assert calibrator is not None  # noqa: S101 -- the name is never "none"
         return calibrator
 
     seed = seed_of(record.task, record.repeat, record.fold, "recalibrate")
-    calibrated = cross_calibrate(fit, inner, y, seed, weights)
-    sealed = fit(inner, y, weights)(sealed).astype(np.float32)
-    return GoalPredictions(y, calibrated, stored.test_y, sealed, weights, stored.test_weights)
+    calibrated_proba = cross_calibrate(fit, inner_proba, y, seed, weights)
+    sealed_proba = fit(inner_proba, y, weights)(sealed_proba).astype(np.float32)
+    return GoalPredictions(y, calibrated_proba, stored.test_y, sealed_proba, weights, stored.test_weights)
 
 
 def choose_threshold_and_count(
@@ -300,43 +302,57 @@ def choose_threshold_and_count(
     """
     inner_y, inner_proba, sealed_y, sealed_proba, inner_weights, sealed_weights = predictions
     if inner_proba.shape[1] > 2:
-        counts = []
+        decided_counts = []
         for y, proba, weights in (
             (inner_y, inner_proba, inner_weights),
             (sealed_y, sealed_proba, sealed_weights),
         ):
             outcomes, k = y * proba.shape[1] + least_cost_labels(proba, costs), proba.shape[1]
-            counts.append(np.bincount(outcomes, weights=weights, minlength=k * k).reshape(k, k))
-        return SplitDecision(split, math.nan, bool(len(inner_y)), *counts)
-    chosen = choose_threshold(goal, inner_y, inner_proba, costs=costs, table_rows=table_rows, weights=inner_weights)
-    inner = Predictions(inner_y, inner_proba, chosen.threshold, weights=inner_weights).confusion
-    sealed = Predictions(sealed_y, sealed_proba, chosen.threshold, weights=sealed_weights).confusion
-    return SplitDecision(split, chosen.threshold, chosen.reached, inner, sealed)
+            decided_counts.append(np.bincount(outcomes, weights=weights, minlength=k * k).reshape(k, k))
+        return SplitDecision(split, math.nan, bool(len(inner_y)), *decided_counts)
+    chosen_threshold = choose_threshold(
+        goal, inner_y, inner_proba, costs=costs, table_rows=table_rows, weights=inner_weights
+    )
+    inner_confusion = Predictions(inner_y, inner_proba, chosen_threshold.threshold, weights=inner_weights).confusion
+    sealed_confusion = Predictions(sealed_y, sealed_proba, chosen_threshold.threshold, weights=sealed_weights).confusion
+    return SplitDecision(split, chosen_threshold.threshold, chosen_threshold.reached, inner_confusion, sealed_confusion)
 
 
 def _pool_goal_splits(
     task: str,
     entry: Entry,
-    goal: ThresholdGoal,
-    decisions: Sequence[SplitDecision],
+    threshold_goal: ThresholdGoal,
+    split_decisions: Sequence[SplitDecision],
     costs: CostMatrix,
     table_rows: float,
 ) -> GoalResult:
     """Pool the splits of a goal, and compare what was attained with what was promised."""
-    measures = list_reported_goal_measures(goal, len(decisions[0].sealed), costs)
-    repeats = len({decision.split[0] for decision in decisions})
-    sealed = list(map(attrgetter("sealed"), decisions))
-    attained = {name: measure_interval(measure, sealed, repeats) for name, measure in measures.items()}
-    name = GOAL_MEASURES[goal.kind]
-    if goal.kind == "f-beta" and goal.level == 1:
+    measures_by_name = list_reported_goal_measures(threshold_goal, len(split_decisions[0].sealed), costs)
+    repeats = len({split_decision.split[0] for split_decision in split_decisions})
+    sealed_confusions = list(map(attrgetter("sealed"), split_decisions))
+    attained_intervals = {
+        name: measure_interval(measure, sealed_confusions, repeats) for name, measure in measures_by_name.items()
+    }
+    name = GOAL_MEASURES[threshold_goal.kind]
+    if threshold_goal.kind == "f-beta" and threshold_goal.level == 1:
         name = "f1"
-    inner = np.sum(list(map(attrgetter("inner"), decisions)), axis=0)
-    promised = measures[name].compute(inner)
-    level = required_goal_level(goal, promised, table_rows)
-    outcome = compare_with_goal_level(goal, level, attained[name])
-    if not any(map(attrgetter("reached"), decisions)):
-        outcome = "unreached"
-    return GoalResult(task, entry, goal, tuple(decisions), name, level, promised, attained, outcome)
+    inner_counts = np.sum(list(map(attrgetter("inner"), split_decisions)), axis=0)
+    promised_measure = measures_by_name[name].compute(inner_counts)
+    goal_level = required_goal_level(threshold_goal, promised_measure, table_rows)
+    goal_outcome = compare_with_goal_level(threshold_goal, goal_level, attained_intervals[name])
+    if not any(map(attrgetter("reached"), split_decisions)):
+        goal_outcome = "unreached"
+    return GoalResult(
+        task,
+        entry,
+        threshold_goal,
+        tuple(split_decisions),
+        name,
+        goal_level,
+        promised_measure,
+        attained_intervals,
+        goal_outcome,
+    )
 
 
 def list_reported_goal_measures(goal: ThresholdGoal, classes: int, costs: CostMatrix) -> dict[str, DecisionMeasure]:
@@ -356,10 +372,10 @@ def required_goal_level(goal: ThresholdGoal, promised: float, table_rows: float)
 def compare_with_goal_level(goal: ThresholdGoal, level: float, attained: MeasureInterval) -> GoalOutcome:
     """Compare what was attained with the level: met, missed by no more than its interval, or missed."""
     is_upper_limit = goal.kind in ("cost", "top", "capacity")
-    sign = -1 if is_upper_limit else 1
-    nearest = attained.low if is_upper_limit else attained.high
+    level_sign = -1 if is_upper_limit else 1
+    nearest_end = attained.low if is_upper_limit else attained.high
     if math.isnan(attained.value) or math.isnan(level):
         return "unreached"
-    if sign * (attained.value - level) >= -1e-9:
+    if level_sign * (attained.value - level) >= -1e-9:
         return "met"
-    return "within_error" if sign * (nearest - level) >= 0 else "missed"
+    return "within_error" if level_sign * (nearest_end - level) >= 0 else "missed"

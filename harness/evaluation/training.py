@@ -32,7 +32,7 @@ class Architecture:
     @property
     def parameters(self) -> int:
         """All parameters, trained or not."""
-        return sum(parameters for *_, parameters in self.layers)
+        return sum(layer_parameters for *_, layer_parameters in self.layers)
 
     @property
     def frozen_parameters(self) -> int:
@@ -55,27 +55,29 @@ class ChosenArchitectures:
 
 def chosen_architectures(scores: Scores, ranking: Ranking) -> list[ChosenArchitectures]:
     """Collect the architectures of the tuned networks of a task, best entry first."""
-    counts: dict[tuple[str, str], Counter[tuple[Layers, int]]] = {}
+    architecture_counts: dict[tuple[str, str], Counter[tuple[Layers, int]]] = {}
     for cell in scores.cells:
         if cell.record is None or cell.task != ranking.task:
             continue
-        for outcome in cell.record.outcomes:
-            if outcome.stage == "tuned" and outcome.architecture:
-                network = outcome.architecture, _count_trained_parameters(outcome)
-                counts.setdefault((cell.family, cell.strategy), Counter())[network] += 1
-    chosen = []
-    for ranked in ranking.entries:
-        if ranked.entry.stage == "tuned" and ranked.entry[:2] in counts:
-            most_common = counts[ranked.entry[:2]].most_common()
-            architectures = [Architecture(layers, splits, trained) for (layers, trained), splits in most_common]
-            chosen.append(ChosenArchitectures(ranked.entry, tuple(architectures)))
-    return chosen
+        for entry_outcome in cell.record.outcomes:
+            if entry_outcome.stage == "tuned" and entry_outcome.architecture:
+                network_layers = entry_outcome.architecture, _count_trained_parameters(entry_outcome)
+                architecture_counts.setdefault((cell.family, cell.strategy), Counter())[network_layers] += 1
+    entry_architectures = []
+    for ranked_entry in ranking.entries:
+        if ranked_entry.entry.stage == "tuned" and ranked_entry.entry[:2] in architecture_counts:
+            most_common = architecture_counts[ranked_entry.entry[:2]].most_common()
+            network_architectures = [
+                Architecture(layers, splits, trained_parameters) for (layers, trained_parameters), splits in most_common
+            ]
+            entry_architectures.append(ChosenArchitectures(ranked_entry.entry, tuple(network_architectures)))
+    return entry_architectures
 
 
-def _count_trained_parameters(outcome: EntryResult) -> int:
-    if outcome.parameters is None:
-        return sum(parameters for *_, parameters in outcome.architecture)
-    return outcome.parameters
+def _count_trained_parameters(entry_outcome: EntryResult) -> int:
+    if entry_outcome.parameters is None:
+        return sum(layer_parameters for *_, layer_parameters in entry_outcome.architecture)
+    return entry_outcome.parameters
 
 
 COSTS = {"fit_seconds": "fit", "model_bytes": "size", "predict_us_per_row": "predict"}  #: column → its short name
@@ -110,35 +112,38 @@ def pareto_front(costs: Sequence[float], scores: Sequence[float], *, greater: bo
     cost, score = np.asarray(costs, dtype=float), np.asarray(scores, dtype=float)
     if not greater:
         score = -score
-    front = []
+    is_on_front = []
     for point_cost, point_score in zip(cost, score, strict=True):
-        differs = (cost != point_cost) | (score != point_score)
-        dominated = bool(((cost <= point_cost) & (score >= point_score) & differs).any())
-        front.append(not (np.isnan(point_cost) or np.isnan(point_score) or dominated))
-    return front
+        is_different = (cost != point_cost) | (score != point_score)
+        is_dominated = bool(((cost <= point_cost) & (score >= point_score) & is_different).any())
+        is_on_front.append(not (np.isnan(point_cost) or np.isnan(point_score) or is_dominated))
+    return is_on_front
 
 
 def entry_costs(ranking: Ranking) -> list[EntryCosts]:
     """Give the tuned entries of a task that have all splits, best first, with the fronts they are on."""
-    candidates = list(filter(_is_pareto_candidate, ranking.entries))
-    costs, scores = list(map(_fit_costs, candidates)), [ranked.score.mean for ranked in candidates]
-    fronts, greater = {}, ranking.metric.greater_is_better
+    candidate_entries = list(filter(_is_pareto_candidate, ranking.entries))
+    costs, scores = (
+        list(map(_fit_costs, candidate_entries)),
+        [ranked_entry.score.mean for ranked_entry in candidate_entries],
+    )
+    front_by_cost, greater_is_better = {}, ranking.metric.greater_is_better
     for name in COSTS:
-        fronts[name] = pareto_front(list(map(itemgetter(name), costs)), scores, greater=greater)
+        front_by_cost[name] = pareto_front(list(map(itemgetter(name), costs)), scores, greater=greater_is_better)
     entries = []
-    for position, ranked in enumerate(candidates):
-        own_fronts = tuple(name for name in COSTS if fronts[name][position])
-        entries.append(EntryCosts(ranked.entry, ranked.name, scores[position], costs[position], own_fronts))
+    for position, ranked_entry in enumerate(candidate_entries):
+        own_fronts = tuple(name for name in COSTS if front_by_cost[name][position])
+        entries.append(EntryCosts(ranked_entry.entry, ranked_entry.name, scores[position], costs[position], own_fronts))
     return entries
 
 
-def _is_pareto_candidate(ranked: RankedEntry) -> bool:
-    return ranked.complete and ranked.entry.stage == "tuned" and ranked.entry.family != BASELINE
+def _is_pareto_candidate(ranked_entry: RankedEntry) -> bool:
+    return ranked_entry.complete and ranked_entry.entry.stage == "tuned" and ranked_entry.entry.family != BASELINE
 
 
-def _fit_costs(ranked: RankedEntry) -> dict[str, float]:
+def _fit_costs(ranked_entry: RankedEntry) -> dict[str, float]:
     names = (*COSTS, "parameters")
-    return dict(zip(names, map(ranked.rows.mean, names), strict=True))
+    return dict(zip(names, map(ranked_entry.rows.mean, names), strict=True))
 
 
 Curves: TypeAlias = Mapping[str, npt.NDArray[np.float64]]
@@ -178,15 +183,15 @@ class EntryTraining:
     @property
     def refits_by_loss(self) -> dict[str, tuple[NetworkFit, ...]]:
         """The refits by loss function, that of most splits first."""
-        grouped: dict[str, tuple[NetworkFit, ...]] = {}
-        for fit in self.fits:
-            grouped[fit.loss] = (*grouped.get(fit.loss, ()), fit)
-        return dict(sorted(grouped.items(), key=lambda group: (-count_splits_of_fits(group[1]), group[0])))
+        grouped_refits: dict[str, tuple[NetworkFit, ...]] = {}
+        for network_fit in self.fits:
+            grouped_refits[network_fit.loss] = (*grouped_refits.get(network_fit.loss, ()), network_fit)
+        return dict(sorted(grouped_refits.items(), key=lambda group: (-count_splits_of_fits(group[1]), group[0])))
 
 
 def count_splits_of_fits(fits: Iterable[NetworkFit]) -> int:
     """Count the splits that fits are of: an ensemble has several in each."""
-    return len({fit.split for fit in fits})
+    return len({network_fit.split for network_fit in fits})
 
 
 @dataclass(frozen=True)
@@ -216,47 +221,55 @@ def collect_training_curves(store: Store, scores: Scores) -> RunTraining:
     unreadable = []
     for record in (cell.record for cell in scores.cells if cell.record):
         try:
-            fits = _fits_by_name(record, store.read_curves(record))
+            fits_by_name = _fits_by_name(record, store.read_curves(record))
         except StoreError as error:
             unreadable.append((record.task, str(error)))
             continue
-        for outcome in record.outcomes:
-            refits = _add_loss_names(_entry_refits(record, outcome, fits), outcome)
-            if refits:
-                key = record.task, Entry(record.family, record.strategy, outcome.stage)
-                training = entries.get(key, EntryTraining((), (), ()))
-                inner_fits = _add_loss_names(fits.get(f"trial_{outcome.trial}", []), outcome)
-                refits, inner = (*training.fits, *refits), (*training.inner_fits, inner_fits)
-                entries[key] = EntryTraining(refits, inner, (*training.outcomes, outcome))
+        for entry_outcome in record.outcomes:
+            entry_refits = _add_loss_names(_entry_refits(record, entry_outcome, fits_by_name), entry_outcome)
+            if entry_refits:
+                key = record.task, Entry(record.family, record.strategy, entry_outcome.stage)
+                entry_training = entries.get(key, EntryTraining((), (), ()))
+                inner_fits = _add_loss_names(fits_by_name.get(f"trial_{entry_outcome.trial}", []), entry_outcome)
+                entry_refits, all_inner_fits = (
+                    (*entry_training.fits, *entry_refits),
+                    (*entry_training.inner_fits, inner_fits),
+                )
+                entries[key] = EntryTraining(entry_refits, all_inner_fits, (*entry_training.outcomes, entry_outcome))
     return RunTraining(entries, tuple(unreadable))
 
 
 def loss_name(params: Mapping[str, Any]) -> str:
     """Name the loss function of a configuration: `cross-entropy`, `focal, γ 2.13`; empty where it had no choice."""
-    name, gamma = str(params.get("loss") or "").replace("_", "-"), params.get("gamma")
-    return f"{name}, γ {gamma:.3g}" if name and isinstance(gamma, int | float) else name
+    name, focal_gamma = str(params.get("loss") or "").replace("_", "-"), params.get("gamma")
+    return f"{name}, γ {focal_gamma:.3g}" if name and isinstance(focal_gamma, int | float) else name
 
 
-def _fits_by_name(record: Record, curves: Curves) -> dict[str, list[NetworkFit]]:
+def _fits_by_name(record: Record, curves_by_path: Curves) -> dict[str, list[NetworkFit]]:
     """Fits by trial or refit: one per inner fold or one on all training rows, of an ensemble one per member."""
-    by_fit: dict[str, dict[str, npt.NDArray[np.float64]]] = {}
-    for path, curve in curves.items():
+    curves_by_fit: dict[str, dict[str, npt.NDArray[np.float64]]] = {}
+    for path, curve in curves_by_path.items():
         fit_path, _, name = path.rpartition("/")
-        by_fit.setdefault(fit_path, {})[name] = curve
-    fits: dict[str, list[NetworkFit]] = {}
-    for fit_path, fit_curves in by_fit.items():
+        curves_by_fit.setdefault(fit_path, {})[name] = curve
+    fits_by_name: dict[str, list[NetworkFit]] = {}
+    for fit_path, fit_curves in curves_by_fit.items():
         if "epoch" in fit_curves:
             name = fit_path.partition("/")[0]
-            fits.setdefault(name, []).append(NetworkFit((record.repeat, record.fold), fit_curves))
-    return fits
+            fits_by_name.setdefault(name, []).append(NetworkFit((record.repeat, record.fold), fit_curves))
+    return fits_by_name
 
 
-def _entry_refits(record: Record, outcome: EntryResult, fits: Mapping[str, list[NetworkFit]]) -> list[NetworkFit]:
+def _entry_refits(
+    record: Record, entry_outcome: EntryResult, fits_by_name: Mapping[str, list[NetworkFit]]
+) -> list[NetworkFit]:
     """The refits of an entry; one with the same trial as another was not fitted twice."""
-    stages = [outcome.stage, *(other.stage for other in record.outcomes if other.trial == outcome.trial)]
-    return next((fits[f"final_{stage}"] for stage in stages if f"final_{stage}" in fits), [])
+    possible_stages = [
+        entry_outcome.stage,
+        *(other_outcome.stage for other_outcome in record.outcomes if other_outcome.trial == entry_outcome.trial),
+    ]
+    return next((fits_by_name[f"final_{stage}"] for stage in possible_stages if f"final_{stage}" in fits_by_name), [])
 
 
-def _add_loss_names(fits: Iterable[NetworkFit], outcome: EntryResult) -> tuple[NetworkFit, ...]:
+def _add_loss_names(network_fits: Iterable[NetworkFit], entry_outcome: EntryResult) -> tuple[NetworkFit, ...]:
     """Fits with the loss function of their configuration."""
-    return tuple(replace(fit, loss=loss_name(outcome.params)) for fit in fits)
+    return tuple(replace(network_fit, loss=loss_name(entry_outcome.params)) for network_fit in network_fits)

@@ -85,9 +85,9 @@ class ScoreSample:
     @cached_property
     def fold_covariance(self) -> Floats:
         """Covariance of the scores between the folds of a repeat, (m, m), pooled over the repeats."""
-        deviations = self.scores - self.scores.mean(axis=2, keepdims=True)
-        flat = deviations.reshape(self.size, -1)
-        return np.asarray(flat @ flat.T / (self.scores.shape[1] * (self.folds - 1)))
+        score_deviations = self.scores - self.scores.mean(axis=2, keepdims=True)
+        flat_deviations = score_deviations.reshape(self.size, -1)
+        return np.asarray(flat_deviations @ flat_deviations.T / (self.scores.shape[1] * (self.folds - 1)))
 
     def select(self, positions: npt.NDArray[np.int64]) -> ScoreSample:
         """The sample of some entries."""
@@ -126,17 +126,17 @@ class PairVariance:
     def select(self, positions: npt.NDArray[np.int64]) -> PairVariance:
         """The variance of the differences between some entries."""
         matrix = np.ix_(positions, positions)
-        selected = {}
-        for field in fields(self):
-            if field.name != "fold_degrees":
-                selected[field.name] = getattr(self, field.name)[matrix]
-        return replace(self, **selected)
+        selected_fields = {}
+        for variance_field in fields(self):
+            if variance_field.name != "fold_degrees":
+                selected_fields[variance_field.name] = getattr(self, variance_field.name)[matrix]
+        return replace(self, **selected_fields)
 
 
 def pair_difference_variances(covariance: Floats) -> Floats:
     """Compute the variance of the difference of every pair from a covariance matrix, (m, m)."""
-    variances = np.diag(covariance)
-    return np.maximum(variances[:, None] + variances[None, :] - 2 * covariance, 0.0)
+    entry_variances = np.diag(covariance)
+    return np.maximum(entry_variances[:, None] + entry_variances[None, :] - 2 * covariance, 0.0)
 
 
 def estimate_variance(sample: ScoreSample) -> PairVariance:
@@ -158,28 +158,32 @@ def estimate_variance(sample: ScoreSample) -> PairVariance:
     Statistical Applications in Genetics and Molecular Biology 3. Nadeau & Bengio (2003), Inference for the Generalization Error,
     Machine Learning 52. Bayle, Bayle, Janson & Mackey (2020), Cross-validation Confidence Intervals for Test Error, NeurIPS.
     """
-    floor = (
+    variance_floor = (
         sample.resolution**2 / 4
     )  # the same step of one row in each of three splits is chance: a sign test gives 0.25
-    row = np.maximum(sample.splits * pair_difference_variances(sample.split_covariance), floor)
-    fold = np.maximum(pair_difference_variances(sample.fold_covariance), floor)
+    row_variance = np.maximum(sample.splits * pair_difference_variances(sample.split_covariance), variance_floor)
+    fold_variance = np.maximum(pair_difference_variances(sample.fold_covariance), variance_floor)
     fold_degrees = effective_fold_degrees(sample)
-    prior = _estimate_prior(sample, row, fold, fold_degrees)
-    degrees = prior.weights + fold_degrees
-    variance = (prior.weights * prior.overdispersion * row + fold_degrees * fold) / degrees
+    prior = _estimate_prior(sample, row_variance, fold_variance, fold_degrees)
+    degrees_of_freedom = prior.weights + fold_degrees
+    pooled_variance = (
+        prior.weights * prior.overdispersion * row_variance + fold_degrees * fold_variance
+    ) / degrees_of_freedom
     with np.errstate(divide="ignore", invalid="ignore"):
-        shrinkage = np.where(row > 0, np.minimum(1.0, variance / row), 0.0)
-    row_part = np.maximum(pair_difference_variances(sample.row_covariance), floor / sample.splits) * shrinkage
-    training_part = np.maximum(variance - row, 0.0) / sample.splits
+        row_shrinkage = np.where(row_variance > 0, np.minimum(1.0, pooled_variance / row_variance), 0.0)
+    row_part = (
+        np.maximum(pair_difference_variances(sample.row_covariance), variance_floor / sample.splits) * row_shrinkage
+    )
+    training_part = np.maximum(pooled_variance - row_variance, 0.0) / sample.splits
     return PairVariance(
         standard_errors=STRETCH * np.sqrt(row_part + training_part),
-        degrees=degrees,
+        degrees=degrees_of_freedom,
         prior_weights=prior.weights,
         prior_degrees=prior.degrees,
         overdispersion=prior.overdispersion,
         blocks=prior.blocks,
         row_degrees=_row_variance_degrees(sample),
-        covariance=_mean_covariance(sample, training_part, floor / sample.splits),
+        covariance=_mean_covariance(sample, training_part, variance_floor / sample.splits),
         fold_degrees=fold_degrees,
     )
 
@@ -210,92 +214,111 @@ class _OverdispersionPrior:
     blocks: npt.NDArray[np.int64]
 
 
-def _estimate_prior(sample: ScoreSample, row: Floats, fold: Floats, fold_degrees: float) -> _OverdispersionPrior:
+def _estimate_prior(
+    sample: ScoreSample, row_variance: Floats, fold_variance: Floats, fold_degrees: float
+) -> _OverdispersionPrior:
     """Estimate the overdispersion block by block, and shrink blocks towards each other as far as they agree.
 
     What a block knows is the number of independent differences in it times the degrees of freedom of each; the pair itself is
     left out, as it counts by its own spread already.
     """
-    blocks = _group_pairs_into_blocks(sample, row, fold, fold_degrees)
-    common_ratio, common_degrees = _common_prior(blocks, len(set(sample.groups)))
-    overdispersion, weights, degrees = np.ones_like(row), np.zeros_like(row), np.full_like(row, fold_degrees)
-    numbers = np.zeros(row.shape, dtype=np.int64)
-    for number, block in enumerate(blocks):
-        other_degrees = common_degrees + BLOCK_DISCOUNT * max(0.0, block.degrees - fold_degrees)
-        known_degrees = common_degrees + block.degrees
-        ratio = (common_degrees * common_ratio + block.degrees * block.ratio) / known_degrees
-        for pairs in ((block.first, block.second), (block.second, block.first)):
-            overdispersion[pairs] = max(1.0, ratio)
-            weights[pairs] = min(MAX_PRIOR_DEGREES, other_degrees)
-            degrees[pairs], numbers[pairs] = known_degrees, number
-    return _OverdispersionPrior(overdispersion, weights, degrees, numbers)
+    pair_blocks = _group_pairs_into_blocks(sample, row_variance, fold_variance, fold_degrees)
+    common_ratio, common_degrees = _common_prior(pair_blocks, len(set(sample.groups)))
+    overdispersion, prior_weights, degrees_of_freedom = (
+        np.ones_like(row_variance),
+        np.zeros_like(row_variance),
+        np.full_like(row_variance, fold_degrees),
+    )
+    block_numbers = np.zeros(row_variance.shape, dtype=np.int64)
+    for block_number, pair_block in enumerate(pair_blocks):
+        other_degrees = common_degrees + BLOCK_DISCOUNT * max(0.0, pair_block.degrees - fold_degrees)
+        known_degrees = common_degrees + pair_block.degrees
+        shrunken_ratio = (common_degrees * common_ratio + pair_block.degrees * pair_block.ratio) / known_degrees
+        for entry_pairs in ((pair_block.first, pair_block.second), (pair_block.second, pair_block.first)):
+            overdispersion[entry_pairs] = max(1.0, shrunken_ratio)
+            prior_weights[entry_pairs] = min(MAX_PRIOR_DEGREES, other_degrees)
+            degrees_of_freedom[entry_pairs], block_numbers[entry_pairs] = known_degrees, block_number
+    return _OverdispersionPrior(overdispersion, prior_weights, degrees_of_freedom, block_numbers)
 
 
-def _group_pairs_into_blocks(sample: ScoreSample, row: Floats, fold: Floats, fold_degrees: float) -> list[_PairBlock]:
-    excess = training_variances(fold - row)
+def _group_pairs_into_blocks(
+    sample: ScoreSample, row_variance: Floats, fold_variance: Floats, fold_degrees: float
+) -> list[_PairBlock]:
+    training_excess = training_variances(fold_variance - row_variance)
     rows_alone = sample.splits * sample.split_covariance
-    covariances = (rows_alone, rows_alone + np.diag(excess))
+    score_covariances = (rows_alone, rows_alone + np.diag(training_excess))
     names = sorted(set(sample.groups))
-    members = {name: np.flatnonzero(np.array(sample.groups) == name) for name in names}
-    blocks = []
+    entries_by_group = {name: np.flatnonzero(np.array(sample.groups) == name) for name in names}
+    pair_blocks = []
     for position, first_name in enumerate(names):
         for second_name in names[position:]:
-            first, second = (grid.ravel() for grid in np.meshgrid(members[first_name], members[second_name]))
-            distinct = first != second
-            first, second = first[distinct], second[distinct]
-            if not len(first):
+            first_entries, second_entries = (
+                grid.ravel() for grid in np.meshgrid(entries_by_group[first_name], entries_by_group[second_name])
+            )
+            is_distinct = first_entries != second_entries
+            first_entries, second_entries = first_entries[is_distinct], second_entries[is_distinct]
+            if not len(first_entries):
                 continue
-            usable = row[first, second] > 0
-            ratios = fold[first, second][usable] / row[first, second][usable]
-            ratio = float(ratios.mean()) if len(ratios) else 1.0
-            entries = np.unique(np.concatenate([first, second]))
-            degrees = fold_degrees * max(1.0, _count_independent_differences(covariances, entries))
-            blocks.append(_PairBlock(first, second, ratio, degrees, first_name == second_name))
-    return blocks
+            is_usable = row_variance[first_entries, second_entries] > 0
+            variance_ratios = (
+                fold_variance[first_entries, second_entries][is_usable]
+                / row_variance[first_entries, second_entries][is_usable]
+            )
+            mean_ratio = float(variance_ratios.mean()) if len(variance_ratios) else 1.0
+            block_entries = np.unique(np.concatenate([first_entries, second_entries]))
+            degrees_of_freedom = fold_degrees * max(
+                1.0, _count_independent_differences(score_covariances, block_entries)
+            )
+            pair_blocks.append(
+                _PairBlock(first_entries, second_entries, mean_ratio, degrees_of_freedom, first_name == second_name)
+            )
+    return pair_blocks
 
 
-def _common_prior(blocks: Sequence[_PairBlock], groups: int) -> tuple[float, float]:
+def _common_prior(pair_blocks: Sequence[_PairBlock], group_count: int) -> tuple[float, float]:
     """The overdispersion that groups have in common, and how many degrees of freedom it is worth: few where groups differ.
 
     By the moments of the logarithms of the groups' ratios, as for moderated variances; with G groups it is worth (G − 2)/G of
     the estimate, and at most `MAX_COMMON_DEGREES`.
     """
-    of_groups = [block for block in blocks if block.within_group and block.ratio > 0]
-    if len(of_groups) < 3:
+    group_blocks = [pair_block for pair_block in pair_blocks if pair_block.within_group and pair_block.ratio > 0]
+    if len(group_blocks) < 3:
         return 1.0, 0.0
-    ratios, degrees = np.array([(block.ratio, block.degrees) for block in of_groups]).T
-    logs = np.log(ratios) - special.digamma(degrees / 2) + np.log(degrees / 2)
-    excess = float(logs.var(ddof=1) - special.polygamma(1, degrees / 2).mean())
+    block_ratios, block_degrees = np.array([(pair_block.ratio, pair_block.degrees) for pair_block in group_blocks]).T
+    log_ratios = np.log(block_ratios) - special.digamma(block_degrees / 2) + np.log(block_degrees / 2)
+    log_ratio_excess = float(log_ratios.var(ddof=1) - special.polygamma(1, block_degrees / 2).mean())
     prior_degrees = MAX_COMMON_DEGREES
-    if excess > special.polygamma(1, MAX_COMMON_DEGREES / 2):
+    if log_ratio_excess > special.polygamma(1, MAX_COMMON_DEGREES / 2):
         prior_degrees = float(
-            optimize.brentq(lambda d: float(special.polygamma(1, d / 2)) - excess, 1e-3, MAX_COMMON_DEGREES)
+            optimize.brentq(lambda d: float(special.polygamma(1, d / 2)) - log_ratio_excess, 1e-3, MAX_COMMON_DEGREES)
         )
-    ratio = float((degrees @ ratios) / degrees.sum())
-    return ratio, prior_degrees * (groups - 2) / groups
+    pooled_ratio = float((block_degrees @ block_ratios) / block_degrees.sum())
+    return pooled_ratio, prior_degrees * (group_count - 2) / group_count
 
 
-def _count_independent_differences(covariances: Sequence[Floats], block: npt.NDArray[np.int64]) -> float:
+def _count_independent_differences(covariances: Sequence[Floats], block_entries: npt.NDArray[np.int64]) -> float:
     """How many independent differences there are between the entries of a block: (trace Σ)²/trace Σ² of centred scores.
 
     The least number over the covariance of the rows alone and that with the training variance of every entry: where only two
     entries of four are unstable, two differences are independent.
     """
-    numbers = []
+    difference_counts = []
     for covariance in covariances:
-        centring = np.eye(len(block)) - 1 / len(block)
-        centred = centring @ covariance[np.ix_(block, block)] @ centring
-        trace, total = np.trace(centred), (centred * centred).sum()
-        numbers.append(float(trace * trace / total) if total > 0 else 0.0)
-    return float(min(numbers))
+        centring_matrix = np.eye(len(block_entries)) - 1 / len(block_entries)
+        centred_covariance = centring_matrix @ covariance[np.ix_(block_entries, block_entries)] @ centring_matrix
+        covariance_trace, squared_total = np.trace(centred_covariance), (centred_covariance * centred_covariance).sum()
+        difference_counts.append(
+            float(covariance_trace * covariance_trace / squared_total) if squared_total > 0 else 0.0
+        )
+    return float(min(difference_counts))
 
 
 def _row_variance_degrees(sample: ScoreSample) -> Floats:
     """The degrees of freedom of the row variance of every pair: 2 V²/Σu⁴, two per row where few rows make all of it."""
-    squares = pair_difference_variances(sample.row_covariance) ** 2
+    squared_variances = pair_difference_variances(sample.row_covariance) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
-        degrees = np.where(sample.fourth_moments > 0, 2 * squares / sample.fourth_moments, np.inf)
-    return np.maximum(degrees, 1.0)
+        degrees_of_freedom = np.where(sample.fourth_moments > 0, 2 * squared_variances / sample.fourth_moments, np.inf)
+    return np.maximum(degrees_of_freedom, 1.0)
 
 
 def training_variances(excess: Floats) -> Floats:
@@ -303,12 +326,12 @@ def training_variances(excess: Floats) -> Floats:
 
     Least squares: the excess of a pair is the sum of two variances; none is below 0.
     """
-    size = len(excess)
-    by_entry = excess.sum(axis=1) - np.diag(excess)
-    if size <= 2:
-        return np.asarray(np.maximum(by_entry / 2, 0.0))
-    total = by_entry.sum() / (2 * (size - 1))
-    return np.asarray(np.maximum((by_entry - total) / (size - 2), 0.0))
+    entry_count = len(excess)
+    excess_by_entry = excess.sum(axis=1) - np.diag(excess)
+    if entry_count <= 2:
+        return np.asarray(np.maximum(excess_by_entry / 2, 0.0))
+    total_variance = excess_by_entry.sum() / (2 * (entry_count - 1))
+    return np.asarray(np.maximum((excess_by_entry - total_variance) / (entry_count - 2), 0.0))
 
 
 def _mean_covariance(sample: ScoreSample, training_part: Floats, floor: float) -> Floats:
@@ -316,5 +339,5 @@ def _mean_covariance(sample: ScoreSample, training_part: Floats, floor: float) -
 
     Differences have at least the variance `floor`, so that there is chance among entries whose scores differ equally in all splits.
     """
-    own = training_variances(training_part) + floor / 2
-    return np.asarray(sample.row_covariance + np.diag(own))
+    entry_variances = training_variances(training_part) + floor / 2
+    return np.asarray(sample.row_covariance + np.diag(entry_variances))

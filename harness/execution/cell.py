@@ -67,8 +67,8 @@ class CellData:
 
     def separate_training_data(self) -> TrainingData:
         """The part that the search receives: copies of the training rows, without the test rows."""
-        table, splitter = self.table.take(self.fold.train), self.splitter.take(self.fold.train)
-        return TrainingData(table, splitter, self.spec, self.protocol, self.metrics, self.shared)
+        table, table_splitter = self.table.take(self.fold.train), self.splitter.take(self.fold.train)
+        return TrainingData(table, table_splitter, self.spec, self.protocol, self.metrics, self.shared)
 
     def sealed_test(self) -> SealedTest:
         """The test rows."""
@@ -106,11 +106,11 @@ def run_cell(cell: Cell, cell_data: CellData, store: Store, started: float | Non
     if started is None:
         started = time.monotonic()
     predictions = None
-    sealed = cell_data.sealed_test()
+    sealed_rows = cell_data.sealed_test()
     store.keep_or_delete_study(cell.id, cell.key)
     try:
         record, predictions = _search_and_test_cell(
-            cell, cell_data.separate_training_data(), cell_data.fold.train, sealed, store, started
+            cell, cell_data.separate_training_data(), cell_data.fold.train, sealed_rows, store, started
         )
     except StoreError:
         raise
@@ -126,8 +126,8 @@ def run_cell(cell: Cell, cell_data: CellData, store: Store, started: float | Non
         record,
         n_train=len(cell_data.fold.train),
         n_test=len(cell_data.fold.test),
-        test_scored=sealed.count_scored_entries,
-        test_diagnosed=sealed.count_diagnoses,
+        test_scored=sealed_rows.count_scored_entries,
+        test_diagnosed=sealed_rows.count_diagnoses,
         seconds=time.monotonic() - started,
         cpu_seconds=time.process_time() - cpu_started,
     )
@@ -136,37 +136,45 @@ def run_cell(cell: Cell, cell_data: CellData, store: Store, started: float | Non
 
 def _search_and_test_cell(
     cell: Cell,
-    training: TrainingData,
+    training_data: TrainingData,
     train_rows: npt.NDArray[np.int64],
-    sealed: SealedTest,
+    sealed_rows: SealedTest,
     store: Store,
     started: float,
 ) -> tuple[Record, StoredPredictions | None]:
-    trainer = CellTrainer(cell, training, lambda name, arrays: store.write_curves(cell.id, name, arrays))
-    plan = replace(make_study_plan(cell, training, store), started=started)
-    searched = run_study(plan, trainer.score_inner, make_search_cache(cell, store))
-    failed = sum(searched.failures.values())
-    trials: dict[str, Any] = {"trials": searched.complete, "failed_trials": failed, "trial_failures": searched.failures}
-    if searched.best is None:
-        reason = next(iter(searched.failures), NO_TRIAL)
-        if searched.inapplicable:
+    trainer = CellTrainer(cell, training_data, lambda name, arrays: store.write_curves(cell.id, name, arrays))
+    plan = replace(make_study_plan(cell, training_data, store), started=started)
+    search_result = run_study(plan, trainer.score_inner, make_search_cache(cell, store))
+    failed_trials = sum(search_result.failures.values())
+    trials: dict[str, Any] = {
+        "trials": search_result.complete,
+        "failed_trials": failed_trials,
+        "trial_failures": search_result.failures,
+    }
+    if search_result.best is None:
+        reason = next(iter(search_result.failures), NO_TRIAL)
+        if search_result.inapplicable:
             return cell.make_record(status="inapplicable", code=reason.code, reason=reason.message, **trials), None
         return cell.make_record(status="failed", code=NO_TRIAL.code, reason=reason.message, **trials), None
-    tested = _score_entries(trainer, sealed, {"default": searched.default, "tuned": searched.best})
-    first = next(iter(tested.predictions.values()))
-    predictions = StoredPredictions(
-        test_rows=first.rows,
-        test_y=first.y,
-        train_rows=train_rows,
-        train_y=training.table.y,
-        test={stage: scored.proba for stage, scored in tested.predictions.items()},
-        inner=tested.inner,
-        test_blocks=first.blocks,
-        test_weights=first.weights,
-        train_weights=training.table.weights,
+    tested_entries = _score_entries(
+        trainer, sealed_rows, {"default": search_result.default, "tuned": search_result.best}
     )
-    code, refit_reasons = "refit_failed" if tested.failures else "", "; ".join(tested.failures)
-    record = cell.make_record(status="ok", code=code, reason=refit_reasons, outcomes=tuple(tested.entries), **trials)
+    first_predictions = next(iter(tested_entries.predictions.values()))
+    predictions = StoredPredictions(
+        test_rows=first_predictions.rows,
+        test_y=first_predictions.y,
+        train_rows=train_rows,
+        train_y=training_data.table.y,
+        test={entry_stage: scored_rows.proba for entry_stage, scored_rows in tested_entries.predictions.items()},
+        inner=tested_entries.inner,
+        test_blocks=first_predictions.blocks,
+        test_weights=first_predictions.weights,
+        train_weights=training_data.table.weights,
+    )
+    reason_code, refit_reasons = "refit_failed" if tested_entries.failures else "", "; ".join(tested_entries.failures)
+    record = cell.make_record(
+        status="ok", code=reason_code, reason=refit_reasons, outcomes=tuple(tested_entries.entries), **trials
+    )
     return record, predictions
 
 
@@ -180,63 +188,63 @@ class _TestedEntries(NamedTuple):
 
 
 def _score_entries(
-    trainer: CellTrainer, sealed: SealedTest, configurations: Mapping[str, Configuration | None]
+    trainer: CellTrainer, sealed_rows: SealedTest, stage_configurations: Mapping[str, Configuration | None]
 ) -> _TestedEntries:
     """Refit the configuration of each stage on all training rows, then score the sealed rows, once per configuration.
 
     A configuration that cannot be refitted costs its own entry only; where none can, the first error is raised.
     """
-    tested = _TestedEntries([], {}, {}, [])
-    scored: dict[int, tuple[EntryResult, SealedPredictions]] = {}  # by trial: the best may be the default
+    tested_entries = _TestedEntries([], {}, {}, [])
+    scored_by_trial: dict[int, tuple[EntryResult, SealedPredictions]] = {}  # by trial: the best may be the default
     errors: dict[int, Exception] = {}
-    for stage, configuration in configurations.items():
-        if configuration is None:
+    for entry_stage, chosen_configuration in stage_configurations.items():
+        if chosen_configuration is None:
             continue
-        trial = configuration.trial
-        if trial not in scored and trial not in errors:
+        trial = chosen_configuration.trial
+        if trial not in scored_by_trial and trial not in errors:
             try:
-                scored[trial] = refit_and_score(trainer, sealed, stage, configuration)
+                scored_by_trial[trial] = refit_and_score(trainer, sealed_rows, entry_stage, chosen_configuration)
             except (StoreError, Unavailable, MemoryError):
                 raise  # they say nothing about a configuration
             except Exception as error:  # noqa: BLE001 -- whatever a refit raises is that entry's result
                 errors[trial] = error
         if trial in errors:
-            tested.failures.append(f"the refit of {stage} failed: {failure(errors[trial])}")
+            tested_entries.failures.append(f"the refit of {entry_stage} failed: {failure(errors[trial])}")
         else:
-            entry, tested.predictions[stage] = scored[trial]
-            tested.entries.append(replace(entry, stage=stage))
-            tested.inner[stage] = configuration.proba
-    if not tested.entries and errors:
+            entry, tested_entries.predictions[entry_stage] = scored_by_trial[trial]
+            tested_entries.entries.append(replace(entry, stage=entry_stage))
+            tested_entries.inner[entry_stage] = chosen_configuration.proba
+    if not tested_entries.entries and errors:
         raise next(iter(errors.values()))
-    return tested
+    return tested_entries
 
 
 def refit_and_score(
     trainer: CellTrainer, sealed: SealedTest, stage: str, configuration: Configuration
 ) -> tuple[EntryResult, SealedPredictions]:
     """Fit a frozen configuration to all training rows, only then predict the test rows."""
-    refitted = trainer.refit(stage, configuration)
-    predictions = sealed.score(stage, refitted.fitted)
-    return refitted.entry_result(predictions.seconds), predictions
+    refitted_entry = trainer.refit(stage, configuration)
+    predictions = sealed.score(stage, refitted_entry.fitted)
+    return refitted_entry.entry_result(predictions.seconds), predictions
 
 
 def make_study_plan(cell: Cell, training: TrainingData, store: Store) -> StudyPlan:
     """The study of a cell: what is searched, with how much effort, and where its journal is."""
     spec, protocol, objective = training.spec, training.protocol, training.objective
-    limits = [trials for trials in (protocol.trials, spec.family.trials) if trials is not None]
+    trial_limits = [trials for trials in (protocol.trials, spec.family.trials) if trials is not None]
     if not spec.space:  # every trial would be the default configuration
-        limits.append(1)
-    attributes = {"task": cell.task, "family": cell.family, "strategy": cell.strategy}
+        trial_limits.append(1)
+    study_attributes = {"task": cell.task, "family": cell.family, "strategy": cell.strategy}
     return StudyPlan(
         name=cell.name,
         space=spec.space,
-        trials=min(limits, default=None),
+        trials=min(trial_limits, default=None),
         budget=protocol.budget,
         seed=cell.seed,
         objective=objective.name,
         greater_is_better=objective.greater_is_better,
         journal=store.journal_path(cell.id),
-        attributes=attributes | {"fold": f"r{cell.repeat}f{cell.fold}"},
+        attributes=study_attributes | {"fold": f"r{cell.repeat}f{cell.fold}"},
         one_strategy=len(spec.strategies) == 1,
         refit_share=1 / (protocol.inner_folds - 1),  # a trial fits that many times all rows
     )

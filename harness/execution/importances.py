@@ -46,32 +46,36 @@ def measure_absent_importances(
         If a refit fails.
     """
     records, _ = store.read_readable_records()
-    known, pending = read_importances(store), {}
+    known_importances, pending_entries = read_importances(store), {}
     for task, entry in entries.items():
-        results = entry_results_by_fold(records, task, entry)
-        if results and (task not in known or known[task].key != importance_key(results)):
-            pending[task] = entry
-    if not pending:
+        fold_results = entry_results_by_fold(records, task, entry)
+        if fold_results and (
+            task not in known_importances or known_importances[task].key != importance_key(fold_results)
+        ):
+            pending_entries[task] = entry
+    if not pending_entries:
         return
-    question = {"request": request.as_dict(), "out": str(store.folder), "entries": pending}
-    run_in_subprocess("harness.execution.importances", question, "measured importances", on_progress)
+    importance_request = {"request": request.as_dict(), "out": str(store.folder), "entries": pending_entries}
+    run_in_subprocess("harness.execution.importances", importance_request, "measured importances", on_progress)
 
 
 def entry_results_by_fold(
     records: list[Record], task: str, entry: tuple[str, str, str]
 ) -> list[tuple[Record, EntryResult]]:
     """Find the results of an entry in the first repeat, by fold."""
-    family, strategy, stage = entry
-    results = []
+    family, strategy, entry_stage = entry
+    fold_results = []
     for record in sorted(records, key=lambda record: record.fold):
         if (record.task, record.family, record.strategy, record.repeat) == (task, family, strategy, 0):
-            results += [(record, outcome) for outcome in record.outcomes if outcome.stage == stage]
-    return results
+            fold_results += [
+                (record, entry_result) for entry_result in record.outcomes if entry_result.stage == entry_stage
+            ]
+    return fold_results
 
 
 def importance_key(results: list[tuple[Record, EntryResult]]) -> str:
     """What importances depend on: the stored predictions of the entry."""
-    return "/".join(f"{record.predictions_sha256[:12]}.{outcome.stage}" for record, outcome in results)
+    return "/".join(f"{record.predictions_sha256[:12]}.{entry_result.stage}" for record, entry_result in results)
 
 
 def measure_entry_importances(
@@ -93,41 +97,50 @@ def measure_entry_importances(
     TaskImportances
         The mean loss of the objective without each column.
     """
-    loaded = context.loaded_task(task)
-    columns = list(map(str, loaded.table.X.columns))
-    metric = context.registry.metric(context.request.protocol.objective_for(len(loaded.table.classes)))
+    loaded_task = context.loaded_task(task)
+    columns = list(map(str, loaded_task.table.X.columns))
+    metric = context.registry.metric(context.request.protocol.objective_for(len(loaded_task.table.classes)))
     if metric.needs_costs:
-        metric = context.registry.metric(USABLE_METRICS[len(loaded.table.classes) == 2])
+        metric = context.registry.metric(USABLE_METRICS[len(loaded_task.table.classes) == 2])
     losses = []
-    for record, outcome in results:
+    for record, entry_result in results:
         cell = make_cell_of_record(record)
-        cell_data = context.cell_data(cell, loaded.fingerprint)
-        fitted, _, _ = CellTrainer(cell, cell_data.separate_training_data()).fit(outcome.stage, outcome.params)
-        test = cell_data.sealed_test().diagnose("importance of columns")
+        cell_data = context.cell_data(cell, loaded_task.fingerprint)
+        fitted_pipeline, _, _ = CellTrainer(cell, cell_data.separate_training_data()).fit(
+            entry_result.stage, entry_result.params
+        )
+        sealed_rows = cell_data.sealed_test().diagnose("importance of columns")
         rng = np.random.default_rng(seed_of(cell.seed, "rows for importances"))
-        rows = np.sort(rng.permutation(len(test.y))[:MAX_ROWS])
-        X = test.X.iloc[rows].reset_index(drop=True)
-        units = [(column,) for column in columns]
+        rows = np.sort(rng.permutation(len(sealed_rows.y))[:MAX_ROWS])
+        X = sealed_rows.X.iloc[rows].reset_index(drop=True)
+        column_groups = [(column,) for column in columns]
         seed = seed_of(cell.seed, "shuffled columns")
-        weights = take_weights(test.weights, rows)
-        losses.append(permutation_losses(fitted.predict_proba, X, test.y[rows], metric, units, seed, weights))
-    first, outcome = results[0]
+        weights = take_weights(sealed_rows.weights, rows)
+        losses.append(
+            permutation_losses(
+                fitted_pipeline.predict_proba, X, sealed_rows.y[rows], metric, column_groups, seed, weights
+            )
+        )
+    first_record, entry_result = results[0]
     return TaskImportances(
         task=task,
-        entry=f"{first.family}/{first.strategy}/{outcome.stage}",
+        entry=f"{first_record.family}/{first_record.strategy}/{entry_result.stage}",
         key=importance_key(results),
         metric=metric.name,
-        ratio=first.n_test / first.n_train,
+        ratio=first_record.n_test / first_record.n_train,
         columns=tuple(columns),
         losses=tuple(map(tuple, (metric.sign * np.array(losses)).tolist())),
     )
 
 
-def _answer_importance_request(question: dict[str, Any], on_progress: ProgressCallback) -> str:
-    context, store = WorkerContext(RunRequest.from_dict(question["request"])), Store(Path(question["out"]))
+def _answer_importance_request(importance_request: dict[str, Any], on_progress: ProgressCallback) -> str:
+    context, store = (
+        WorkerContext(RunRequest.from_dict(importance_request["request"])),
+        Store(Path(importance_request["out"])),
+    )
     records, _ = store.read_readable_records()
     importances = read_importances(store)
-    for task, entry in question["entries"].items():
+    for task, entry in importance_request["entries"].items():
         if context.request.task(context.registry, task).modality != "tabular":
             continue
         on_progress(f"importance of the columns of {task} for {'/'.join(entry)}")

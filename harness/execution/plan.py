@@ -79,8 +79,10 @@ class RunRequest:
         strategy = registry.strategy(name)
         if strategy.kind != "searched":
             return (strategy,)
-        requested = map(registry.strategy, self.strategies)
-        return tuple(other for other in requested if other.kind != "searched") or (registry.strategy("none"),)
+        requested_strategies = map(registry.strategy, self.strategies)
+        return tuple(
+            other_strategy for other_strategy in requested_strategies if other_strategy.kind != "searched"
+        ) or (registry.strategy("none"),)
 
     def strategy_key(self, registry: Registry, name: str) -> str:
         """A digest that changes with a strategy, or with any that may be chosen where it is searched."""
@@ -170,15 +172,17 @@ def load_task(task: Task, protocol: EvaluationProtocol, data_dir: Path | None) -
         If they cannot be used or split; whether inner folds can be made is known before anything is searched.
     """
     table = load_table(task, data_dir)
-    splitter = make_splitter(table)
+    table_splitter = make_splitter(table)
     try:
-        folds = splitter.outer(protocol)
+        folds = table_splitter.outer(protocol)
         for fold in folds:
-            splitter.take(fold.train).inner(protocol.inner_folds, seed=0)
+            table_splitter.take(fold.train).inner(protocol.inner_folds, seed=0)
     except DataError as error:
         raise DataError(f"task {task.name!r}: {error}") from error
     task = resolve_costs(task, table.classes)
-    return LoadedTask(task, table, splitter, folds, fingerprint_table(table), has_many_levels(table, task.modality))
+    return LoadedTask(
+        task, table, table_splitter, folds, fingerprint_table(table), has_many_levels(table, task.modality)
+    )
 
 
 def make_plan(request: RunRequest, registry: Registry) -> Plan:
@@ -203,50 +207,52 @@ def make_plan(request: RunRequest, registry: Registry) -> Plan:
     Unavailable, DataError
         If no task is left.
     """
-    tasks, skipped = _load_tasks(request, registry)
+    tasks, skipped_declarations = _load_tasks(request, registry)
     families = [registry.family(name) for name in dict.fromkeys((*request.families, BASELINE))]
     for family in families:
-        if missing := missing_packages(family):
-            skipped.append({"kind": "family", "name": family.name, "code": MISSING_PACKAGE, "reason": missing})
+        if missing_reason := missing_packages(family):
+            skipped_declarations.append(
+                {"kind": "family", "name": family.name, "code": MISSING_PACKAGE, "reason": missing_reason}
+            )
     families.sort(key=lambda family: not family.network)
-    cells, settled = [], {}
-    for loaded in tasks:
+    cells, settled_outcomes = [], {}
+    for loaded_task in tasks:
         for family in families:
-            for strategy in map(registry.strategy, request.strategy_names(loaded.task.name, family)):
-                outcome = known_outcome(loaded.task, family, strategy)
-                for fold in loaded.folds:
-                    cell = make_cell(request, registry, loaded, (family, strategy.name), fold)
+            for strategy in map(registry.strategy, request.strategy_names(loaded_task.task.name, family)):
+                outcome = known_outcome(loaded_task.task, family, strategy)
+                for fold in loaded_task.folds:
+                    cell = make_cell(request, registry, loaded_task, (family, strategy.name), fold)
                     cells.append(cell)
                     if outcome:
-                        settled[cell.id] = outcome
-    findings = {loaded.task.name: audit_table(loaded.table) for loaded in tasks}
-    return Plan(tuple(tasks), tuple(cells), settled, tuple(skipped), findings)
+                        settled_outcomes[cell.id] = outcome
+    findings = {loaded_task.task.name: audit_table(loaded_task.table) for loaded_task in tasks}
+    return Plan(tuple(tasks), tuple(cells), settled_outcomes, tuple(skipped_declarations), findings)
 
 
 def _load_tasks(request: RunRequest, registry: Registry) -> tuple[list[LoadedTask], list[dict[str, str]]]:
     """The tasks that can be used, and why others are skipped; raises where there is no task left."""
-    tasks, skipped = [], []
+    tasks, skipped_declarations = [], []
     for name in request.tasks:
         try:
-            loaded = load_task(request.task(registry, name), request.protocol, request.data_folder)
-            objective = request.protocol.objective_for(len(loaded.table.classes))
-            _check_objective(loaded, registry.metric(objective))
+            loaded_task = load_task(request.task(registry, name), request.protocol, request.data_folder)
+            objective = request.protocol.objective_for(len(loaded_task.table.classes))
+            _check_objective(loaded_task, registry.metric(objective))
         except (Unavailable, DataError) as error:
             if len(request.tasks) == 1:
                 raise
-            skipped.append({"kind": "task", "name": name, "code": error.code, "reason": str(error)})
+            skipped_declarations.append({"kind": "task", "name": name, "code": error.code, "reason": str(error)})
         else:
-            tasks.append(loaded)
+            tasks.append(loaded_task)
     if not tasks:
-        reasons = "; ".join(f"{task['name']}: {task['reason']}" for task in skipped)
+        reasons = "; ".join(f"{task['name']}: {task['reason']}" for task in skipped_declarations)
         raise Unavailable(f"none of the tasks can be had: {reasons}")
-    return tasks, skipped
+    return tasks, skipped_declarations
 
 
-def _check_objective(loaded: LoadedTask, metric: Metric) -> None:
+def _check_objective(loaded_task: LoadedTask, metric: Metric) -> None:
     """Raise `DataError` where a metric cannot be computed on a task, so that nothing is searched in vain."""
-    name, classes = loaded.task.name, len(loaded.table.classes)
-    if metric.needs_costs and loaded.task.costs is None:
+    name, classes = loaded_task.task.name, len(loaded_task.table.classes)
+    if metric.needs_costs and loaded_task.task.costs is None:
         raise DataError(f"task {name!r} has no cost matrix, which the objective {metric.name!r} needs")
     if metric.binary_only and classes > 2:
         raise DataError(f"task {name!r} has {classes} classes, the objective {metric.name!r} is for two")
@@ -297,10 +303,10 @@ def describe_run(request: RunRequest, registry: Registry, plan: Plan, command: s
     name : str
         The name of the run.
     """
-    planned = {cell.strategy: None for cell in plan.cells}
+    planned_strategies = {cell.strategy: None for cell in plan.cells}
     strategies, families = {}, {}
-    for strategy in map(registry.strategy, dict.fromkeys((*request.strategies, *planned))):
-        if strategy.name in planned:
+    for strategy in map(registry.strategy, dict.fromkeys((*request.strategies, *planned_strategies))):
+        if strategy.name in planned_strategies:
             strategies[strategy.name] = {
                 "kind": strategy.kind,
                 "chooses": strategy.selects_existing_rows,
@@ -319,7 +325,9 @@ def describe_run(request: RunRequest, registry: Registry, plan: Plan, command: s
         "protocol": request.protocol.as_dict(),
         "versions": package_versions(),
         "host": describe_host(),
-        "tasks": {loaded.task.name: _task_as_dict(loaded, request, plan.findings) for loaded in plan.tasks},
+        "tasks": {
+            loaded_task.task.name: _task_as_dict(loaded_task, request, plan.findings) for loaded_task in plan.tasks
+        },
         "families": families,
         "strategies": strategies,
         "skipped": list(plan.skipped),
@@ -327,15 +335,17 @@ def describe_run(request: RunRequest, registry: Registry, plan: Plan, command: s
     }
 
 
-def _task_as_dict(loaded: LoadedTask, request: RunRequest, findings: Mapping[str, Iterable[Finding]]) -> dict[str, Any]:
-    task, table = loaded.task, loaded.table
+def _task_as_dict(
+    loaded_task: LoadedTask, request: RunRequest, findings: Mapping[str, Iterable[Finding]]
+) -> dict[str, Any]:
+    task, table = loaded_task.task, loaded_task.table
     classes = len(table.classes)
-    noticed = list(table.notes)
-    if omitted := loaded.count_omitted_training_rows():
-        message = f"{omitted} training rows left out: equal rows stand in the test part of the split column"
-        noticed.append(Finding("test_duplicates", "note", message, rows=omitted))
-    notes = [finding.note for finding in noticed]
-    notes += [f"{finding.code}: {finding.message}" for finding in findings[task.name]]
+    table_findings = list(table.notes)
+    if omitted_rows := loaded_task.count_omitted_training_rows():
+        message = f"{omitted_rows} training rows left out: equal rows stand in the test part of the split column"
+        table_findings.append(Finding("test_duplicates", "note", message, rows=omitted_rows))
+    finding_notes = [finding.note for finding in table_findings]
+    finding_notes += [f"{finding.code}: {finding.message}" for finding in findings[task.name]]
     description = {name: getattr(task, name) for name in TASK_FIELDS} | {
         "classes": list(table.classes),
         "positive": table.classes[1] if classes == 2 else None,
@@ -343,20 +353,22 @@ def _task_as_dict(loaded: LoadedTask, request: RunRequest, findings: Mapping[str
         "rows": len(table.y),
         "columns": table.X.shape[1] if task.modality == "tabular" else None,
         "features": describe_features(table),
-        "fingerprint": loaded.fingerprint,
+        "fingerprint": loaded_task.fingerprint,
         "costs": task.costs,
         "forward": table.time is not None,
-        "splits": len(loaded.folds),
+        "splits": len(loaded_task.folds),
         "objective": request.protocol.objective_for(classes),
-        "notes": notes,
-        "findings": list(map(Finding.as_dict, (*noticed, *findings[task.name]))),
+        "notes": finding_notes,
+        "findings": list(map(Finding.as_dict, (*table_findings, *findings[task.name]))),
         "column_summaries": summarize_columns(task, table),
     }
     if table.weights is not None:
         description["total_weight"] = table.total_weight
-    published = [asdict(published_table) for published_table in request.published if published_table.task == task.name]
-    if published:
-        description["published"] = published
+    published_tables = [
+        asdict(published_table) for published_table in request.published if published_table.task == task.name
+    ]
+    if published_tables:
+        description["published"] = published_tables
     user_data = request.user_data(task.name)
     if user_data is not None:
         description["own"] = user_data.as_dict()  # how a user's data are read: a replay needs it

@@ -91,10 +91,10 @@ def refit_on_all(context: WorkerContext, entry: EntrySpec, store: Store, on_prog
     """
     cell = make_final_cell(context, entry)
     rows = np.arange(len(context.loaded_task(entry.task).table.y))
-    training = context.cell_data_for_fold(cell, Fold(NO_SPLIT, NO_SPLIT, rows, rows[:0])).separate_training_data()
+    training_data = context.cell_data_for_fold(cell, Fold(NO_SPLIT, NO_SPLIT, rows, rows[:0])).separate_training_data()
     store.keep_or_delete_study(cell.id, cell.key)
-    trainer = CellTrainer(cell, training)
-    plan = make_study_plan(cell, training, store)
+    trainer = CellTrainer(cell, training_data)
+    plan = make_study_plan(cell, training_data, store)
     if entry.stage == "default":
         plan = replace(plan, trials=1, budget=None)
 
@@ -102,29 +102,31 @@ def refit_on_all(context: WorkerContext, entry: EntrySpec, store: Store, on_prog
         on_progress(_describe_trial_progress(plan, number))
         return trainer.score_inner(params, number)
 
-    searched = run_study(plan, evaluate, make_search_cache(cell, store))
-    configuration = searched.default if entry.stage == "default" else searched.best
-    if configuration is None:
-        reason = next(iter(searched.failures), NO_TRIAL)
+    search_result = run_study(plan, evaluate, make_search_cache(cell, store))
+    chosen_configuration = search_result.default if entry.stage == "default" else search_result.best
+    if chosen_configuration is None:
+        reason = next(iter(search_result.failures), NO_TRIAL)
         raise EvenhandError(f"{entry.name} cannot be fitted to all rows: {reason.message}")
     on_progress(f"fitting {entry.name} to all {len(rows):,} rows")
-    fitted, _, _ = trainer.fit(entry.stage, configuration.params)
-    threshold, calibrator = _choose_threshold_and_calibrator(entry, training, configuration, fitted)
-    trial, params, score = configuration.trial, configuration.params, configuration.score
-    return FinalModel(fitted, searched.complete, trial, params, score, threshold, calibrator)
+    fitted_pipeline, _, _ = trainer.fit(entry.stage, chosen_configuration.params)
+    threshold, calibrator = _choose_threshold_and_calibrator(
+        entry, training_data, chosen_configuration, fitted_pipeline
+    )
+    trial, params, score = chosen_configuration.trial, chosen_configuration.params, chosen_configuration.score
+    return FinalModel(fitted_pipeline, search_result.complete, trial, params, score, threshold, calibrator)
 
 
 def make_final_cell(context: WorkerContext, entry: EntrySpec) -> Cell:
     """The cell that holds no row back: its key changes with data and declarations as that of any other."""
     fold = Fold(NO_SPLIT, NO_SPLIT, np.arange(0), np.arange(0))
-    family, loaded = context.registry.family(entry.family), context.loaded_task(entry.task)
-    cell = make_cell(context.request, context.registry, loaded, (family, entry.strategy), fold)
+    family, loaded_task = context.registry.family(entry.family), context.loaded_task(entry.task)
+    cell = make_cell(context.request, context.registry, loaded_task, (family, entry.strategy), fold)
     seed = seed_of(context.request.protocol.seed, entry.task, entry.family, entry.strategy, "export")
     return replace(cell, seed=seed)
 
 
-def _describe_trial_progress(plan: StudyPlan, number: int) -> str:
-    text = f"trial {number + 1}"
+def _describe_trial_progress(plan: StudyPlan, trial_number: int) -> str:
+    text = f"trial {trial_number + 1}"
     if plan.trials:
         text += f" of {plan.trials}"
     if plan.budget:
@@ -133,50 +135,50 @@ def _describe_trial_progress(plan: StudyPlan, number: int) -> str:
 
 
 def _choose_threshold_and_calibrator(
-    entry: EntrySpec, training: TrainingData, configuration: Configuration, fitted: FittedPipeline
+    entry: EntrySpec, training_data: TrainingData, chosen_configuration: Configuration, fitted_pipeline: FittedPipeline
 ) -> tuple[float | None, Calibrator | None]:
     """Threshold and calibrator, from out-of-fold probabilities as in a nested split: see `choose_calibrated_threshold`."""
-    table, proba = training.table, configuration.proba
+    table, proba = training_data.table, chosen_configuration.proba
     if entry.calibration == NO_CALIBRATION:
-        return _choose_threshold(entry, training, table, proba), None
-    predicted = np.flatnonzero(~np.isnan(proba).any(axis=1))
-    table, proba = table.take(predicted), proba[predicted]
+        return _choose_threshold(entry, training_data, table, proba), None
+    is_predicted = np.flatnonzero(~np.isnan(proba).any(axis=1))
+    table, proba = table.take(is_predicted), proba[is_predicted]
     y = table.y
-    if not calibrations.has_enough_rows(y, fitted.classes, calibrations.N_FOLDS):
+    if not calibrations.has_enough_rows(y, fitted_pipeline.classes, calibrations.N_FOLDS):
         raise EvenhandError(
             f"a calibration takes {calibrations.N_FOLDS} inner rows of every class: {entry.name} has fewer"
         )
 
     def fit(part: Proba, labels: Labels, weights: Weights = None) -> Calibrator:
-        counts = fitted.counts_before, fitted.counts_after
+        counts = fitted_pipeline.counts_before, fitted_pipeline.counts_after
         calibrator = make_calibrator(entry.calibration, part, labels, *counts, weights)
         assert calibrator is not None  # noqa: S101 -- `NO_CALIBRATION` was handled above
         return calibrator
 
     threshold = None
-    if fitted.classes == 2:
-        seed = seed_of(training.protocol.seed, entry.task, "export", "recalibrate")
+    if fitted_pipeline.classes == 2:
+        seed = seed_of(training_data.protocol.seed, entry.task, "export", "recalibrate")
         calibrated = calibrations.cross_calibrate(fit, proba, y, seed, table.weights)
-        threshold = _choose_threshold(entry, training, table, calibrated)
+        threshold = _choose_threshold(entry, training_data, table, calibrated)
     return threshold, fit(proba, y, table.weights)
 
 
-def _choose_threshold(entry: EntrySpec, training: TrainingData, table: Table, proba: Proba) -> float | None:
+def _choose_threshold(entry: EntrySpec, training_data: TrainingData, table: Table, proba: Proba) -> float | None:
     """The threshold for the goal of the entry, or by the rule of the splits; None with several classes."""
     if proba.shape[1] > 2:
         return None
     if entry.goal is None:
-        return best_threshold(table.y, proba, training.spec.costs, weights=table.weights)
-    chosen = choose_threshold(
+        return best_threshold(table.y, proba, training_data.spec.costs, weights=table.weights)
+    chosen_threshold = choose_threshold(
         entry.goal,
         table.y,
         proba,
-        costs=training.spec.costs,
-        table_rows=training.table.total_weight,
+        costs=training_data.spec.costs,
+        table_rows=training_data.table.total_weight,
         weights=table.weights,
     )
-    if not chosen.reached:
+    if not chosen_threshold.reached:
         raise EvenhandError(
             f"no threshold of {entry.name} reaches the goal {entry.goal.text} on inner rows of all data: choose a lower level"
         )
-    return chosen.threshold
+    return chosen_threshold.threshold

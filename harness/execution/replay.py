@@ -115,25 +115,27 @@ def replay_stored_cell(request: ReplayRequest) -> CellReplay:
     run = store.read_run()
     record = _stored_record(store, run, request.cell)
     cell = make_cell_of_record(record)
-    stored, entries = store.read_predictions(record), _stored_entries(record, request.stages)
+    stored_predictions, entries = store.read_predictions(record), _stored_entries(record, request.stages)
     context = WorkerContext(request_of_stored_cell(run, record, request))
-    loaded, family = context.loaded_task(record.task), context.registry.family(record.family)
-    differences, tolerance, reason = _replay_tolerance(run, family)
-    replayed = CellReplay(record.id, cell.name, tuple(differences), tolerance, reason)
-    if obstacle := describe_data_change(run, record, stored, loaded):
-        return replace(replayed, obstacle=obstacle)
-    cell_data = context.cell_data(cell, loaded.fingerprint)
-    if changed := describe_declaration_change(run, record, context, loaded, cell_data):
+    loaded_task, family = context.loaded_task(record.task), context.registry.family(record.family)
+    differences, allowed_difference, reason = _replay_tolerance(run, family)
+    cell_replay = CellReplay(record.id, cell.name, tuple(differences), allowed_difference, reason)
+    if data_change := describe_data_change(run, record, stored_predictions, loaded_task):
+        return replace(cell_replay, obstacle=data_change)
+    cell_data = context.cell_data(cell, loaded_task.fingerprint)
+    if declaration_change := describe_declaration_change(run, record, context, loaded_task, cell_data):
         reason = "only equality to the last digit could show that what has changed makes no difference here"
-        replayed = replace(replayed, differences=(*differences, changed), tolerance=0.0, reason=reason)
-    trainer, sealed = CellTrainer(cell, cell_data.separate_training_data()), cell_data.sealed_test()
-    by_trial: dict[int, EntryReplay] = {}
-    replays = []
+        cell_replay = replace(cell_replay, differences=(*differences, declaration_change), tolerance=0.0, reason=reason)
+    trainer, sealed_rows = CellTrainer(cell, cell_data.separate_training_data()), cell_data.sealed_test()
+    replay_by_trial: dict[int, EntryReplay] = {}
+    entry_replays = []
     for entry in entries:
-        if entry.trial not in by_trial:
-            by_trial[entry.trial] = refit_entry(trainer, sealed, entry, stored, replayed.tolerance)
-        replays.append(replace(by_trial[entry.trial], stage=entry.stage))
-    return replace(replayed, entries=tuple(replays))
+        if entry.trial not in replay_by_trial:
+            replay_by_trial[entry.trial] = refit_entry(
+                trainer, sealed_rows, entry, stored_predictions, cell_replay.tolerance
+            )
+        entry_replays.append(replace(replay_by_trial[entry.trial], stage=entry.stage))
+    return replace(cell_replay, entries=tuple(entry_replays))
 
 
 def find_cell(run: Mapping[str, Any], query: str) -> dict[str, Any]:
@@ -161,37 +163,39 @@ def find_cell(run: Mapping[str, Any], query: str) -> dict[str, Any]:
         cells[f"{cell['task']}/{cell['family']}/{cell['strategy']}/r{cell['repeat']}f{cell['fold']}"] = dict(cell)
     if query in cells:
         return cells[query]
-    matches = [name for name, cell in cells.items() if query and cell["id"].startswith(query)]
-    if not matches:
-        matches = [name for name in cells if name.startswith(query.rstrip("/") + "/")]
-    if not matches:
+    matching_names = [name for name, cell in cells.items() if query and cell["id"].startswith(query)]
+    if not matching_names:
+        matching_names = [name for name in cells if name.startswith(query.rstrip("/") + "/")]
+    if not matching_names:
         raise EvenhandError(
             f"no such cell {query!r} in this run: {suggest_similar_name(query, cells)} (an id will do as well)"
         )
-    if len(matches) > 1:
-        names = ", ".join(matches[:3]) + (" …" if len(matches) > 3 else "")
-        raise EvenhandError(f"{query!r} stands for {len(matches)} cells ({names}): name one of them")
-    return cells[matches[0]]
+    if len(matching_names) > 1:
+        names = ", ".join(matching_names[:3]) + (" …" if len(matching_names) > 3 else "")
+        raise EvenhandError(f"{query!r} stands for {len(matching_names)} cells ({names}): name one of them")
+    return cells[matching_names[0]]
 
 
-def _stored_record(store: Store, run: Mapping[str, Any], query: str) -> Record:
+def _stored_record(store: Store, run: Mapping[str, Any], cell_query: str) -> Record:
     """The record of a planned cell, if there is anything in it to confirm."""
-    planned = find_cell(run, query)
-    record = store.read_record(planned["id"])
+    planned_cell = find_cell(run, cell_query)
+    record = store.read_record(planned_cell["id"])
     if record is None:
-        raise EvenhandError(f"cell {query!r} has not been run yet: the command of the run does it")
-    if record.key != planned["key"]:  # of other data or declarations, and not part of the run
-        raise EvenhandError(f"what is stored of cell {query!r} was made before the run was planned anew: run it again")
+        raise EvenhandError(f"cell {cell_query!r} has not been run yet: the command of the run does it")
+    if record.key != planned_cell["key"]:  # of other data or declarations, and not part of the run
+        raise EvenhandError(
+            f"what is stored of cell {cell_query!r} was made before the run was planned anew: run it again"
+        )
     if not record.outcomes:
-        raise EvenhandError(f"cell {query!r} ended as {record.status} ({record.reason}): nothing to confirm")
+        raise EvenhandError(f"cell {cell_query!r} ended as {record.status} ({record.reason}): nothing to confirm")
     return record
 
 
-def _stored_entries(record: Record, stages: Sequence[str]) -> list[EntryResult]:
-    entries = [entry for entry in record.outcomes if entry.stage in stages]
-    if missing := set(stages) - {entry.stage for entry in entries}:
+def _stored_entries(record: Record, entry_stages: Sequence[str]) -> list[EntryResult]:
+    entries = [entry for entry in record.outcomes if entry.stage in entry_stages]
+    if missing_stages := set(entry_stages) - {entry.stage for entry in entries}:
         reason = f" ({record.reason})" if record.reason else ""
-        raise EvenhandError(f"{record.name} has no entry {' or '.join(sorted(missing))}{reason}")
+        raise EvenhandError(f"{record.name} has no entry {' or '.join(sorted(missing_stages))}{reason}")
     return entries
 
 
@@ -200,27 +204,27 @@ def make_cell_of_record(record: Record) -> Cell:
     return Cell(**{name: getattr(record, name) for name in Cell.__dataclass_fields__})
 
 
-def _user_data_path(stored: str, task: str, sources: RunSources) -> Path:
+def _user_data_path(stored_path: str, task: str, run_sources: RunSources) -> Path:
     """Find the user's own data: where the caller says, where they were, or in the folder of a run that was moved."""
-    if sources.file:
-        if not Path(sources.file).exists():
-            raise EvenhandError(f"no such file or folder: {sources.file} (--file, in Python: file=)")
-        return Path(sources.file)
+    if run_sources.file:
+        if not Path(run_sources.file).exists():
+            raise EvenhandError(f"no such file or folder: {run_sources.file} (--file, in Python: file=)")
+        return Path(run_sources.file)
     # Rows of a data frame are stored in the run, below a name that depends on their content.
-    for path in (Path(stored), Path(sources.run) / FRAME_FOLDER / Path(stored).name):
+    for path in (Path(stored_path), Path(run_sources.run) / FRAME_FOLDER / Path(stored_path).name):
         if path.exists():
             return path
     raise EvenhandError(
-        f"the data of {task!r} are no longer at {stored}: say where they are now (--file PATH, in Python: file=PATH)"
+        f"the data of {task!r} are no longer at {stored_path}: say where they are now (--file PATH, in Python: file=PATH)"
     )
 
 
-def _test_file_path(stored: str, path: Path) -> Path:
+def _test_file_path(stored_path: str, path: Path) -> Path:
     """Find the test file: where it was, or beside the file of the training rows, wherever that is now."""
-    for candidate in (Path(stored), path.with_name(Path(stored).name)):
-        if candidate.exists():
-            return candidate
-    raise EvenhandError(f"the test file is no longer at {stored}, and not beside {path}: put it there")
+    for candidate_path in (Path(stored_path), path.with_name(Path(stored_path).name)):
+        if candidate_path.exists():
+            return candidate_path
+    raise EvenhandError(f"the test file is no longer at {stored_path}, and not beside {path}: put it there")
 
 
 def request_of_stored_cell(run: Mapping[str, Any], record: Record, sources: RunSources) -> RunRequest:
@@ -240,14 +244,14 @@ def request_of_stored_cell(run: Mapping[str, Any], record: Record, sources: RunS
     EvenhandError
         If a user's own data are no longer where they were.
     """
-    fields = run["tasks"][record.task].get("own")
-    own: UserData | None = None
-    if fields is not None:
-        path = _user_data_path(fields["path"], record.task, sources)
-        moved = {"path": str(path), "name": record.task}
-        if fields.get("test_path"):
-            moved["test_path"] = str(_test_file_path(fields["test_path"], path))
-        own = UserData.from_dict({**fields, **moved})
+    user_data_fields = run["tasks"][record.task].get("own")
+    user_data: UserData | None = None
+    if user_data_fields is not None:
+        path = _user_data_path(user_data_fields["path"], record.task, sources)
+        moved_fields = {"path": str(path), "name": record.task}
+        if user_data_fields.get("test_path"):
+            moved_fields["test_path"] = str(_test_file_path(user_data_fields["test_path"], path))
+        user_data = UserData.from_dict({**user_data_fields, **moved_fields})
     elif sources.file:
         raise EvenhandError(
             f"the data of {record.task!r} belong to the task and are not read from {sources.file}: leave out --file (in Python: "
@@ -260,46 +264,49 @@ def request_of_stored_cell(run: Mapping[str, Any], record: Record, sources: RunS
         EvaluationProtocol(**run["protocol"]),
         data_dir=sources.data_dir,
         plugins=sources.plugins,
-        own=own,
+        own=user_data,
         pickled_declarations=sources.pickled_declarations,
     )
 
 
 def _replay_tolerance(run: Mapping[str, Any], family: Family) -> tuple[list[str], float, str]:
     """The differences of versions and machine, up to what difference a record is confirmed for that, and why."""
-    packages = describe_package_changes(run, family)
-    stored_host, machine = run.get("host", {}), []  # cores decide over no number, but they distinguish machines
+    package_changes = describe_package_changes(run, family)
+    stored_host, machine_differences = (
+        run.get("host", {}),
+        [],
+    )  # cores decide over no number, but they distinguish machines
     for name, current_value in describe_host().items():
         if stored_host.get(name) != current_value:
-            machine.append(f"{name} {stored_host.get(name)} → {current_value}")
-    differences = [*packages, *machine]
+            machine_differences.append(f"{name} {stored_host.get(name)} → {current_value}")
+    differences = [*package_changes, *machine_differences]
     if not differences:
         return [], 0.0, "the same versions on a machine of the same kind: everything must be equal to the last digit"
     if family.network:
         reason = "training a network magnifies the rounding of other versions or machines"
         return differences, NETWORK_TOLERANCE, reason
-    if packages:
+    if package_changes:
         return differences, VERSION_TOLERANCE, "other versions may compute otherwise"
     return differences, MACHINE_TOLERANCE, "another machine may round otherwise"
 
 
 def describe_package_changes(run: Mapping[str, Any], family: Family, others: Sequence[str] = ()) -> list[str]:
     """Describe the changes since the run of packages that affect predictions of a family, and of some others."""
-    stored, current = run.get("versions", {}), package_versions()
-    changes = []
-    for name in dict.fromkeys((*stored, *current)):
+    stored_versions, current_versions = run.get("versions", {}), package_versions()
+    package_changes = []
+    for name in dict.fromkeys((*stored_versions, *current_versions)):
         is_relevant = name in others or affects_predictions(name, family)
-        if is_relevant and stored.get(name) != current.get(name):
-            changes.append(f"{name} {stored.get(name, '–')} → {current.get(name, '–')}")
-    return changes
+        if is_relevant and stored_versions.get(name) != current_versions.get(name):
+            package_changes.append(f"{name} {stored_versions.get(name, '–')} → {current_versions.get(name, '–')}")
+    return package_changes
 
 
 def affects_predictions(package: str, family: Family) -> bool:
     """Whether the predictions of a family can depend on a package."""
     if package in SEARCH_PACKAGES:
         return False
-    optional = next((name for name in OPTIONAL_PACKAGES if package.startswith(name)), None)
-    return optional is None or family.network or optional in family.needs
+    optional_package = next((name for name in OPTIONAL_PACKAGES if package.startswith(name)), None)
+    return optional_package is None or family.network or optional_package in family.needs
 
 
 def describe_data_change(run: Mapping[str, Any], record: Record, stored: StoredPredictions, loaded: LoadedTask) -> str:
@@ -307,10 +314,8 @@ def describe_data_change(run: Mapping[str, Any], record: Record, stored: StoredP
     description = run["tasks"][record.task]
     if loaded.fingerprint != description["fingerprint"]:
         counts = f"{description['rows']:,} rows then, {len(loaded.table.y):,} now"
-        digests = f"SHA-256 {description['fingerprint'][:12]}… then, {loaded.fingerprint[:12]}… now"
-        return (
-            f"the data of {record.task} have changed since ({digests}; {counts}): these predictions cannot be confirmed"
-        )
+        digests_text = f"SHA-256 {description['fingerprint'][:12]}… then, {loaded.fingerprint[:12]}… now"
+        return f"the data of {record.task} have changed since ({digests_text}; {counts}): these predictions cannot be confirmed"
     for fold in loaded.folds:
         same_split = (fold.repeat, fold.fold) == (record.repeat, record.fold)
         if same_split and np.array_equal(fold.train, stored.train_rows) and np.array_equal(fold.test, stored.test_rows):
@@ -326,8 +331,8 @@ def describe_declaration_change(
     It is found by elimination from what the description of the run holds of each.
     """
     request, registry, strategy = context.request, context.registry, record.strategy
-    current = make_cell(request, registry, loaded, (registry.family(record.family), strategy), cell_data.fold)
-    if current.key == record.key:
+    current_cell = make_cell(request, registry, loaded, (registry.family(record.family), strategy), cell_data.fold)
+    if current_cell.key == record.key:
         return ""
     costs = json.loads(json.dumps(loaded.task.costs))
     if costs != run["tasks"][record.task].get("costs"):
@@ -337,9 +342,9 @@ def describe_declaration_change(
     return f"the declaration of the family {record.family}, or what is searched of its encoding, has changed since"
 
 
-def _answer_replay_request(question: dict[str, Any], _on_progress: ProgressCallback) -> dict[str, Any]:
-    lists = {name: tuple(question[name]) for name in ("stages", "plugins")}
-    return asdict(replay_stored_cell(ReplayRequest(**(question | lists))))
+def _answer_replay_request(replay_request: dict[str, Any], _on_progress: ProgressCallback) -> dict[str, Any]:
+    tuple_fields = {name: tuple(replay_request[name]) for name in ("stages", "plugins")}
+    return asdict(replay_stored_cell(ReplayRequest(**(replay_request | tuple_fields))))
 
 
 if __name__ == "__main__":

@@ -68,62 +68,80 @@ def refit_entry(
     EntryReplay
         The comparison; a fit that fails is `different`, with the reason.
     """
-    stage = entry.stage
+    entry_stage = entry.stage
     try:
-        inner = trainer.score_inner(entry.params, entry.trial)
-        configuration = Configuration(entry.trial, entry.params, inner.score, inner.proba)
-        current, predictions = refit_and_score(trainer, sealed, stage, configuration)
+        inner_result = trainer.score_inner(entry.params, entry.trial)
+        stored_configuration = Configuration(entry.trial, entry.params, inner_result.score, inner_result.proba)
+        current_result, predictions = refit_and_score(trainer, sealed, entry_stage, stored_configuration)
     except Exception as error:  # noqa: BLE001 -- whatever a fit raises is the outcome of the replay
-        return EntryReplay(stage, entry.trial, {}, (), {}, len(stored.test_y), "different", failure(error))
+        return EntryReplay(entry_stage, entry.trial, {}, (), {}, len(stored.test_y), "different", failure(error))
     differences = {
-        "test": _probability_difference(stored.test[stage], predictions.proba),
-        "inner": _probability_difference(stored.inner[stage], inner.proba),
+        "test": _probability_difference(stored.test[entry_stage], predictions.proba),
+        "inner": _probability_difference(stored.inner[entry_stage], inner_result.proba),
     }
-    training = trainer.training
-    stored_views = _predictions_by_threshold(stored, stored.test[stage], entry.threshold, training)
-    current_views = _predictions_by_threshold(stored, predictions.proba, current.threshold, training)
-    comparisons: list[MetricComparison] = [
-        (INNER_SCORE, entry.inner_score, current.inner_score),
-        ("threshold", entry.threshold, current.threshold),
+    training_data = trainer.training
+    stored_views = _predictions_by_threshold(stored, stored.test[entry_stage], entry.threshold, training_data)
+    current_views = _predictions_by_threshold(stored, predictions.proba, current_result.threshold, training_data)
+    metric_comparisons: list[MetricComparison] = [
+        (INNER_SCORE, entry.inner_score, current_result.inner_score),
+        ("threshold", entry.threshold, current_result.threshold),
     ]
     for name, score in entry.train_scores.items():
-        comparisons.append((f"{name}, training rows", score, current.train_scores.get(name)))
-    comparisons += _compare_metrics(stored_views, current_views, training.metrics.values())
-    changed = {view: int((old.labels != current_views[view].labels).sum()) for view, old in stored_views.items()}
-    verdict = "different"
-    if _are_replays_identical(differences, comparisons):
-        verdict = "same"
-    elif tolerance and _are_replays_within_tolerance(differences, comparisons, training.objective, tolerance):
-        verdict = "close"
-    return EntryReplay(stage, entry.trial, differences, tuple(comparisons), changed, len(stored.test_y), verdict)
+        metric_comparisons.append((f"{name}, training rows", score, current_result.train_scores.get(name)))
+    metric_comparisons += _compare_metrics(stored_views, current_views, training_data.metrics.values())
+    changed_rows_by_view = {
+        view: int((stored_view.labels != current_views[view].labels).sum())
+        for view, stored_view in stored_views.items()
+    }
+    replay_verdict = "different"
+    if _are_replays_identical(differences, metric_comparisons):
+        replay_verdict = "same"
+    elif tolerance and _are_replays_within_tolerance(
+        differences, metric_comparisons, training_data.objective, tolerance
+    ):
+        replay_verdict = "close"
+    return EntryReplay(
+        entry_stage,
+        entry.trial,
+        differences,
+        tuple(metric_comparisons),
+        changed_rows_by_view,
+        len(stored.test_y),
+        replay_verdict,
+    )
 
 
 def _predictions_by_threshold(
-    stored: StoredPredictions, proba: npt.NDArray[np.float32], threshold: float | None, training: TrainingData
+    stored_predictions: StoredPredictions,
+    proba: npt.NDArray[np.float32],
+    threshold: float | None,
+    training_data: TrainingData,
 ) -> dict[str, Predictions]:
     """The test predictions with their decisions: at 0.5 and at the entry's threshold, or by the largest probability."""
-    costs, weights = training.spec.costs, stored.test_weights
+    costs, weights = training_data.spec.costs, stored_predictions.test_weights
     if threshold is None:
-        return {"": Predictions(stored.test_y, proba, 0.5, costs, weights)}
+        return {"": Predictions(stored_predictions.test_y, proba, 0.5, costs, weights)}
     return {
-        AT_DEFAULT: Predictions(stored.test_y, proba, 0.5, costs, weights),
-        "at the threshold": Predictions(stored.test_y, proba, threshold, costs, weights),
+        AT_DEFAULT: Predictions(stored_predictions.test_y, proba, 0.5, costs, weights),
+        "at the threshold": Predictions(stored_predictions.test_y, proba, threshold, costs, weights),
     }
 
 
 def _compare_metrics(
-    stored: Mapping[str, Predictions], current: Mapping[str, Predictions], metrics: Iterable[Metric]
+    stored_views: Mapping[str, Predictions], current_views: Mapping[str, Predictions], metrics: Iterable[Metric]
 ) -> list[MetricComparison]:
     """Every metric that is defined for the stored predictions; metrics of decisions once per threshold."""
-    comparisons: list[MetricComparison] = []
+    metric_comparisons: list[MetricComparison] = []
     for metric in metrics:
-        views = list(stored) if metric.metric_type == "decision" else list(stored)[:1]
-        for view in views:
-            stored_score = _score_if_defined(metric, stored[view])
+        threshold_views = list(stored_views) if metric.metric_type == "decision" else list(stored_views)[:1]
+        for threshold_view in threshold_views:
+            stored_score = _score_if_defined(metric, stored_views[threshold_view])
             if stored_score is not None:
-                name = f"{metric.name} {view}".rstrip() if metric.metric_type == "decision" else metric.name
-                comparisons.append((name, stored_score, _score_if_defined(metric, current[view])))
-    return comparisons
+                name = f"{metric.name} {threshold_view}".rstrip() if metric.metric_type == "decision" else metric.name
+                metric_comparisons.append(
+                    (name, stored_score, _score_if_defined(metric, current_views[threshold_view]))
+                )
+    return metric_comparisons
 
 
 def _score_if_defined(metric: Metric, predictions: Predictions) -> float | None:
@@ -134,37 +152,45 @@ def _score_if_defined(metric: Metric, predictions: Predictions) -> float | None:
     return None if np.isnan(score) else score
 
 
-def _probability_difference(stored: npt.NDArray[np.float32], current: npt.NDArray[np.float32]) -> tuple[float, float]:
+def _probability_difference(
+    stored_proba: npt.NDArray[np.float32], current_proba: npt.NDArray[np.float32]
+) -> tuple[float, float]:
     """Mean and largest difference of probabilities; a row that only one of them predicted differs by 1."""
-    if stored.shape != current.shape:
+    if stored_proba.shape != current_proba.shape:
         return 1.0, 1.0
-    if not stored.size:
+    if not stored_proba.size:
         return 0.0, 0.0
-    difference = np.abs(np.nan_to_num(stored.astype(float)) - np.nan_to_num(current.astype(float)))
-    difference[np.isnan(stored) != np.isnan(current)] = 1.0
+    difference = np.abs(np.nan_to_num(stored_proba.astype(float)) - np.nan_to_num(current_proba.astype(float)))
+    difference[np.isnan(stored_proba) != np.isnan(current_proba)] = 1.0
     return float(difference.mean()), float(difference.max())
 
 
 def _are_replays_identical(
-    differences: Mapping[str, tuple[float, float]], comparisons: Iterable[MetricComparison]
+    differences: Mapping[str, tuple[float, float]], metric_comparisons: Iterable[MetricComparison]
 ) -> bool:
     """Whether probabilities and scores are equal to the last digit."""
-    largest = max(difference for _, difference in differences.values())
-    return largest == 0 and all(stored == current for _, stored, current in comparisons)
+    largest_difference = max(difference for _, difference in differences.values())
+    return largest_difference == 0 and all(
+        stored_value == current_value for _, stored_value, current_value in metric_comparisons
+    )
 
 
 def _are_replays_within_tolerance(
     differences: Mapping[str, tuple[float, float]],
-    comparisons: Iterable[MetricComparison],
+    metric_comparisons: Iterable[MetricComparison],
     objective: Metric,
-    tolerance: float,
+    allowed_difference: float,
 ) -> bool:
     """Whether mean probabilities, the inner score and the objective on the test rows are equal within the tolerance."""
-    if any(mean > tolerance for mean, _ in differences.values()):
+    if any(mean > allowed_difference for mean, _ in differences.values()):
         return False
     # An objective of decisions is compared at the default threshold, at which the search scored it.
     names = (INNER_SCORE, objective.name, f"{objective.name} {AT_DEFAULT}")
-    for name, stored, current in comparisons:
-        if name in names and not (stored is not None and current is not None and abs(stored - current) <= tolerance):
+    for name, stored_value, current_value in metric_comparisons:
+        if name in names and not (
+            stored_value is not None
+            and current_value is not None
+            and abs(stored_value - current_value) <= allowed_difference
+        ):
             return False  # NaN is near nothing
     return True

@@ -79,9 +79,9 @@ class SealedTest:
             raise EvenhandError(f"the sealed test rows were scored with {entry!r} before: an entry is scored once")
         self._scored.add(entry)
         fitted.fill_cache(self._table.X)
-        started = time.perf_counter()
+        start_seconds = time.perf_counter()
         proba = fitted.predict_proba(self._table.X)
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - start_seconds
         return SealedPredictions(self._rows, self._table.y, self._blocks, proba, seconds, self._table.weights)
 
     def diagnose(self, purpose: str) -> Table:

@@ -67,20 +67,20 @@ class RefittedEntry:
 
     def entry_result(self, predict_seconds: float) -> EntryResult:
         """What is stored of the entry, given the seconds that the prediction of the test rows took."""
-        configuration, fitted, classifier = self.configuration, self.fitted, self.fitted.classifier
+        chosen_configuration, fitted_pipeline, classifier = self.configuration, self.fitted, self.fitted.classifier
         return EntryResult(
             stage=self.stage,
-            trial=configuration.trial,
-            params=configuration.params,
-            inner_score=configuration.score,
+            trial=chosen_configuration.trial,
+            params=chosen_configuration.params,
+            inner_score=chosen_configuration.score,
             threshold=self.threshold,
-            counts_before=fitted.counts_before,
-            counts_after=fitted.counts_after,
-            fit_seconds=fitted.seconds,
+            counts_before=fitted_pipeline.counts_before,
+            counts_after=fitted_pipeline.counts_after,
+            fit_seconds=fitted_pipeline.seconds,
             predict_seconds=predict_seconds,
             train_scores=self.train_scores,
             parameters=count_parameters_or_nodes(classifier),
-            model_bytes=pickled_size_in_bytes(fitted),
+            model_bytes=pickled_size_in_bytes(fitted_pipeline),
             remarks=self.remarks,
             epoch=best_epoch_of_network(classifier),
             architecture=network_layers(classifier),
@@ -110,20 +110,22 @@ class CellTrainer:
         inner_folds = training.splitter.inner(training.protocol.inner_folds, seed_of(*split_key, "inner"))
         self.scored = [(rows, take(self.table.X, rows)) for _, rows in inner_folds]
         self.inner = [
-            self._make_training_set(rows, seed_of(cell.seed, "inner", number), (*split_key, "watched", number))
-            for number, (rows, _) in enumerate(inner_folds)
+            self._make_training_set(
+                rows, seed_of(cell.seed, "inner", fold_number), (*split_key, "watched", fold_number)
+            )
+            for fold_number, (rows, _) in enumerate(inner_folds)
         ]
         self.outer_seed, self.outer_key = seed_of(cell.seed, "outer"), (*split_key, "watched", "outer")
 
     def _make_training_set(self, rows: npt.NDArray[np.int64], seed: int, split_key: tuple[Any, ...]) -> TrainingSet:
-        validation = None
+        validation_rows = None
         if self.spec.family.stops_early:
-            sliced = self.training.splitter.split_validation(rows, VALIDATION_SHARE, seed_of(*split_key))[1]
-            validation = np.flatnonzero(np.isin(rows, sliced)) if len(sliced) else None
+            sliced_rows = self.training.splitter.split_validation(rows, VALIDATION_SHARE, seed_of(*split_key))[1]
+            validation_rows = np.flatnonzero(np.isin(rows, sliced_rows)) if len(sliced_rows) else None
         X, y = take(self.table.X, rows), self.table.y[rows]
-        blocks, cache = self.training.splitter.blocks[rows], FoldCache(CACHE_BYTES)
+        row_blocks, cache = self.training.splitter.blocks[rows], FoldCache(CACHE_BYTES)
         weights = take_weights(self.table.weights, rows)
-        return TrainingSet(X, y, seed, validation, cache, self.training.shared, split_key, blocks, weights)
+        return TrainingSet(X, y, seed, validation_rows, cache, self.training.shared, split_key, row_blocks, weights)
 
     def score_inner(self, params: dict[str, Any], number: int) -> TrialResult:
         """Fit and score a configuration on the inner folds.
@@ -148,9 +150,11 @@ class CellTrainer:
         scores, curves = [], FitCurves()
         try:
             for fold, (training_set, (rows, X)) in enumerate(zip(self.inner, self.scored, strict=True)):
-                fitted = fit_pipeline(self.spec, params, training_set)
-                curves.add_fit(f"inner_{fold}", fitted.classifier, training_set.seed)
-                proba[rows] = fitted.predict_encoded(encode_scored_rows(self.spec, params, training_set, fitted, X))
+                fitted_pipeline = fit_pipeline(self.spec, params, training_set)
+                curves.add_fit(f"inner_{fold}", fitted_pipeline.classifier, training_set.seed)
+                proba[rows] = fitted_pipeline.predict_encoded(
+                    encode_scored_rows(self.spec, params, training_set, fitted_pipeline, X)
+                )
                 scores.append(self._compute_metric(self.training.objective, rows, proba[rows]))
         finally:
             self._store_curves(f"trial_{number}", curves)
@@ -158,16 +162,18 @@ class CellTrainer:
 
     def refit(self, stage: str, configuration: Configuration) -> RefittedEntry:
         """Fit a configuration to all training rows and choose its threshold from its inner out-of-fold probabilities."""
-        fitted, training_set, curves = self.fit(stage, configuration.params)
+        fitted_pipeline, training_set, curves = self.fit(stage, configuration.params)
         y, threshold = self.table.y, None
         if len(self.table.classes) == 2:
             threshold = best_threshold(y, configuration.proba, self.spec.costs, weights=self.table.weights)
-        encoded = encode_scored_rows(self.spec, configuration.params, training_set, fitted, self.table.X, "training")
-        proba = fitted.predict_encoded(encoded)
+        encoded_rows = encode_scored_rows(
+            self.spec, configuration.params, training_set, fitted_pipeline, self.table.X, "training"
+        )
+        proba = fitted_pipeline.predict_encoded(encoded_rows)
         names = dict.fromkeys([self.training.objective.name, *TRAIN_METRICS])
         rows = np.arange(len(y))
         train_scores = {name: self._compute_metric(self.training.metrics[name], rows, proba) for name in names}
-        return RefittedEntry(stage, configuration, fitted, threshold, train_scores, tuple(curves.remarks))
+        return RefittedEntry(stage, configuration, fitted_pipeline, threshold, train_scores, tuple(curves.remarks))
 
     def fit(self, stage: str, params: dict[str, Any]) -> tuple[FittedPipeline, TrainingSet, FitCurves]:
         """Fit a configuration to all training rows; its curves are stored.
@@ -175,10 +181,10 @@ class CellTrainer:
         Every entry has a training set of its own, so that its fit time is that of one fit and nothing comes from a cache.
         """
         training_set = self._make_training_set(np.arange(len(self.table.y)), self.outer_seed, self.outer_key)
-        fitted, curves = fit_pipeline(self.spec, params, training_set), FitCurves()
-        curves.add_fit("outer", fitted.classifier, training_set.seed)
+        fitted_pipeline, curves = fit_pipeline(self.spec, params, training_set), FitCurves()
+        curves.add_fit("outer", fitted_pipeline.classifier, training_set.seed)
         self._store_curves(f"final_{stage}", curves)
-        return fitted, training_set, curves
+        return fitted_pipeline, training_set, curves
 
     def _store_curves(self, name: str, curves: FitCurves) -> None:
         if curves.arrays:
@@ -198,8 +204,10 @@ class FitCurves:
 
     def add_fit(self, fold: str, classifier: Any, seed: int) -> None:
         """Add the curves of a fitted classifier, if it has any; empty ones are left out."""
-        for member, network in _member_networks(classifier):
-            curves = {curve.name: getattr(network.history, curve.name) for curve in fields(network.history)}
+        for member, member_network in _member_networks(classifier):
+            curves = {
+                curve.name: getattr(member_network.history, curve.name) for curve in fields(member_network.history)
+            }
             self.remarks.update(dict.fromkeys(curves.pop("remarks")))
             for name, curve in (curves | {"seed": seed}).items():
                 if np.size(curve):
@@ -208,16 +216,18 @@ class FitCurves:
 
 def best_epoch_of_network(classifier: Any) -> int | None:
     """The epoch whose weights a network has, counted from 1; None for an ensemble and for what is no network."""
-    return next((network.history.epoch for member, network in _member_networks(classifier) if not member), None)
+    return next(
+        (member_network.history.epoch for member, member_network in _member_networks(classifier) if not member), None
+    )
 
 
 def _member_networks(classifier: Any) -> Iterator[tuple[str, Any]]:
     """A network, or those in an ensemble, each with its path in the ensemble."""
-    history = getattr(classifier, "history", None)  # other libraries have attributes of that name
-    if is_dataclass(history) and {curve.name for curve in fields(history)} >= HISTORY_FIELDS:
+    training_history = getattr(classifier, "history", None)  # other libraries have attributes of that name
+    if is_dataclass(training_history) and {curve.name for curve in fields(training_history)} >= HISTORY_FIELDS:
         yield "", classifier
     members = getattr(classifier, "fitted_", None)
     if isinstance(members, list):  # LightGBM's is a bool
-        for number, member in enumerate(members):
-            for path, network in _member_networks(member):
-                yield f"/member_{number}{path}", network
+        for member_number, member in enumerate(members):
+            for path, member_network in _member_networks(member):
+                yield f"/member_{member_number}{path}", member_network

@@ -51,36 +51,36 @@ class WorkerContext:
 
     def cell_data(self, cell: Cell, fingerprint: str) -> CellData:
         """Everything that a cell works on; raises `DataError` where the rows are not those that it was planned for."""
-        loaded = self.loaded_task(cell.task)
-        if loaded.fingerprint != fingerprint:
+        loaded_task = self.loaded_task(cell.task)
+        if loaded_task.fingerprint != fingerprint:
             raise DataError(f"the rows of {cell.task!r} changed while the run was going on: start it again")
-        return self.cell_data_for_fold(cell, loaded.outer_fold_of_cell(cell))
+        return self.cell_data_for_fold(cell, loaded_task.outer_fold_of_cell(cell))
 
     def cell_data_for_fold(self, cell: Cell, fold: Fold) -> CellData:
         """Everything that a cell works on where the rows of its task are split in this way."""
-        registry, loaded = self.registry, self.loaded_task(cell.task)
+        registry, loaded_task = self.registry, self.loaded_task(cell.task)
         family, strategies = registry.family(cell.family), self.request.applicable_strategies(registry, cell.strategy)
-        modality = loaded.task.modality
+        task_modality = loaded_task.task.modality
         if len(strategies) > 1:  # only those that can act are searched: the others would use up trials
-            applicable = []
+            applicable_strategies = []
             for strategy in strategies:
-                is_weightable = not loaded.task.weights or not unweightable_reason(family, strategy)
-                if is_weightable and not inapplicable_reason(family, modality, strategy):
-                    applicable.append(strategy)
-            strategies = tuple(applicable) or strategies
-        classes, many_levels = len(loaded.table.classes), loaded.many_levels
-        spec = PipelineSpec(family, strategies, modality, classes, loaded.task.costs, many_levels)
+                is_weightable = not loaded_task.task.weights or not unweightable_reason(family, strategy)
+                if is_weightable and not inapplicable_reason(family, task_modality, strategy):
+                    applicable_strategies.append(strategy)
+            strategies = tuple(applicable_strategies) or strategies
+        classes, many_levels = len(loaded_task.table.classes), loaded_task.many_levels
+        spec = PipelineSpec(family, strategies, task_modality, classes, loaded_task.task.costs, many_levels)
         protocol = self.request.protocol
-        return CellData(loaded.table, loaded.splitter, fold, spec, protocol, registry.metrics, self.shared)
+        return CellData(loaded_task.table, loaded_task.splitter, fold, spec, protocol, registry.metrics, self.shared)
 
 
 def main() -> None:
     """Execute cells until standard input closes."""
-    parent = ParentConnection()
-    start = parent.receive()
-    context, store = WorkerContext(RunRequest.from_dict(start["request"])), Store(Path(start["out"]))
+    parent_connection = ParentConnection()
+    start_message = parent_connection.receive()
+    context, store = WorkerContext(RunRequest.from_dict(start_message["request"])), Store(Path(start_message["out"]))
     while True:
-        parent.send(_execute_cell(context, store, parent.receive()))
+        parent_connection.send(_execute_cell(context, store, parent_connection.receive()))
 
 
 def _execute_cell(context: WorkerContext, store: Store, message: dict[str, Any]) -> dict[str, Any]:

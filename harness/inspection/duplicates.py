@@ -23,49 +23,47 @@ MIN_NEAR_NUMBERS = 4  #: with fewer columns of continuous numbers, rows are clos
 
 def check_equal_rows(rows: InspectedRows) -> Iterator[Finding]:
     """Find rows with the features of an earlier row, those among them with another class, and those in both parts of a split."""
-    y, n_rows = rows.table.y, len(rows.table.y)
-    _, first, keys = np.unique(hash_rows(rows.table.X), return_index=True, return_inverse=True)
-    is_repeated = np.ones(n_rows, dtype=bool)
-    is_repeated[first] = False
-    repeated = int(is_repeated.sum())
-    if not repeated:
+    y, row_count = rows.table.y, len(rows.table.y)
+    _, first_rows, row_keys = np.unique(hash_rows(rows.table.X), return_index=True, return_inverse=True)
+    is_repeated = np.ones(row_count, dtype=bool)
+    is_repeated[first_rows] = False
+    repeated_count = int(is_repeated.sum())
+    if not repeated_count:
         return
-    share = repeated / n_rows
-    crossing = _count_train_test_duplicates(keys, rows.folds)
-    message = f"{repeated:,} rows ({share:.1%}) repeat the features of an earlier row"
-    advice = "splits keep equal rows on one side; remove them if they are copies of one case"
-    severity: Severity = "note"
-    if crossing:
-        message += f"; {crossing:,} test rows have an equal training row"
-        advice = "their classes are known when they are predicted; remove the copies unless they are new cases"
-        severity = "warning"
-    elif share >= MANY_DUPLICATES and _has_continuous_columns(rows):
-        severity = "warning"
-    examples = tuple(np.flatnonzero(is_repeated)[:MAX_EXAMPLES].tolist())
-    yield Finding("duplicates", severity, message, "", repeated, advice, examples)
-    yield from _find_conflicting_labels(y, keys)
+    repeated_share = repeated_count / row_count
+    crossing_rows = _count_train_test_duplicates(row_keys, rows.folds)
+    message = f"{repeated_count:,} rows ({repeated_share:.1%}) repeat the features of an earlier row"
+    finding_advice = "splits keep equal rows on one side; remove them if they are copies of one case"
+    finding_severity: Severity = "note"
+    if crossing_rows:
+        message += f"; {crossing_rows:,} test rows have an equal training row"
+        finding_advice = "their classes are known when they are predicted; remove the copies unless they are new cases"
+        finding_severity = "warning"
+    elif repeated_share >= MANY_DUPLICATES and _has_continuous_columns(rows):
+        finding_severity = "warning"
+    example_rows = tuple(np.flatnonzero(is_repeated)[:MAX_EXAMPLES].tolist())
+    yield Finding("duplicates", finding_severity, message, "", repeated_count, finding_advice, example_rows)
+    yield from _find_conflicting_labels(y, row_keys)
 
 
-def _count_train_test_duplicates(keys: Index, folds: Sequence[Fold]) -> int:
+def _count_train_test_duplicates(row_keys: Index, folds: Sequence[Fold]) -> int:
     """How many test rows have the features of a training row of the same split."""
-    crossing = 0
+    crossing_rows = 0
     for fold in folds:
-        crossing += int(np.isin(keys[fold.test], keys[fold.train]).sum())
-    return crossing
+        crossing_rows += int(np.isin(row_keys[fold.test], row_keys[fold.train]).sum())
+    return crossing_rows
 
 
-def _find_conflicting_labels(y: Index, keys: Index) -> Iterator[Finding]:
-    lowest, highest = np.full(keys.max() + 1, y.max() + 1), np.full(keys.max() + 1, -1)
-    np.minimum.at(lowest, keys, y)
-    np.maximum.at(highest, keys, y)
-    conflicting = np.flatnonzero((lowest < highest)[keys])
-    if len(conflicting):
-        message = (
-            f"{len(conflicting):,} rows ({len(conflicting) / len(y):.1%}) have equal features and different labels"
-        )
-        advice = "no model can separate them: look for a feature that is missing, or for wrong labels"
-        examples = tuple(conflicting[:MAX_EXAMPLES].tolist())
-        yield Finding("conflicting_labels", "note", message, "", len(conflicting), advice, examples)
+def _find_conflicting_labels(y: Index, row_keys: Index) -> Iterator[Finding]:
+    lowest_labels, highest_labels = np.full(row_keys.max() + 1, y.max() + 1), np.full(row_keys.max() + 1, -1)
+    np.minimum.at(lowest_labels, row_keys, y)
+    np.maximum.at(highest_labels, row_keys, y)
+    conflicting_rows = np.flatnonzero((lowest_labels < highest_labels)[row_keys])
+    if len(conflicting_rows):
+        message = f"{len(conflicting_rows):,} rows ({len(conflicting_rows) / len(y):.1%}) have equal features and different labels"
+        finding_advice = "no model can separate them: look for a feature that is missing, or for wrong labels"
+        example_rows = tuple(conflicting_rows[:MAX_EXAMPLES].tolist())
+        yield Finding("conflicting_labels", "note", message, "", len(conflicting_rows), finding_advice, example_rows)
 
 
 def check_near_duplicates(rows: InspectedRows, neighbors: Neighbors | None) -> Iterator[Finding]:
@@ -76,49 +74,54 @@ def check_near_duplicates(rows: InspectedRows, neighbors: Neighbors | None) -> I
     """
     if neighbors is None or _count_continuous_columns(rows) < MIN_NEAR_NUMBERS:
         return
-    distances, nearest = neighbors.distances[:, 0], neighbors.rows[:, 0]
+    distances, nearest_rows = neighbors.distances[:, 0], neighbors.rows[:, 0]
     median = float(np.median(distances))
-    is_equal = rows.splitter.blocks[rows.sample] == rows.splitter.blocks[rows.sample][nearest]
-    near = np.flatnonzero((distances < NEAR_SHARE * median) & (median > 0) & ~is_equal)
-    if not len(near):
+    is_equal = rows.splitter.blocks[rows.sample] == rows.splitter.blocks[rows.sample][nearest_rows]
+    near_duplicates = np.flatnonzero((distances < NEAR_SHARE * median) & (median > 0) & ~is_equal)
+    if not len(near_duplicates):
         return
-    is_conflict = rows.y[near] != rows.y[nearest[near]]
-    crossing = _count_near_duplicate_leaks(rows, near, nearest[near])
-    share = len(near) / len(rows.y)
-    message = f"{len(near):,} of {len(rows.y):,} rows that were compared nearly equal another row"
+    is_conflict = rows.y[near_duplicates] != rows.y[nearest_rows[near_duplicates]]
+    crossing_rows = _count_near_duplicate_leaks(rows, near_duplicates, nearest_rows[near_duplicates])
+    duplicate_share = len(near_duplicates) / len(rows.y)
+    message = f"{len(near_duplicates):,} of {len(rows.y):,} rows that were compared nearly equal another row"
     if is_conflict.any():
         message += f", {int(is_conflict.sum()):,} of them with another label"
-    if crossing:
-        message += f"; {crossing:,} are in the test part of a split whose training part has their counterpart"
-    advice = "if they describe one case, name what they share: --group COLUMN, or remove the copies"
-    examples = tuple(rows.sample[near][:MAX_EXAMPLES].tolist())
-    severity: Severity = "warning" if share >= MANY_NEAR else "note"
-    yield Finding("near_duplicates", severity, message, "", len(near), advice, examples)
+    if crossing_rows:
+        message += f"; {crossing_rows:,} are in the test part of a split whose training part has their counterpart"
+    finding_advice = "if they describe one case, name what they share: --group COLUMN, or remove the copies"
+    example_rows = tuple(rows.sample[near_duplicates][:MAX_EXAMPLES].tolist())
+    finding_severity: Severity = "warning" if duplicate_share >= MANY_NEAR else "note"
+    yield Finding("near_duplicates", finding_severity, message, "", len(near_duplicates), finding_advice, example_rows)
 
 
-def _count_near_duplicate_leaks(rows: InspectedRows, near: Index, counterparts: Index) -> int:
+def _count_near_duplicate_leaks(rows: InspectedRows, near_duplicates: Index, counterpart_rows: Index) -> int:
     """How many rows are tested in a first-repeat split that trains on their counterpart."""
-    part = np.full(len(rows.table.y), -1)
+    part_of_row = np.full(len(rows.table.y), -1)
     for fold in rows.folds:
         if fold.repeat == 0:
-            part[fold.test] = fold.fold
-    first, second = part[rows.sample[near]], part[rows.sample[counterparts]]
-    return int(((first >= 0) & (first != second)).sum())
+            part_of_row[fold.test] = fold.fold
+    duplicate_parts, counterpart_parts = (
+        part_of_row[rows.sample[near_duplicates]],
+        part_of_row[rows.sample[counterpart_rows]],
+    )
+    return int(((duplicate_parts >= 0) & (duplicate_parts != counterpart_parts)).sum())
 
 
 def check_large_blocks(rows: InspectedRows) -> Iterator[Finding]:
     """Find blocks of equal or grouped rows that fill a large part of a fold."""
     sizes = np.bincount(rows.splitter.blocks)
-    largest, n_rows = int(sizes.max()), len(rows.table.y)
-    if rows.table.has_predefined_split or rows.table.time is not None or largest <= 1:
+    largest_block, row_count = int(sizes.max()), len(rows.table.y)
+    if rows.table.has_predefined_split or rows.table.time is not None or largest_block <= 1:
         return
-    if largest < LARGE_BLOCK * n_rows / rows.protocol.folds:
+    if largest_block < LARGE_BLOCK * row_count / rows.protocol.folds:
         return
-    kind = "equal features" if rows.table.groups is None else "equal features or one group"
-    message = f"{largest:,} rows ({largest / n_rows:.0%}) have {kind} and are always on one side of a split"
-    advice = "folds differ in size and difficulty: use fewer --folds, or add a feature that separates these rows"
-    examples = tuple(np.flatnonzero(rows.splitter.blocks == sizes.argmax())[:MAX_EXAMPLES].tolist())
-    yield Finding("large_block", "warning", message, "", largest, advice, examples)
+    block_kind = "equal features" if rows.table.groups is None else "equal features or one group"
+    message = f"{largest_block:,} rows ({largest_block / row_count:.0%}) have {block_kind} and are always on one side of a split"
+    finding_advice = (
+        "folds differ in size and difficulty: use fewer --folds, or add a feature that separates these rows"
+    )
+    example_rows = tuple(np.flatnonzero(rows.splitter.blocks == sizes.argmax())[:MAX_EXAMPLES].tolist())
+    yield Finding("large_block", "warning", message, "", largest_block, finding_advice, example_rows)
 
 
 def _has_continuous_columns(rows: InspectedRows) -> bool:
@@ -129,5 +132,5 @@ def _count_continuous_columns(rows: InspectedRows) -> int:
     """How many numeric columns have so many values that equal ones are no chance."""
     if not hasattr(rows.table.X, "columns"):
         return 0
-    numbers = rows.X.select_dtypes("number")
-    return int((numbers.nunique() >= len(rows.y) / 5).sum())
+    numeric_columns = rows.X.select_dtypes("number")
+    return int((numeric_columns.nunique() >= len(rows.y) / 5).sum())

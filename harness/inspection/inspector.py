@@ -68,9 +68,9 @@ def inspect_rows(task: Task, raw: Raw, protocol: EvaluationProtocol) -> Inspecti
     scores = None
     findings = [*split_findings, *check_reading(rows)]
     if hasattr(table.X, "columns"):
-        copies = {finding.column: finding for finding in check_target_copies(rows)}
+        copies_by_column = {finding.column: finding for finding in check_target_copies(rows)}
         scores = score_columns(rows)
-        findings += [*copies.values(), *check_leaky_columns(scores, copies)]
+        findings += [*copies_by_column.values(), *check_leaky_columns(scores, copies_by_column)]
         findings += _check_features(rows, tuple(findings))
     fold_summary = describe_folds(rows, scores.auc if scores else None)
     findings += [*check_sample_size(rows, fold_summary), *check_equal_rows(rows), *check_large_blocks(rows)]
@@ -90,12 +90,12 @@ def inspect_rows(task: Task, raw: Raw, protocol: EvaluationProtocol) -> Inspecti
     )
 
 
-def _drop_unlabelled_rows(task: Task, raw: pd.DataFrame) -> pd.DataFrame:
+def _drop_unlabelled_rows(task: Task, raw_rows: pd.DataFrame) -> pd.DataFrame:
     """Raw rows as `make_table` keeps them: without those of weight 0, and without a label where the task says so."""
-    frame = raw.reset_index(drop=True).set_axis(list(map(str, raw.columns)), axis=1)
-    frame, _ = drop_unweighted_rows(task, frame)
-    labels, _ = read_labelled_rows(task, frame[task.target])
-    return frame.loc[labels.index].reset_index(drop=True)
+    labelled_rows = raw_rows.reset_index(drop=True).set_axis(list(map(str, raw_rows.columns)), axis=1)
+    labelled_rows, _ = drop_unweighted_rows(task, labelled_rows)
+    labels, _ = read_labelled_rows(task, labelled_rows[task.target])
+    return labelled_rows.loc[labels.index].reset_index(drop=True)
 
 
 def _make_splits(splitter: Splitter, protocol: EvaluationProtocol) -> tuple[tuple[Fold, ...], list[Finding]]:
@@ -109,10 +109,10 @@ def _make_splits(splitter: Splitter, protocol: EvaluationProtocol) -> tuple[tupl
     return tuple(folds), []
 
 
-def _check_features(rows: InspectedRows, earlier: Iterable[Finding]) -> list[Finding]:
+def _check_features(rows: InspectedRows, earlier_findings: Iterable[Finding]) -> list[Finding]:
     """Run the checks of tables."""
-    findings: list[Finding] = list(earlier)
-    n_earlier = len(findings)
+    findings: list[Finding] = list(earlier_findings)
+    earlier_finding_count = len(findings)
     findings += check_identifiers(rows)
     findings += check_row_order(rows)
     findings += check_drift(rows, tuple(findings))
@@ -127,7 +127,7 @@ def _check_features(rows: InspectedRows, earlier: Iterable[Finding]) -> list[Fin
     findings += check_near_duplicates(rows, neighbors)
     findings += check_label_noise(rows, neighbors)
     findings += check_class_overlap(rows, neighbors)
-    return findings[n_earlier:]
+    return findings[earlier_finding_count:]
 
 
 def _describe_features(table: Table) -> str:

@@ -49,14 +49,14 @@ def find_label_suspects(y: Index, proba: Proba) -> Index:
     Northcutt, Jiang & Chuang (2021), Confident Learning: Estimating Uncertainty in Dataset Labels, JAIR 70.
     """
     n_classes = proba.shape[1]
-    thresholds = np.array([proba[y == label, label].mean() for label in range(n_classes)])
-    reached = np.where(proba >= thresholds, proba, -1.0)
-    assigned = reached.argmax(axis=1)
-    own = proba[np.arange(len(y)), y]
-    is_suspect = (reached.max(axis=1) >= 0) & (assigned != y) & (reached[np.arange(len(y)), y] < 0)
-    suspects = np.flatnonzero(is_suspect)
-    margins = own[suspects] - proba[suspects, assigned[suspects]]
-    return suspects[np.argsort(margins, kind="stable")]
+    thresholds = np.array([proba[y == class_label, class_label].mean() for class_label in range(n_classes)])
+    reached_proba = np.where(proba >= thresholds, proba, -1.0)
+    assigned_classes = reached_proba.argmax(axis=1)
+    label_proba = proba[np.arange(len(y)), y]
+    is_suspect = (reached_proba.max(axis=1) >= 0) & (assigned_classes != y) & (reached_proba[np.arange(len(y)), y] < 0)
+    suspect_rows = np.flatnonzero(is_suspect)
+    suspect_margins = label_proba[suspect_rows] - proba[suspect_rows, assigned_classes[suspect_rows]]
+    return suspect_rows[np.argsort(suspect_margins, kind="stable")]
 
 
 def check_label_noise(rows: InspectedRows, neighbors: Neighbors | None) -> Iterator[Finding]:
@@ -73,9 +73,9 @@ def check_label_noise(rows: InspectedRows, neighbors: Neighbors | None) -> Itera
     if auc < MIN_AUC or likelihood_ratio < MIN_LIKELIHOOD_RATIO:
         return
     suspects = find_label_suspects(rows.y, proba)
-    assigned = proba[suspects].argmax(axis=1)
-    agreeing = (rows.y[neighbors.rows[suspects]] == rows.y[suspects][:, None]).mean(axis=1)
-    suspects = suspects[(assigned != rows.y[suspects]) & (agreeing < MAX_AGREEMENT)]
+    assigned_classes = proba[suspects].argmax(axis=1)
+    agreeing_shares = (rows.y[neighbors.rows[suspects]] == rows.y[suspects][:, None]).mean(axis=1)
+    suspects = suspects[(assigned_classes != rows.y[suspects]) & (agreeing_shares < MAX_AGREEMENT)]
     if not len(suspects):
         return
     message = (
@@ -83,11 +83,11 @@ def check_label_noise(rows: InspectedRows, neighbors: Neighbors | None) -> Itera
         f"{len(rows.y):,} rows that were compared have a label that contradicts a model of the other rows and most of their neighbours"
     )
     is_clear = auc >= SEPARABLE_AUC and len(suspects) >= MANY_SUSPECTS * len(rows.y)
-    advice = "look at these rows first"
+    finding_advice = "look at these rows first"
     if is_clear:
         message += f", although the classes are well separated (ROC AUC {auc:.3f})"
-        advice = "look at these rows first: their labels are probably wrong"
-    yield _make_label_suspects_finding(rows, suspects, message, advice, is_clear=is_clear)
+        finding_advice = "look at these rows first: their labels are probably wrong"
+    yield _make_label_suspects_finding(rows, suspects, message, finding_advice, is_clear=is_clear)
 
 
 def wrong_label_rate(y: Index, proba: Proba) -> tuple[float, float]:
@@ -115,24 +115,32 @@ def wrong_label_rate(y: Index, proba: Proba) -> tuple[float, float]:
     ----------
     Guo et al. (2017), On Calibration of Modern Neural Networks, ICML.
     """
-    logarithms = np.log(np.clip(proba, MIN_PROBABILITY, 1))
+    log_proba = np.log(np.clip(proba, MIN_PROBABILITY, 1))
     most_probable = proba.argmax(axis=1)
     is_right = most_probable == y
-    likelihoods = []
+    log_likelihoods = []
     for temperature in TEMPERATURES:
-        powers = np.exp(logarithms / temperature)
-        sure = powers[np.arange(len(y)), most_probable] / powers.sum(axis=1)
-        sure = sure[:, None] * (1 - RATES) + (1 - sure[:, None]) * RATES / (proba.shape[1] - 1)
-        likelihoods.append(np.log(np.where(is_right[:, None], sure, 1 - sure)).sum(axis=0))
-    best = np.max(likelihoods, axis=0)
-    return float(RATES[best.argmax()]), float(2 * (best.max() - best[0]))
+        scaled_proba = np.exp(log_proba / temperature)
+        sureness = scaled_proba[np.arange(len(y)), most_probable] / scaled_proba.sum(axis=1)
+        sureness = sureness[:, None] * (1 - RATES) + (1 - sureness[:, None]) * RATES / (proba.shape[1] - 1)
+        log_likelihoods.append(np.log(np.where(is_right[:, None], sureness, 1 - sureness)).sum(axis=0))
+    best_likelihoods = np.max(log_likelihoods, axis=0)
+    return float(RATES[best_likelihoods.argmax()]), float(2 * (best_likelihoods.max() - best_likelihoods[0]))
 
 
 def _make_label_suspects_finding(
-    rows: InspectedRows, suspects: Index, message: str, advice: str, *, is_clear: bool
+    rows: InspectedRows, suspect_rows: Index, message: str, finding_advice: str, *, is_clear: bool
 ) -> Finding:
-    examples = tuple(rows.sample[suspects][:MAX_EXAMPLES].tolist())
-    return Finding("label_suspects", "warning" if is_clear else "note", message, "", len(suspects), advice, examples)
+    example_rows = tuple(rows.sample[suspect_rows][:MAX_EXAMPLES].tolist())
+    return Finding(
+        "label_suspects",
+        "warning" if is_clear else "note",
+        message,
+        "",
+        len(suspect_rows),
+        finding_advice,
+        example_rows,
+    )
 
 
 def check_class_overlap(rows: InspectedRows, neighbors: Neighbors | None) -> Iterator[Finding]:
@@ -145,20 +153,26 @@ def check_class_overlap(rows: InspectedRows, neighbors: Neighbors | None) -> Ite
     """
     if neighbors is None:
         return
-    counts = np.bincount(rows.y, minlength=len(rows.table.classes))
-    rarest = int(counts.argmin())
-    if counts[rarest] < MIN_CLASS_ROWS:
+    class_counts = np.bincount(rows.y, minlength=len(rows.table.classes))
+    rarest_class = int(class_counts.argmin())
+    if class_counts[rarest_class] < MIN_CLASS_ROWS:
         return
-    same = same_class_neighbor_shares(rows.y, neighbors, rarest)
-    overlapping = float((same < 2).mean())
-    if overlapping < OVERLAP_SHARE:
+    same_class_shares = same_class_neighbor_shares(rows.y, neighbors, rarest_class)
+    overlapping_share = float((same_class_shares < 2).mean())
+    if overlapping_share < OVERLAP_SHARE:
         return
-    name = rows.table.classes[rarest]
-    message = (
-        f"{overlapping:.0%} of the rows of class {name!r} have at most one row of their class among their five nearest"
+    name = rows.table.classes[rarest_class]
+    message = f"{overlapping_share:.0%} of the rows of class {name!r} have at most one row of their class among their five nearest"
+    finding_advice = (
+        "the classes overlap: expect probabilities rather than clear decisions, and choose a threshold by costs"
     )
-    advice = "the classes overlap: expect probabilities rather than clear decisions, and choose a threshold by costs"
-    yield Finding("class_overlap", "note", message, rows=round(overlapping * int(counts[rarest])), advice=advice)
+    yield Finding(
+        "class_overlap",
+        "note",
+        message,
+        rows=round(overlapping_share * int(class_counts[rarest_class])),
+        advice=finding_advice,
+    )
 
 
 def same_class_neighbor_shares(y: Index, neighbors: Neighbors, label: int) -> npt.NDArray[np.int64]:

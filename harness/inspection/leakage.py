@@ -45,11 +45,11 @@ def check_target_copies(rows: InspectedRows) -> Iterator[Finding]:
     if np.bincount(y, minlength=n_classes).min() < MIN_COPY_CLASS_ROWS:
         return
     for name, column in rows.table.X.items():
-        agreement, by_missing = _one_to_one_agreement(column, y, n_classes)
+        agreement, is_by_missing = _one_to_one_agreement(column, y, n_classes)
         if agreement < COPY_AGREEMENT:
             continue
         message = f"column {str(name)!r} is the target under other names: its values determine the class of {agreement:.2%} of the rows"
-        if by_missing:
+        if is_by_missing:
             message = f"column {str(name)!r} is missing in all rows but those of one class ({agreement:.2%} of the rows agree)"
         yield Finding("target_copy", "error", message, str(name), len(y), _advise_dropping_column(str(name)))
 
@@ -59,16 +59,16 @@ def _one_to_one_agreement(column: pd.Series, y: Index, n_classes: int) -> tuple[
 
     The second value tells whether only missing values were compared.
     """
-    codes, by_missing = levels_to_codes(column, bins=n_classes + 1), False
+    level_codes, is_by_missing = levels_to_codes(column, bins=n_classes + 1), False
     if column.nunique(dropna=False) > n_classes:
-        codes, by_missing = column.isna().to_numpy().astype(np.int64), True
-    if by_missing and n_classes > 2:
-        return 0.0, by_missing
-    counts = np.zeros((int(codes.max()) + 1, n_classes), dtype=np.int64)
-    np.add.at(counts, (codes, y), 1)
-    used = counts[counts.sum(axis=1) > 0]
-    is_bijection = len(used) == n_classes and len(set(used.argmax(axis=1))) == n_classes
-    return (float(used.max(axis=1).sum() / len(y)) if is_bijection else 0.0), by_missing
+        level_codes, is_by_missing = column.isna().to_numpy().astype(np.int64), True
+    if is_by_missing and n_classes > 2:
+        return 0.0, is_by_missing
+    level_class_counts = np.zeros((int(level_codes.max()) + 1, n_classes), dtype=np.int64)
+    np.add.at(level_class_counts, (level_codes, y), 1)
+    used_counts = level_class_counts[level_class_counts.sum(axis=1) > 0]
+    is_bijection = len(used_counts) == n_classes and len(set(used_counts.argmax(axis=1))) == n_classes
+    return (float(used_counts.max(axis=1).sum() / len(y)) if is_bijection else 0.0), is_by_missing
 
 
 def score_columns(rows: InspectedRows) -> QuickScores | None:
@@ -82,55 +82,65 @@ def score_columns(rows: InspectedRows) -> QuickScores | None:
     folds, proba = rows.sample_folds, rows.proba
     if folds is None or proba is None:
         return None
-    full = score_probabilities(rows.y, proba)
+    full_score = score_probabilities(rows.y, proba)
     columns = []
     for name, column in rows.X.items():
-        alone = score_probabilities(rows.y, predict_by_column(column, rows.y, folds))
-        columns.append(ColumnScore(str(name), alone.auc, alone.average_precision))
+        score_alone = score_probabilities(rows.y, predict_by_column(column, rows.y, folds))
+        columns.append(ColumnScore(str(name), score_alone.auc, score_alone.average_precision))
     columns.sort(key=lambda column: (-column.auc_alone, column.name))
-    if rows.X.shape[1] > 1 and _is_auc_above_chance(full, rows.y):
-        for position, candidate in enumerate(columns[:MAX_LEFT_OUT]):
-            if candidate.auc_alone >= MIN_AUC_ALONE:
-                columns[position] = _score_without_column(rows, candidate, folds)
-    rarest = int(np.bincount(rows.y).min())
-    return QuickScores(full.auc, full.average_precision, full.chance, tuple(columns), len(rows.y), rarest)
+    if rows.X.shape[1] > 1 and _is_auc_above_chance(full_score, rows.y):
+        for position, candidate_column in enumerate(columns[:MAX_LEFT_OUT]):
+            if candidate_column.auc_alone >= MIN_AUC_ALONE:
+                columns[position] = _score_without_column(rows, candidate_column, folds)
+    rarest_class_rows = int(np.bincount(rows.y).min())
+    return QuickScores(
+        full_score.auc, full_score.average_precision, full_score.chance, tuple(columns), len(rows.y), rarest_class_rows
+    )
 
 
-def _is_auc_above_chance(full: ModelScore, y: Index) -> bool:
-    rarest = int(np.bincount(y).min())
-    return full.auc >= MIN_AUC_ALONE and (full.auc - 0.5) > 4 * roc_auc_standard_error(0.5, rarest, len(y) - rarest)
+def _is_auc_above_chance(full_score: ModelScore, y: Index) -> bool:
+    rarest_class_rows = int(np.bincount(y).min())
+    return full_score.auc >= MIN_AUC_ALONE and (full_score.auc - 0.5) > 4 * roc_auc_standard_error(
+        0.5, rarest_class_rows, len(y) - rarest_class_rows
+    )
 
 
 def _score_without_column(rows: InspectedRows, column: ColumnScore, folds: Index) -> ColumnScore:
     """Score all columns without this one and those that repeat it."""
     repeats = _find_repeating_columns(rows.X, column.name)
-    remaining = rows.encoded.drop([column.name, *repeats])
-    if remaining.is_empty:
+    remaining_columns = rows.encoded.drop([column.name, *repeats])
+    if remaining_columns.is_empty:
         return column
-    without = score_probabilities(rows.y, predict_out_of_fold(remaining, rows.y, folds, rows.seed("model")))
-    return replace(column, auc_without=without.auc, precision_without=without.average_precision, repeats=tuple(repeats))
+    score_without = score_probabilities(
+        rows.y, predict_out_of_fold(remaining_columns, rows.y, folds, rows.seed("model"))
+    )
+    return replace(
+        column, auc_without=score_without.auc, precision_without=score_without.average_precision, repeats=tuple(repeats)
+    )
 
 
 def _find_repeating_columns(X: pd.DataFrame, name: str) -> list[str]:
     """Other numeric columns whose ranks are almost those of a numeric column, and categories with its partition of the rows."""
     column = X[name]
-    repetitions = []
+    repeating_columns = []
     if column.dtype != "category":
-        numbers = X.select_dtypes("number").drop(columns=name)
-        correlations = numbers.rank().corrwith(column.rank())
-        repetitions = [str(other) for other in correlations.index[correlations.abs() >= MIN_CORRELATION]]
-    for other in X.columns.drop(name):
-        if X[other].dtype == "category" and _have_same_partition(
-            levels_to_codes(column, 10**6), levels_to_codes(X[other])
+        numeric_columns = X.select_dtypes("number").drop(columns=name)
+        correlations = numeric_columns.rank().corrwith(column.rank())
+        repeating_columns = [
+            str(other_column) for other_column in correlations.index[correlations.abs() >= MIN_CORRELATION]
+        ]
+    for other_column in X.columns.drop(name):
+        if X[other_column].dtype == "category" and _have_same_partition(
+            levels_to_codes(column, 10**6), levels_to_codes(X[other_column])
         ):
-            repetitions.append(str(other))
-    return repetitions
+            repeating_columns.append(str(other_column))
+    return repeating_columns
 
 
-def _have_same_partition(first: Index, second: Index) -> bool:
+def _have_same_partition(first_codes: Index, second_codes: Index) -> bool:
     """Whether two codings divide the rows in the same way."""
-    pairs = len(np.unique(first * (int(second.max()) + 1) + second))
-    return pairs == len(np.unique(first)) == len(np.unique(second))
+    pair_count = len(np.unique(first_codes * (int(second_codes.max()) + 1) + second_codes))
+    return pair_count == len(np.unique(first_codes)) == len(np.unique(second_codes))
 
 
 def check_leaky_columns(scores: QuickScores | None, copies: Mapping[str, Finding]) -> Iterator[Finding]:
@@ -145,19 +155,23 @@ def check_leaky_columns(scores: QuickScores | None, copies: Mapping[str, Finding
     """
     if scores is None:
         return
-    shares = [share_of_score_lost(scores, column) for column in scores.columns]
+    lost_score_shares = [share_of_score_lost(scores, column) for column in scores.columns]
     for position, column in enumerate(scores.columns):
         if column.name in copies:
             continue
-        limit = _outstanding_share_limit([*shares[:position], *shares[position + 1 :]])
-        severity = _leak_severity(scores, column, stands_out=shares[position] >= limit)
-        if severity is None:
+        outstanding_limit = _outstanding_share_limit(
+            [*lost_score_shares[:position], *lost_score_shares[position + 1 :]]
+        )
+        leak_severity = _leak_severity(scores, column, stands_out=lost_score_shares[position] >= outstanding_limit)
+        if leak_severity is None:
             continue
         message = f"column {column.name!r} alone reaches ROC AUC {column.auc_alone:.3f}"
-        if not np.isnan(shares[position]):
-            comparison = _compare_with_and_without(scores, column)
-            message += f"; {comparison}, so that it carries {shares[position]:.0%} of what is above chance"
-        yield Finding("leaky_column", severity, message, column.name, advice=_advise_dropping_column(column.name))
+        if not np.isnan(lost_score_shares[position]):
+            score_comparison = _compare_with_and_without(scores, column)
+            message += (
+                f"; {score_comparison}, so that it carries {lost_score_shares[position]:.0%} of what is above chance"
+            )
+        yield Finding("leaky_column", leak_severity, message, column.name, advice=_advise_dropping_column(column.name))
 
 
 def _leak_severity(scores: QuickScores, column: ColumnScore, *, stands_out: bool) -> Severity | None:
@@ -167,20 +181,20 @@ def _leak_severity(scores: QuickScores, column: ColumnScore, *, stands_out: bool
     lost_auc = scores.auc - column.auc_without
     if not stands_out or not lost_auc >= max(MIN_LOST_AUC, MIN_ERRORS * _area_error(scores, scores.auc)):
         return None
-    lowest = column.auc_alone - 2 * _area_error(scores, column.auc_alone)
-    if lowest >= MIN_STRONG_AUC:
+    lowest_auc = column.auc_alone - 2 * _area_error(scores, column.auc_alone)
+    if lowest_auc >= MIN_STRONG_AUC:
         return "warning"
-    return "note" if lowest >= MIN_DOMINANT_AUC else None
+    return "note" if lowest_auc >= MIN_DOMINANT_AUC else None
 
 
 def _area_error(scores: QuickScores, auc: float) -> float:
     return roc_auc_standard_error(auc, scores.rarest_rows, scores.rows - scores.rarest_rows)
 
 
-def _outstanding_share_limit(others: Sequence[float]) -> float:
+def _outstanding_share_limit(other_shares: Sequence[float]) -> float:
     """Share from which on a column stands out from the others: of few equally good columns, each carries much."""
-    largest = np.nanmax([0.0, *others])
-    return float(np.clip(MIN_RATIO * largest, MIN_LOST_SHARE, MAX_LIMIT))
+    largest_share = np.nanmax([0.0, *other_shares])
+    return float(np.clip(MIN_RATIO * largest_share, MIN_LOST_SHARE, MAX_LIMIT))
 
 
 def share_of_score_lost(scores: QuickScores, column: ColumnScore) -> float:

@@ -27,22 +27,27 @@ def check_missing_values(rows: InspectedRows) -> Iterator[Finding]:
     y, classes = rows.table.y, rows.table.classes
     for name, column in rows.table.X.items():
         is_missing = column.isna().to_numpy()
-        count, n_rows = int(is_missing.sum()), len(column)
-        if min(count, n_rows - count) >= MIN_MISSING_ROWS:
-            table = np.array([np.bincount(y[is_missing == flag], minlength=len(classes)) for flag in (False, True)])
-            p_value = stats.chi2_contingency(table).pvalue * rows.table.X.shape[1]
-            auc = max(_roc_auc_of_flag(is_missing, y == label) for label in range(len(classes)))
+        missing_count, n_rows = int(is_missing.sum()), len(column)
+        if min(missing_count, n_rows - missing_count) >= MIN_MISSING_ROWS:
+            missing_by_class = np.array(
+                [
+                    np.bincount(y[is_missing == is_missing_group], minlength=len(classes))
+                    for is_missing_group in (False, True)
+                ]
+            )
+            p_value = stats.chi2_contingency(missing_by_class).pvalue * rows.table.X.shape[1]
+            auc = max(_roc_auc_of_flag(is_missing, y == class_label) for class_label in range(len(classes)))
             if p_value < MAX_P_VALUE and auc >= MIN_AUC:
                 yield _predictive_missing_finding(rows, str(name), is_missing, auc)
                 continue
-        if count / n_rows >= HIGH_MISSING_SHARE:
-            message = f"column {str(name)!r} is missing in {count / n_rows:.1%} of the rows"
-            yield Finding("missing", "note", message, str(name), count)
+        if missing_count / n_rows >= HIGH_MISSING_SHARE:
+            message = f"column {str(name)!r} is missing in {missing_count / n_rows:.1%} of the rows"
+            yield Finding("missing", "note", message, str(name), missing_count)
 
 
-def _roc_auc_of_flag(flag: Flags, in_class: Flags) -> float:
-    area = rank_roc_auc(flag.astype(np.float64), in_class)
-    return max(area, 1 - area)
+def _roc_auc_of_flag(row_flag: Flags, in_class: Flags) -> float:
+    flag_auc = rank_roc_auc(row_flag.astype(np.float64), in_class)
+    return max(flag_auc, 1 - flag_auc)
 
 
 def _predictive_missing_finding(rows: InspectedRows, name: str, is_missing: Flags, auc: float) -> Finding:
@@ -50,18 +55,20 @@ def _predictive_missing_finding(rows: InspectedRows, name: str, is_missing: Flag
     y, n_classes = rows.table.y, len(rows.table.classes)
     missing_shares = np.bincount(y[is_missing], minlength=n_classes) / is_missing.sum()
     known_shares = np.bincount(y[~is_missing], minlength=n_classes) / (~is_missing).sum()
-    label = 1 if n_classes == 2 else int(np.abs(missing_shares - known_shares).argmax())
+    class_label = 1 if n_classes == 2 else int(np.abs(missing_shares - known_shares).argmax())
     message = (
-        f"column {name!r}: where it is missing ({is_missing.mean():.1%} of the rows), {missing_shares[label]:.1%} are of class "
-        f"{rows.table.classes[label]!r}, elsewhere {known_shares[label]:.1%}"
+        f"column {name!r}: where it is missing ({is_missing.mean():.1%} of the rows), {missing_shares[class_label]:.1%} are of class "
+        f"{rows.table.classes[class_label]!r}, elsewhere {known_shares[class_label]:.1%}"
     )
-    advice = "missing values are used as information; make sure that the column is not filled in after the outcome"
-    severity: Severity = "warning" if auc >= LEAKY_AUC else "note"
+    finding_advice = (
+        "missing values are used as information; make sure that the column is not filled in after the outcome"
+    )
+    finding_severity: Severity = "warning" if auc >= LEAKY_AUC else "note"
     return Finding(
         "predictive_missing",
-        severity,
+        finding_severity,
         message,
         name,
         int(is_missing.sum()),
-        advice,
+        finding_advice,
     )

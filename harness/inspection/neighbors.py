@@ -45,38 +45,38 @@ def find_neighbors(rows: InspectedRows) -> Neighbors | None:
         return None
     points = embed_rows(rows.X)
     with threadpool_limits(1):
-        search = NearestNeighbors(n_neighbors=NEIGHBORS, algorithm="brute").fit(points)
-        distances, nearest = search.kneighbors()
-    return Neighbors(nearest.astype(np.int64), distances.astype(np.float64))
+        neighbor_search = NearestNeighbors(n_neighbors=NEIGHBORS, algorithm="brute").fit(points)
+        distances, nearest_rows = neighbor_search.kneighbors()
+    return Neighbors(nearest_rows.astype(np.int64), distances.astype(np.float64))
 
 
 def embed_rows(X: pd.DataFrame) -> npt.NDArray[np.float32]:
     """Map rows to points: ranks of numbers with deviation 1, levels of categories at distance 1; missing numbers in the middle."""
-    blocks: list[npt.NDArray[np.float32]] = []
+    column_blocks: list[npt.NDArray[np.float32]] = []
     for _, column in X.items():
         if column.dtype == "category":
-            blocks.append(_level_indicators(column))
+            column_blocks.append(_level_indicators(column))
         else:
-            blocks.append(_standardized_ranks(column))
-    points = np.hstack(blocks)
+            column_blocks.append(_standardized_ranks(column))
+    points = np.hstack(column_blocks)
     if points.shape[1] > MAX_DIMENSIONS:
-        largest = np.sort(np.argsort(-points.var(axis=0), kind="stable")[:MAX_DIMENSIONS])
-        points = points[:, largest]
+        widest_dimensions = np.sort(np.argsort(-points.var(axis=0), kind="stable")[:MAX_DIMENSIONS])
+        points = points[:, widest_dimensions]
     return np.ascontiguousarray(points)
 
 
 def _standardized_ranks(column: pd.Series) -> npt.NDArray[np.float32]:
     ranks = column.rank().to_numpy(np.float64)
-    known = np.isfinite(ranks)
-    scaled = np.zeros((len(ranks), 1), dtype=np.float32)
-    if known.any() and (deviation := ranks[known].std()) > 0:
-        scaled[known, 0] = (ranks[known] - ranks[known].mean()) / deviation
-    return scaled
+    is_known = np.isfinite(ranks)
+    scaled_ranks = np.zeros((len(ranks), 1), dtype=np.float32)
+    if is_known.any() and (rank_deviation := ranks[is_known].std()) > 0:
+        scaled_ranks[is_known, 0] = (ranks[is_known] - ranks[is_known].mean()) / rank_deviation
+    return scaled_ranks
 
 
 def _level_indicators(column: pd.Series) -> npt.NDArray[np.float32]:
-    codes = column.cat.codes.to_numpy().astype(np.int64)
-    counts = np.bincount(codes[codes >= 0], minlength=1)
-    frequent = np.argsort(-counts, kind="stable")[:30]
-    indicators = codes[:, None] == frequent[None, :]
-    return np.asarray(indicators / np.sqrt(2), dtype=np.float32)
+    level_codes = column.cat.codes.to_numpy().astype(np.int64)
+    level_counts = np.bincount(level_codes[level_codes >= 0], minlength=1)
+    frequent_codes = np.argsort(-level_counts, kind="stable")[:30]
+    level_indicators = level_codes[:, None] == frequent_codes[None, :]
+    return np.asarray(level_indicators / np.sqrt(2), dtype=np.float32)

@@ -75,9 +75,9 @@ class QuickColumns:
 
     def drop(self, names: Collection[str]) -> QuickColumns:
         """The columns without some of them."""
-        numbers = {name: column for name, column in self.numbers.items() if name not in names}
-        codes = {name: column for name, column in self.codes.items() if name not in names}
-        return QuickColumns(numbers, codes)
+        remaining_numbers = {name: column for name, column in self.numbers.items() if name not in names}
+        remaining_codes = {name: column for name, column in self.codes.items() if name not in names}
+        return QuickColumns(remaining_numbers, remaining_codes)
 
     @property
     def is_empty(self) -> bool:
@@ -87,13 +87,13 @@ class QuickColumns:
 
 def encode_columns(X: pd.DataFrame) -> QuickColumns:
     """Convert columns to what the quick model takes."""
-    numbers, codes = {}, {}
+    numeric_columns, category_codes = {}, {}
     for name, column in X.items():
         if column.dtype == "category":
-            codes[str(name)] = levels_to_codes(column)
+            category_codes[str(name)] = levels_to_codes(column)
         else:
-            numbers[str(name)] = column.to_numpy(np.float64)
-    return QuickColumns(numbers, codes)
+            numeric_columns[str(name)] = column.to_numpy(np.float64)
+    return QuickColumns(numeric_columns, category_codes)
 
 
 def predict_out_of_fold(columns: QuickColumns, y: Index, folds: Index, seed: int) -> Proba:
@@ -138,13 +138,15 @@ def predict_out_of_fold(columns: QuickColumns, y: Index, folds: Index, seed: int
 def _fold_features(columns: QuickColumns, y: Index, is_train: npt.NDArray[np.bool_], seed: int) -> Floats:
     """Numbers, and the class shares of the levels of categories in the rows of training."""
     features: list[Floats] = [column[:, None] for column in columns.numbers.values()]
-    train = np.flatnonzero(is_train)
-    inner_folds = np.random.default_rng(seed).permutation(len(train)) % FOLDS
-    classes = _encoded_classes(y[train])
-    for codes in columns.codes.values():
-        shares = predict_by_code_shares(codes, y, is_train.astype(np.int64))
-        shares[train] = predict_by_code_shares(codes[train], y[train], inner_folds, shares.shape[1])
-        features.append(shares[:, classes])
+    training_rows = np.flatnonzero(is_train)
+    inner_folds = np.random.default_rng(seed).permutation(len(training_rows)) % FOLDS
+    classes = _encoded_classes(y[training_rows])
+    for column_codes in columns.codes.values():
+        class_shares = predict_by_code_shares(column_codes, y, is_train.astype(np.int64))
+        class_shares[training_rows] = predict_by_code_shares(
+            column_codes[training_rows], y[training_rows], inner_folds, class_shares.shape[1]
+        )
+        features.append(class_shares[:, classes])
     if not features:
         return np.empty((len(y), 0))
     return np.hstack(features)
@@ -152,10 +154,10 @@ def _fold_features(columns: QuickColumns, y: Index, is_train: npt.NDArray[np.boo
 
 def _encoded_classes(y: Index) -> Index:
     """The classes whose shares encode categories: the second of two, of several the most frequent ones."""
-    counts = np.bincount(y)
-    if len(counts) == 2:
+    class_counts = np.bincount(y)
+    if len(class_counts) == 2:
         return np.array([1])
-    return np.sort(np.argsort(-counts, kind="stable")[:MAX_ENCODED_CLASSES])
+    return np.sort(np.argsort(-class_counts, kind="stable")[:MAX_ENCODED_CLASSES])
 
 
 def _create_quick_model(n_train: int, n_classes: int, seed: int) -> Any:
@@ -195,30 +197,32 @@ def levels_to_codes(column: pd.Series, bins: int = COLUMN_BINS) -> Index:
     """Number the levels of a category or the quantile bins of a number; 0 is missing."""
     if column.dtype == "category":
         return column.cat.codes.to_numpy().astype(np.int64) + 1
-    numbers = column.to_numpy(np.float64)
-    known = np.isfinite(numbers)
-    codes = np.zeros(len(numbers), dtype=np.int64)
-    if known.any():
-        distinct = np.unique(numbers[known])
-        edges = distinct[1:]
-        if len(distinct) > bins:
-            edges = np.unique(np.quantile(numbers[known], np.linspace(0, 1, bins + 1)[1:-1]))
-        codes[known] = np.searchsorted(edges, numbers[known], side="right") + 1
-    return codes
+    column_numbers = column.to_numpy(np.float64)
+    is_known = np.isfinite(column_numbers)
+    level_codes = np.zeros(len(column_numbers), dtype=np.int64)
+    if is_known.any():
+        distinct_numbers = np.unique(column_numbers[is_known])
+        bin_edges = distinct_numbers[1:]
+        if len(distinct_numbers) > bins:
+            bin_edges = np.unique(np.quantile(column_numbers[is_known], np.linspace(0, 1, bins + 1)[1:-1]))
+        level_codes[is_known] = np.searchsorted(bin_edges, column_numbers[is_known], side="right") + 1
+    return level_codes
 
 
 def predict_by_code_shares(codes: Index, y: Index, folds: Index, n_classes: int = 0) -> Proba:
     """Predict every row by the shares of the classes among the rows of other folds that have its code."""
-    n_classes, n_codes = max(n_classes, int(y.max()) + 1), int(codes.max()) + 1
-    totals = np.bincount(codes * n_classes + y, minlength=n_codes * n_classes).reshape(n_codes, n_classes)
+    n_classes, code_count = max(n_classes, int(y.max()) + 1), int(codes.max()) + 1
+    class_totals = np.bincount(codes * n_classes + y, minlength=code_count * n_classes).reshape(code_count, n_classes)
     proba = np.empty((len(y), n_classes))
     for fold in np.unique(folds):
         is_test = folds == fold
-        inside = np.bincount(codes[is_test] * n_classes + y[is_test], minlength=n_codes * n_classes)
-        outside = totals - inside.reshape(n_codes, n_classes)
-        prior = outside.sum(axis=0) / outside.sum()
-        smoothed = (outside + PRIOR_ROWS * prior) / (outside.sum(axis=1, keepdims=True) + PRIOR_ROWS)
-        proba[is_test] = smoothed[codes[is_test]]
+        counts_inside_fold = np.bincount(codes[is_test] * n_classes + y[is_test], minlength=code_count * n_classes)
+        counts_outside_fold = class_totals - counts_inside_fold.reshape(code_count, n_classes)
+        prior = counts_outside_fold.sum(axis=0) / counts_outside_fold.sum()
+        smoothed_shares = (counts_outside_fold + PRIOR_ROWS * prior) / (
+            counts_outside_fold.sum(axis=1, keepdims=True) + PRIOR_ROWS
+        )
+        proba[is_test] = smoothed_shares[codes[is_test]]
     return proba
 
 
@@ -227,22 +231,25 @@ def score_probabilities(y: Index, proba: Proba) -> ModelScore:
     from sklearn.metrics import average_precision_score
 
     n_classes = proba.shape[1]
-    shares = np.bincount(y, minlength=n_classes) / len(y)
-    areas = [rank_roc_auc(proba[:, label], y == label) for label in (range(n_classes) if n_classes > 2 else (1,))]
+    class_shares = np.bincount(y, minlength=n_classes) / len(y)
+    class_aucs = [
+        rank_roc_auc(proba[:, class_label], y == class_label)
+        for class_label in (range(n_classes) if n_classes > 2 else (1,))
+    ]
     if n_classes > 2:
-        return ModelScore(np.nan, float(np.mean(areas)), np.nan)
-    return ModelScore(float(average_precision_score(y, proba[:, 1])), areas[0], float(shares[1]))
+        return ModelScore(np.nan, float(np.mean(class_aucs)), np.nan)
+    return ModelScore(float(average_precision_score(y, proba[:, 1])), class_aucs[0], float(class_shares[1]))
 
 
 def rank_roc_auc(scores: npt.NDArray[np.float64], in_class: npt.NDArray[np.bool_]) -> float:
     """ROC AUC of scores for the rows of a class; NaN where all rows or none are in the class."""
     from scipy.stats import rankdata
 
-    n_class, n_other = int(in_class.sum()), int((~in_class).sum())
-    if not n_class or not n_other:
+    class_rows, other_rows = int(in_class.sum()), int((~in_class).sum())
+    if not class_rows or not other_rows:
         return float("nan")
     rank_sum = float(rankdata(scores)[in_class].sum())
-    return (rank_sum - n_class * (n_class + 1) / 2) / (n_class * n_other)
+    return (rank_sum - class_rows * (class_rows + 1) / 2) / (class_rows * other_rows)
 
 
 def roc_auc_standard_error(area: float, n_class: int, n_other: int) -> float:
@@ -254,6 +261,6 @@ def roc_auc_standard_error(area: float, n_class: int, n_other: int) -> float:
     """
     if not n_class or not n_other:
         return float("nan")
-    first, second = area / (2 - area), 2 * area**2 / (1 + area)
-    variance = area * (1 - area) + (n_class - 1) * (first - area**2) + (n_other - 1) * (second - area**2)
+    first_term, second_term = area / (2 - area), 2 * area**2 / (1 + area)
+    variance = area * (1 - area) + (n_class - 1) * (first_term - area**2) + (n_other - 1) * (second_term - area**2)
     return float(np.sqrt(max(variance, 0.0) / (n_class * n_other)))

@@ -83,10 +83,10 @@ class InspectedRows:
     @cached_property
     def sample_folds(self) -> Index | None:
         """Random folds of the sampled rows; None where a quick model cannot be fitted."""
-        counts = np.bincount(self.y, minlength=len(self.table.classes))
+        class_counts = np.bincount(self.y, minlength=len(self.table.classes))
         if not hasattr(self.table.X, "columns") or len(self.y) < MIN_MODEL_ROWS:
             return None
-        if counts.min() < MIN_MODEL_CLASS_ROWS:
+        if class_counts.min() < MIN_MODEL_CLASS_ROWS:
             return None
         return draw_quick_model_folds(self.y, self.splitter.blocks[self.sample], self.seed("folds"))
 

@@ -40,22 +40,22 @@ def describe_folds(rows: InspectedRows, auc: float | None) -> FoldSummary | None
     if not rows.folds:
         return None
     table = rows.table
-    kind = "stratified"
+    split_kind = "stratified"
     if table.has_predefined_split:
-        kind = "published"
+        split_kind = "published"
     elif table.time is not None:
-        kind = "forward"
-    counts = np.bincount(table.y, minlength=len(table.classes))
-    rarest = int(counts.argmin())
-    fewest = min(int((table.y[fold.test] == rarest).sum()) for fold in rows.folds)
+        split_kind = "forward"
+    class_counts = np.bincount(table.y, minlength=len(table.classes))
+    rarest_class = int(class_counts.argmin())
+    fewest_test_rows = min(int((table.y[fold.test] == rarest_class).sum()) for fold in rows.folds)
     return FoldSummary(
-        kind,
+        split_kind,
         len(rows.folds),
         rows.protocol.inner_folds,
         None if table.groups is None else len(np.unique(table.groups)),
-        table.classes[rarest],
-        fewest,
-        detectable_difference(table.y, rarest, rows.folds, min(auc or ASSUMED_AUC, MAX_AUC)),
+        table.classes[rarest_class],
+        fewest_test_rows,
+        detectable_difference(table.y, rarest_class, rows.folds, min(auc or ASSUMED_AUC, MAX_AUC)),
     )
 
 
@@ -86,31 +86,33 @@ def detectable_difference(y: Index, rarest: int, folds: Sequence[Fold], auc: flo
         return math.nan
     errors = []
     for fold in folds:
-        n_rarest = int((y[fold.test] == rarest).sum())
-        errors.append(roc_auc_standard_error(auc, n_rarest, len(fold.test) - n_rarest))
-    deviation = float(np.mean(errors)) * math.sqrt(2 * (1 - ERROR_CORRELATION))
-    standard_error = STRETCH * deviation / math.sqrt(len(folds))
+        rarest_rows = int((y[fold.test] == rarest).sum())
+        errors.append(roc_auc_standard_error(auc, rarest_rows, len(fold.test) - rarest_rows))
+    difference_deviation = float(np.mean(errors)) * math.sqrt(2 * (1 - ERROR_CORRELATION))
+    standard_error = STRETCH * difference_deviation / math.sqrt(len(folds))
     critical_value = float(stats.t.ppf((1 + CONFIDENCE) / 2, MAX_PRIOR_DEGREES + len(folds) - 1))
     return (critical_value + float(stats.norm.ppf(POWER)) / STRETCH) * standard_error
 
 
 def check_sample_size(rows: InspectedRows, folds: FoldSummary | None) -> Iterator[Finding]:
     """Find classes with few rows, and splits in which only large differences can be detected."""
-    counts = np.bincount(rows.table.y, minlength=len(rows.table.classes))
-    detectable = float("nan") if folds is None else folds.detectable_difference
-    for name, count in zip(rows.table.classes, counts.tolist(), strict=True):
-        if count < FEW_CLASS_ROWS:
-            message = f"class {name!r} has {count} of {len(rows.table.y):,} rows: scores vary much from fold to fold"
-            if not math.isnan(detectable):
-                message += f", and a difference of ROC AUC below {detectable:.2f} cannot be detected"
-            advice = "collect more rows of this class, or use more --repeats and read the intervals"
-            yield Finding("few_positives", "warning", message, rows=count, advice=advice)
-    if folds is None or counts.min() < FEW_CLASS_ROWS:
+    class_counts = np.bincount(rows.table.y, minlength=len(rows.table.classes))
+    detectable_auc_gap = float("nan") if folds is None else folds.detectable_difference
+    for name, class_count in zip(rows.table.classes, class_counts.tolist(), strict=True):
+        if class_count < FEW_CLASS_ROWS:
+            message = (
+                f"class {name!r} has {class_count} of {len(rows.table.y):,} rows: scores vary much from fold to fold"
+            )
+            if not math.isnan(detectable_auc_gap):
+                message += f", and a difference of ROC AUC below {detectable_auc_gap:.2f} cannot be detected"
+            finding_advice = "collect more rows of this class, or use more --repeats and read the intervals"
+            yield Finding("few_positives", "warning", message, rows=class_count, advice=finding_advice)
+    if folds is None or class_counts.min() < FEW_CLASS_ROWS:
         return
-    if detectable >= COARSE_DIFFERENCE or folds.rarest_test_rows < FEW_TEST_ROWS:
+    if detectable_auc_gap >= COARSE_DIFFERENCE or folds.rarest_test_rows < FEW_TEST_ROWS:
         message = (
             f"a test part has only {folds.rarest_test_rows} rows of class {folds.rarest_class!r}; a difference of ROC AUC below "
-            f"about {detectable:.2f} between two models cannot be detected"
+            f"about {detectable_auc_gap:.2f} between two models cannot be detected"
         )
-        advice = "use fewer --folds or more --repeats, or collect more rows of this class"
-        yield Finding("low_power", "note", message, rows=folds.rarest_test_rows, advice=advice)
+        finding_advice = "use fewer --folds or more --repeats, or collect more rows of this class"
+        yield Finding("low_power", "note", message, rows=folds.rarest_test_rows, advice=finding_advice)

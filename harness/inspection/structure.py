@@ -54,46 +54,55 @@ def check_time(rows: InspectedRows) -> Iterator[Finding]:
         return
     for name in rows.table.dates[:1]:
         message = f"column {name!r} holds dates, but the rows are split at random"
-        advice = f"if predictions are made for later rows, test on later rows: --time {name}"
-        gap = ""
+        finding_advice = f"if predictions are made for later rows, test on later rows: --time {name}"
+        gap_text = ""
         if len(rows.y) >= MIN_ROWS:
-            gap = _describe_forward_split_gap(rows, rows.X[name].to_numpy(np.float64))
-        yield Finding("undeclared_time", "warning" if gap else "note", f"{message}{gap}", name, advice=advice)
+            gap_text = _describe_forward_split_gap(rows, rows.X[name].to_numpy(np.float64))
+        yield Finding(
+            "undeclared_time", "warning" if gap_text else "note", f"{message}{gap_text}", name, advice=finding_advice
+        )
 
 
 def compare_with_forward_split(rows: InspectedRows, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
     """Compare random splits with a test on the last rows of the file, where its order seems to matter."""
-    codes = {finding.code for finding in earlier}
-    if not codes & {"row_order", "drift"} or codes & {"undeclared_time", "sorted_rows"} or rows.table.time is not None:
+    finding_codes = {finding.code for finding in earlier}
+    if (
+        not finding_codes & {"row_order", "drift"}
+        or finding_codes & {"undeclared_time", "sorted_rows"}
+        or rows.table.time is not None
+    ):
         return
-    if gap := _describe_forward_split_gap(rows, rows.sample.astype(np.float64)):
-        message = f"random splits are optimistic about the last third of the file{gap}"
-        advice = "if the rows are in order of time, name the column of time with --time, or add the position as such a column"
-        yield Finding("optimistic_split", "warning", message, advice=advice)
+    if gap_text := _describe_forward_split_gap(rows, rows.sample.astype(np.float64)):
+        message = f"random splits are optimistic about the last third of the file{gap_text}"
+        finding_advice = "if the rows are in order of time, name the column of time with --time, or add the position as such a column"
+        yield Finding("optimistic_split", "warning", message, advice=finding_advice)
 
 
-def _describe_forward_split_gap(rows: InspectedRows, order: npt.NDArray[np.float64]) -> str:
+def _describe_forward_split_gap(rows: InspectedRows, row_order: npt.NDArray[np.float64]) -> str:
     """Say what the latest third scores with random splits and with a model of the earlier rows; empty where no gap is clear."""
-    if rows.proba is None or not np.isfinite(order).all():
+    if rows.proba is None or not np.isfinite(row_order).all():
         return ""
-    border = np.quantile(order, 2 / 3)
-    is_late = order > border
+    latest_third_start = np.quantile(row_order, 2 / 3)
+    is_late = row_order > latest_third_start
     y_early, y_late = rows.y[~is_late], rows.y[is_late]
     n_classes = len(rows.table.classes)
     if min(np.bincount(y_early, minlength=n_classes).min(), np.bincount(y_late, minlength=n_classes).min()) < 10:
         return ""
     random_auc = score_probabilities(y_late, rows.proba[is_late]).auc
-    parts = np.where(is_late, 1, 0)
-    forward = predict_out_of_fold(rows.encoded, rows.y, parts, rows.seed("model"))
-    forward_auc = score_probabilities(y_late, forward[is_late]).auc
+    part_of_row = np.where(is_late, 1, 0)
+    forward_proba = predict_out_of_fold(rows.encoded, rows.y, part_of_row, rows.seed("model"))
+    forward_auc = score_probabilities(y_late, forward_proba[is_late]).auc
     if not _is_clear_gap(random_auc - forward_auc, random_auc, y_late):
         return ""
     return f": the latest third reaches ROC AUC {random_auc:.3f} with random splits, {forward_auc:.3f} with earlier rows only"
 
 
-def _is_clear_gap(gap: float, auc: float, y: Index) -> bool:
-    rarest = int(np.bincount(y).min())
-    return gap >= MIN_GAP and gap > MIN_ERRORS * roc_auc_standard_error(auc, rarest, len(y) - rarest) / 2
+def _is_clear_gap(auc_gap: float, auc: float, y: Index) -> bool:
+    rarest_class_rows = int(np.bincount(y).min())
+    return (
+        auc_gap >= MIN_GAP
+        and auc_gap > MIN_ERRORS * roc_auc_standard_error(auc, rarest_class_rows, len(y) - rarest_class_rows) / 2
+    )
 
 
 def check_published_split(rows: InspectedRows) -> Iterator[Finding]:
@@ -101,8 +110,8 @@ def check_published_split(rows: InspectedRows) -> Iterator[Finding]:
     for name, column in rows.table.X.items():
         if column.dtype == "category" and set(map(str.lower, column.cat.categories)) in SPLIT_WORDS:
             message = f"column {str(name)!r} says which rows were for training and which for a test: it is no feature"
-            advice = f"split the rows as it says, --split {name}, or leave it out, --drop {name}"
-            yield Finding("published_split", "warning", message, str(name), advice=advice)
+            finding_advice = f"split the rows as it says, --split {name}, or leave it out, --drop {name}"
+            yield Finding("published_split", "warning", message, str(name), advice=finding_advice)
 
 
 def check_ungrouped_codes(rows: InspectedRows) -> Iterator[Finding]:
@@ -110,65 +119,67 @@ def check_ungrouped_codes(rows: InspectedRows) -> Iterator[Finding]:
     if rows.raw is None or rows.table.groups is not None or rows.table.has_predefined_split:
         return
     for name in find_code_columns(rows):
-        codes = pd.factorize(column_to_text(rows.raw[name]).fillna(""))[0].astype(np.int64)
-        constant = _find_case_columns(rows, codes, name)
-        if not constant and not IDENTIFIER_NAME.search(name):
+        row_codes = pd.factorize(column_to_text(rows.raw[name]).fillna(""))[0].astype(np.int64)
+        constant_columns = _find_case_columns(rows, row_codes, name)
+        if not constant_columns and not IDENTIFIER_NAME.search(name):
             continue
-        n_codes = int(codes.max()) + 1
-        message = (
-            f"column {name!r} has {n_codes:,} codes in {len(codes):,} rows, and rows of one code are split at random"
-        )
-        if constant:
-            message += f" although they agree in {', '.join(map(repr, constant[:3]))}"
-        advice = f"if a code is a customer, patient or case, keep its rows together: --group {name}"
-        message += _describe_group_split_gap(rows, codes)
-        yield Finding("undeclared_group", "warning", message, name, _count_rows_sharing_code(codes), advice)
+        code_count = int(row_codes.max()) + 1
+        message = f"column {name!r} has {code_count:,} codes in {len(row_codes):,} rows, and rows of one code are split at random"
+        if constant_columns:
+            message += f" although they agree in {', '.join(map(repr, constant_columns[:3]))}"
+        finding_advice = f"if a code is a customer, patient or case, keep its rows together: --group {name}"
+        message += _describe_group_split_gap(rows, row_codes)
+        yield Finding("undeclared_group", "warning", message, name, _count_rows_sharing_code(row_codes), finding_advice)
         return
 
 
-def _find_case_columns(rows: InspectedRows, codes: Index, name: str) -> list[str]:
+def _find_case_columns(rows: InspectedRows, row_codes: Index, name: str) -> list[str]:
     """Columns in which rows of one code agree, where these are so many that a code seems to be a case; else none."""
     assert rows.raw is not None  # noqa: S101 -- the caller has checked it
-    constant, informative = columns_constant_per_code(rows, codes, name)
+    constant_columns, informative_columns = columns_constant_per_code(rows, row_codes, name)
     min_share = MIN_CONSTANT_SHARE
     if dtype_to_numbers(rows.raw[name]) is not None:  # an age determines the year of birth and the age group
         min_share = MIN_CONSTANT_OF_NUMBER
-    if len(constant) < max(MIN_CONSTANT_COLUMNS, min_share * informative):
+    if len(constant_columns) < max(MIN_CONSTANT_COLUMNS, min_share * informative_columns):
         return []
-    return constant
+    return constant_columns
 
 
 def find_code_columns(rows: InspectedRows) -> list[str]:
     """Names of columns whose values look like codes that occur in a few rows each; those with the name of an identifier first."""
     assert rows.raw is not None  # noqa: S101 -- the caller has checked it
-    roles = rows.task.column_roles.keys() - {rows.task.group}
+    columns_with_roles = rows.task.column_roles.keys() - {rows.task.group}
     names = []
     for name in map(str, rows.raw.columns):
-        if name in roles or name in rows.table.dates or not _may_hold_codes(rows.raw[name]):
+        if name in columns_with_roles or name in rows.table.dates or not _may_hold_codes(rows.raw[name]):
             continue
-        counts = column_to_text(rows.raw[name]).value_counts()
-        n_known = int(counts.sum())
-        repeated = int(counts[counts > 1].sum())
-        if len(counts) < MIN_LEVELS or n_known > MAX_ROWS_PER_LEVEL * len(counts):
+        value_counts = column_to_text(rows.raw[name]).value_counts()
+        known_rows = int(value_counts.sum())
+        repeated_rows = int(value_counts[value_counts > 1].sum())
+        if len(value_counts) < MIN_LEVELS or known_rows > MAX_ROWS_PER_LEVEL * len(value_counts):
             continue
-        if repeated >= MIN_REPEATED_SHARE * n_known and n_known > 0.9 * len(rows.raw):
+        if repeated_rows >= MIN_REPEATED_SHARE * known_rows and known_rows > 0.9 * len(rows.raw):
             names.append(name)
     return sorted(names, key=lambda name: (not IDENTIFIER_NAME.search(name), names.index(name)))
 
 
 def _may_hold_codes(column: pd.Series) -> bool:
     """Whether a column has as many different values as codes that occur in a few rows each, and holds texts or whole numbers."""
-    n_distinct = column.nunique()
-    return n_distinct >= max(MIN_LEVELS, 0.9 * len(column) / MAX_ROWS_PER_LEVEL) and _holds_codes(column)
+    distinct_count = column.nunique()
+    return distinct_count >= max(MIN_LEVELS, 0.9 * len(column) / MAX_ROWS_PER_LEVEL) and _holds_codes(column)
 
 
 def _holds_codes(column: pd.Series) -> bool:
     """Whether a column holds texts, or whole numbers."""
-    numbers = dtype_to_numbers(column)
-    if numbers is None:
+    column_numbers = dtype_to_numbers(column)
+    if column_numbers is None:
         return not pd.api.types.is_bool_dtype(column)
-    known = numbers.dropna()
-    return bool(len(known)) and bool((known % 1 == 0).all()) and not pd.api.types.is_datetime64_any_dtype(column)
+    known_numbers = column_numbers.dropna()
+    return (
+        bool(len(known_numbers))
+        and bool((known_numbers % 1 == 0).all())
+        and not pd.api.types.is_datetime64_any_dtype(column)
+    )
 
 
 def columns_constant_per_code(rows: InspectedRows, codes: Index, name: str) -> tuple[list[str], int]:
@@ -191,37 +202,40 @@ def columns_constant_per_code(rows: InspectedRows, codes: Index, name: str) -> t
         Number of columns in which rows usually differ.
     """
     rng = np.random.default_rng(rows.seed("pairs"))
-    order = np.argsort(codes, kind="stable")
-    is_pair = codes[order[1:]] == codes[order[:-1]]
-    first, second = order[:-1][is_pair], order[1:][is_pair]
-    if len(first) > MAX_PAIRS:
-        drawn = rng.choice(len(first), MAX_PAIRS, replace=False)
-        first, second = first[drawn], second[drawn]
-    other = rng.permutation(len(codes))[: len(first)]
-    strangers = rng.permutation(len(codes))[: len(first)]
-    names, informative = [], 0
+    code_order = np.argsort(codes, kind="stable")
+    is_pair = codes[code_order[1:]] == codes[code_order[:-1]]
+    first_rows, second_rows = code_order[:-1][is_pair], code_order[1:][is_pair]
+    if len(first_rows) > MAX_PAIRS:
+        drawn_pairs = rng.choice(len(first_rows), MAX_PAIRS, replace=False)
+        first_rows, second_rows = first_rows[drawn_pairs], second_rows[drawn_pairs]
+    random_rows = rng.permutation(len(codes))[: len(first_rows)]
+    stranger_rows = rng.permutation(len(codes))[: len(first_rows)]
+    names, informative_columns = [], 0
     for column_name, column in rows.table.X.items():
-        values = column.cat.codes.to_numpy() if column.dtype == "category" else column.fillna(-np.inf).to_numpy()
-        if column_name == name or (values[other] == values[strangers]).mean() > RANDOM_AGREEMENT:
+        column_values = column.cat.codes.to_numpy() if column.dtype == "category" else column.fillna(-np.inf).to_numpy()
+        if (
+            column_name == name
+            or (column_values[random_rows] == column_values[stranger_rows]).mean() > RANDOM_AGREEMENT
+        ):
             continue
-        informative += 1
-        if (values[first] == values[second]).mean() >= WITHIN_AGREEMENT:
+        informative_columns += 1
+        if (column_values[first_rows] == column_values[second_rows]).mean() >= WITHIN_AGREEMENT:
             names.append(str(column_name))
-    return names, informative
+    return names, informative_columns
 
 
-def _count_rows_sharing_code(codes: Index) -> int:
+def _count_rows_sharing_code(row_codes: Index) -> int:
     """How many rows have a code that occurs in another row too."""
-    counts = np.bincount(codes)
-    return int(counts[counts > 1].sum())
+    code_counts = np.bincount(row_codes)
+    return int(code_counts[code_counts > 1].sum())
 
 
-def _describe_group_split_gap(rows: InspectedRows, codes: Index) -> str:
+def _describe_group_split_gap(rows: InspectedRows, row_codes: Index) -> str:
     """Say what a quick model scores with rows of one code on both sides and on one side; empty where no gap is clear."""
     if rows.proba is None:
         return ""
     try:
-        folds = assign_folds(rows.y, codes[rows.sample], FOLDS, rows.seed("folds"))
+        folds = assign_folds(rows.y, row_codes[rows.sample], FOLDS, rows.seed("folds"))
     except DataError:
         return ""
     random_auc = score_probabilities(rows.y, rows.proba).auc

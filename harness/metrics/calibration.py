@@ -59,8 +59,10 @@ class OneVsRestCalibrator:
         """Calibrate probabilities (n, k)."""
         if proba.shape[1] == 2:
             return _add_negative_column(self.functions[0].apply(proba, 1))
-        columns = [function.apply(proba, label) for label, function in enumerate(self.functions)]
-        return _normalize_rows(np.stack(columns, axis=1))
+        calibrated_columns = [
+            class_function.apply(proba, class_label) for class_label, class_function in enumerate(self.functions)
+        ]
+        return _normalize_rows(np.stack(calibrated_columns, axis=1))
 
 
 @dataclass(frozen=True)
@@ -123,10 +125,10 @@ def fit_calibrator(
     """
     if name == "temperature":
         return _fit_temperature(proba, y, weights)
-    functions: Mapping[str, Callable[[Proba, Labels, int, Weights], IsotonicFunction | SigmoidFunction]]
-    functions = {"isotonic": _fit_isotonic, "sigmoid": _fit_sigmoid}
+    fit_functions: Mapping[str, Callable[[Proba, Labels, int, Weights], IsotonicFunction | SigmoidFunction]]
+    fit_functions = {"isotonic": _fit_isotonic, "sigmoid": _fit_sigmoid}
     labels = (1,) if proba.shape[1] == 2 else range(proba.shape[1])
-    return OneVsRestCalibrator(tuple(functions[name](proba, y, label, weights) for label in labels))
+    return OneVsRestCalibrator(tuple(fit_functions[name](proba, y, label, weights) for label in labels))
 
 
 def make_calibrator(
@@ -161,8 +163,10 @@ def make_calibrator(
         return None
     if name == PRIOR_CORRECTION:
         return PriorCorrection(tuple(true_counts), tuple(training_counts))
-    known = ~np.isnan(proba).any(axis=1)
-    return fit_calibrator(name, proba[known], y[known], None if weights is None else weights[known])
+    has_prediction = ~np.isnan(proba).any(axis=1)
+    return fit_calibrator(
+        name, proba[has_prediction], y[has_prediction], None if weights is None else weights[has_prediction]
+    )
 
 
 def choose_calibrated_threshold(
@@ -228,20 +232,25 @@ def correct_prior(proba: Proba, true_counts: Sequence[float], training_counts: S
     Elkan (2001), The Foundations of Cost-Sensitive Learning, IJCAI. Saerens, Latinne & Decaestecker (2002), Adjusting the
     Outputs of a Classifier to New a Priori Probabilities, Neural Computation 14.
     """
-    true, training = np.asarray(true_counts, dtype=float), np.asarray(training_counts, dtype=float)
-    ratio = np.divide(true / true.sum(), training / training.sum(), out=np.zeros_like(true), where=training > 0)
-    return _normalize_rows(proba.astype(float) * ratio)
+    true_shares, training_shares = np.asarray(true_counts, dtype=float), np.asarray(training_counts, dtype=float)
+    prior_ratio = np.divide(
+        true_shares / true_shares.sum(),
+        training_shares / training_shares.sum(),
+        out=np.zeros_like(true_shares),
+        where=training_shares > 0,
+    )
+    return _normalize_rows(proba.astype(float) * prior_ratio)
 
 
 def assign_folds(y: Labels, n_folds: int, seed: int) -> Labels:
     """Assign every row to a fold, (n,); each fold has nearly the same share of every class."""
     rng = np.random.default_rng(seed)
     folds = np.zeros(len(y), dtype=np.int64)
-    start = 0
-    for label in np.unique(y):
-        rows = rng.permutation(np.flatnonzero(y == label))
-        folds[rows] = (start + np.arange(len(rows))) % n_folds
-        start += len(rows)
+    first_fold = 0
+    for class_label in np.unique(y):
+        rows = rng.permutation(np.flatnonzero(y == class_label))
+        folds[rows] = (first_fold + np.arange(len(rows))) % n_folds
+        first_fold += len(rows)
     return folds
 
 
@@ -262,11 +271,11 @@ def calibrate_out_of_fold(fit: Callable[[Labels], Callable[[Proba], Floats]], pr
     ndarray of shape (n, k)
         Calibrated probabilities.
     """
-    calibrated = np.empty(proba.shape)
+    calibrated_proba = np.empty(proba.shape)
     for fold in np.unique(folds):
-        test = folds == fold
-        calibrated[test] = fit(np.flatnonzero(~test))(proba[test])
-    return calibrated
+        is_test = folds == fold
+        calibrated_proba[is_test] = fit(np.flatnonzero(~is_test))(proba[is_test])
+    return calibrated_proba
 
 
 def has_enough_rows(y: Labels, classes: int, n_folds: int) -> bool:
@@ -296,55 +305,64 @@ def has_known_prior(strategy: Mapping[str, object], name: str) -> bool:
     return strategy.get("kind") == "resample" and bool(selects_rows)
 
 
-def _class_probabilities(proba: Proba, label: int) -> Floats:
-    return np.asarray(proba[:, label].astype(float))
+def _class_probabilities(proba: Proba, class_label: int) -> Floats:
+    return np.asarray(proba[:, class_label].astype(float))
 
 
-def _log_odds(proba: Proba, label: int, minimum: float) -> Floats:
+def _log_odds(proba: Proba, class_label: int, lowest_probability: float) -> Floats:
     """The log-odds (n,) of a class. Of two classes both columns are used: in float32, 1 − 1e-9 is 1."""
-    pair = log_proba(
-        proba if proba.shape[1] == 2 else _add_negative_column(_class_probabilities(proba, label)), minimum
+    log_proba_pair = log_proba(
+        proba if proba.shape[1] == 2 else _add_negative_column(_class_probabilities(proba, class_label)),
+        lowest_probability,
     )
-    return pair[:, 1] - pair[:, 0]
+    return log_proba_pair[:, 1] - log_proba_pair[:, 0]
 
 
-def _fit_isotonic(proba: Proba, y: Labels, label: int, weights: Weights) -> IsotonicFunction:
+def _fit_isotonic(proba: Proba, y: Labels, class_label: int, weights: Weights) -> IsotonicFunction:
     from scipy.optimize import isotonic_regression
 
-    predicted, observed = _class_probabilities(proba, label), y == label
-    order = np.argsort(predicted, kind="stable")
-    distinct, starts = np.unique(predicted[order], return_index=True)
-    row_weights = np.ones(len(predicted)) if weights is None else weights
-    counts = np.add.reduceat(row_weights[order], starts)
-    levels = isotonic_regression(np.add.reduceat((observed * row_weights)[order], starts) / counts, weights=counts).x
-    knots = np.ones(len(levels), dtype=bool)
-    knots[1:-1] = (levels[1:-1] != levels[:-2]) | (levels[1:-1] != levels[2:])
-    return IsotonicFunction(distinct[knots], levels[knots])
+    class_proba, in_class = _class_probabilities(proba, class_label), y == class_label
+    proba_order = np.argsort(class_proba, kind="stable")
+    distinct_proba, level_starts = np.unique(class_proba[proba_order], return_index=True)
+    row_weights = np.ones(len(class_proba)) if weights is None else weights
+    level_counts = np.add.reduceat(row_weights[proba_order], level_starts)
+    isotonic_levels = isotonic_regression(
+        np.add.reduceat((in_class * row_weights)[proba_order], level_starts) / level_counts, weights=level_counts
+    ).x
+    is_knot = np.ones(len(isotonic_levels), dtype=bool)
+    is_knot[1:-1] = (isotonic_levels[1:-1] != isotonic_levels[:-2]) | (isotonic_levels[1:-1] != isotonic_levels[2:])
+    return IsotonicFunction(distinct_proba[is_knot], isotonic_levels[is_knot])
 
 
-def _fit_sigmoid(proba: Proba, y: Labels, label: int, weights: Weights) -> SigmoidFunction:
-    log_odds, observed = _log_odds(proba, label, MIN_FIT_PROBA), y == label
+def _fit_sigmoid(proba: Proba, y: Labels, class_label: int, weights: Weights) -> SigmoidFunction:
+    log_odds, in_class = _log_odds(proba, class_label, MIN_FIT_PROBA), y == class_label
     row_weights = np.ones(len(y)) if weights is None else weights
-    positives, negatives = row_weights[observed].sum(), row_weights[~observed].sum()
-    targets = np.where(observed, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    slope, shift = logistic(np.stack([log_odds, np.ones_like(log_odds)]), targets, np.zeros(2), weights)
-    return SigmoidFunction(float(slope), float(shift))
+    class_rows, other_rows = row_weights[in_class].sum(), row_weights[~in_class].sum()
+    smoothed_targets = np.where(in_class, (class_rows + 1) / (class_rows + 2), 1 / (other_rows + 2))
+    sigmoid_slope, sigmoid_shift = logistic(
+        np.stack([log_odds, np.ones_like(log_odds)]), smoothed_targets, np.zeros(2), weights
+    )
+    return SigmoidFunction(float(sigmoid_slope), float(sigmoid_shift))
 
 
 def _fit_temperature(proba: Proba, y: Labels, weights: Weights) -> TemperatureScaling:
-    logs = log_proba(proba, MIN_FIT_PROBA)
+    log_probabilities = log_proba(proba, MIN_FIT_PROBA)
     if proba.shape[1] == 2:
-        inverse = logistic((logs[:, 1] - logs[:, 0])[None], (y == 1).astype(float), np.zeros(1), weights)
+        inverse_temperature = logistic(
+            (log_probabilities[:, 1] - log_probabilities[:, 0])[None], (y == 1).astype(float), np.zeros(1), weights
+        )
     else:
-        inverse = conditional_logit(logs[None], y, np.zeros(1), weights)
+        inverse_temperature = conditional_logit(log_probabilities[None], y, np.zeros(1), weights)
     # Where higher probabilities came true less often, nearly uniform probabilities remain.
-    return TemperatureScaling(max(float(inverse[0]), 1e-3))
+    return TemperatureScaling(max(float(inverse_temperature[0]), 1e-3))
 
 
-def _normalize_rows(raw: Floats) -> Floats:
+def _normalize_rows(raw_proba: Floats) -> Floats:
     """Rows (n, k) divided by their sums; uniform where the sum is 0."""
-    total = raw.sum(axis=1, keepdims=True)
-    return np.asarray(np.divide(raw, total, out=np.full_like(raw, 1 / raw.shape[1]), where=total > 0))
+    row_sums = raw_proba.sum(axis=1, keepdims=True)
+    return np.asarray(
+        np.divide(raw_proba, row_sums, out=np.full_like(raw_proba, 1 / raw_proba.shape[1]), where=row_sums > 0)
+    )
 
 
 def _logistic_function(log_odds: Floats) -> Floats:
@@ -353,5 +371,5 @@ def _logistic_function(log_odds: Floats) -> Floats:
     return np.asarray(expit(log_odds))
 
 
-def _add_negative_column(positive: Floats) -> Floats:
-    return np.stack([1 - positive, positive], axis=1)
+def _add_negative_column(positive_proba: Floats) -> Floats:
+    return np.stack([1 - positive_proba, positive_proba], axis=1)

@@ -47,11 +47,15 @@ def class_report(confusion: Matrix) -> tuple[npt.NDArray[np.float64], ...]:
     """
     import numpy as np
 
-    hits, predicted, true = np.diagonal(confusion), confusion.sum(axis=0), confusion.sum(axis=1)
-    exists = true > 0
-    precision = np.divide(hits, predicted, out=np.zeros(len(hits)), where=predicted > 0)
-    recall = np.divide(hits, true, out=np.full(len(hits), np.nan), where=exists)
-    f1 = np.divide(2 * hits, predicted + true, out=np.full(len(hits), np.nan), where=exists)
+    true_positives, predicted_counts, true_counts = np.diagonal(confusion), confusion.sum(axis=0), confusion.sum(axis=1)
+    class_exists = true_counts > 0
+    precision = np.divide(
+        true_positives, predicted_counts, out=np.zeros(len(true_positives)), where=predicted_counts > 0
+    )
+    recall = np.divide(true_positives, true_counts, out=np.full(len(true_positives), np.nan), where=class_exists)
+    f1 = np.divide(
+        2 * true_positives, predicted_counts + true_counts, out=np.full(len(true_positives), np.nan), where=class_exists
+    )
     return precision, recall, f1
 
 
@@ -78,14 +82,14 @@ def decompose_brier_score(
     from sklearn.isotonic import isotonic_regression
 
     miscalibration = discrimination = 0.0
-    for label in labels:
-        forecast, observed = proba[:, label].astype(float), (y == label).astype(float)
-        _, positions, counts = np.unique(forecast, return_inverse=True, return_counts=True)
-        shares = np.bincount(positions, weights=observed) / counts
-        calibrated = isotonic_regression(shares, sample_weight=counts)[positions]
-        calibrated_loss = float(((calibrated - observed) ** 2).mean())
-        miscalibration += float(((forecast - observed) ** 2).mean()) - calibrated_loss
-        discrimination += float(((observed.mean() - observed) ** 2).mean()) - calibrated_loss
+    for class_label in labels:
+        forecast_proba, observed_labels = proba[:, class_label].astype(float), (y == class_label).astype(float)
+        _, positions, level_counts = np.unique(forecast_proba, return_inverse=True, return_counts=True)
+        observed_shares = np.bincount(positions, weights=observed_labels) / level_counts
+        calibrated_proba = isotonic_regression(observed_shares, sample_weight=level_counts)[positions]
+        calibrated_loss = float(((calibrated_proba - observed_labels) ** 2).mean())
+        miscalibration += float(((forecast_proba - observed_labels) ** 2).mean()) - calibrated_loss
+        discrimination += float(((observed_labels.mean() - observed_labels) ** 2).mean()) - calibrated_loss
     return miscalibration, discrimination
 
 
@@ -102,24 +106,28 @@ def _g_mean(confusion: Matrix) -> float:
     return float(recall.prod() ** (1 / len(recall)))
 
 
-def _class_report_metric(column: int, negative: bool) -> CountScore:
+def _class_report_metric(report_column: int, of_negative_class: bool) -> CountScore:
     """A column of `class_report`: that of the positive or negative class, or the mean over several classes."""
 
     def compute(confusion: Matrix) -> float:
-        by_class = class_report(confusion)[column]
+        scores_by_class = class_report(confusion)[report_column]
         if len(confusion) == 2:
-            return float(by_class[0 if negative else 1])
-        return math.nan if negative else float(by_class.mean())
+            return float(scores_by_class[0 if of_negative_class else 1])
+        return math.nan if of_negative_class else float(scores_by_class.mean())
 
     return compute
 
 
 def _matthews_correlation(confusion: Matrix) -> float:
     confusion = confusion.astype(float)
-    total, hits = confusion.sum(), confusion.trace()
-    predicted, true = confusion.sum(axis=0), confusion.sum(axis=1)
-    variance = (total**2 - predicted @ predicted) * (total**2 - true @ true)
-    return float((hits * total - predicted @ true) / math.sqrt(variance)) if variance > 0 else 0.0
+    total_rows, correct_rows = confusion.sum(), confusion.trace()
+    predicted_counts, true_counts = confusion.sum(axis=0), confusion.sum(axis=1)
+    variance = (total_rows**2 - predicted_counts @ predicted_counts) * (total_rows**2 - true_counts @ true_counts)
+    return (
+        float((correct_rows * total_rows - predicted_counts @ true_counts) / math.sqrt(variance))
+        if variance > 0
+        else 0.0
+    )
 
 
 def _expected_cost(p: Predictions) -> float:
@@ -139,51 +147,51 @@ def decision_costs(p: Predictions) -> npt.NDArray[np.float64]:
     return np.asarray(p.costs, dtype=float)[p.y, p.labels]
 
 
-def _average_one_vs_rest(score: OneVsRestScore) -> Score:
+def _average_one_vs_rest(one_vs_rest_score: OneVsRestScore) -> Score:
     """The score of the positive class, or the mean over several classes; NaN where a class has no rows or all of them."""
 
     def compute(p: Predictions) -> float:
         import numpy as np
 
         scores = []
-        for label in (1,) if p.binary else range(p.proba.shape[1]):
-            hits, predicted = p.steps(label)
-            if hits[-1] in (0, predicted[-1]):
+        for class_label in (1,) if p.binary else range(p.proba.shape[1]):
+            hit_counts, predicted_counts = p.steps(class_label)
+            if hit_counts[-1] in (0, predicted_counts[-1]):
                 return math.nan
-            scores.append(score(hits, predicted))
+            scores.append(one_vs_rest_score(hit_counts, predicted_counts))
         return float(np.mean(scores))
 
     return compute
 
 
-def _roc_auc(hits: Counts, predicted: Counts) -> float:
+def _roc_auc(hit_counts: Counts, predicted_counts: Counts) -> float:
     """The area of scikit-learn bit for bit, without its checks, which take ten times as long."""
     import numpy as np
 
-    misses = predicted - hits
-    corners = np.ones(len(hits), dtype=bool)
-    if len(hits) > 2:
-        corners[1:-1] = (np.diff(misses, 2) != 0) | (np.diff(hits, 2) != 0)
-    true_positives, false_positives = np.append(0.0, hits[corners]), np.append(0.0, misses[corners])
+    false_alarms = predicted_counts - hit_counts
+    is_corner = np.ones(len(hit_counts), dtype=bool)
+    if len(hit_counts) > 2:
+        is_corner[1:-1] = (np.diff(false_alarms, 2) != 0) | (np.diff(hit_counts, 2) != 0)
+    true_positives, false_positives = np.append(0.0, hit_counts[is_corner]), np.append(0.0, false_alarms[is_corner])
     return float(np.trapezoid(true_positives / true_positives[-1], false_positives / false_positives[-1]))
 
 
-def _average_precision(hits: Counts, predicted: Counts) -> float:
+def _average_precision(hit_counts: Counts, predicted_counts: Counts) -> float:
     """The score of scikit-learn bit for bit, without its checks: every trial computes it on every fold."""
     import numpy as np
 
-    hits, predicted = hits[::-1], predicted[::-1]
-    recall_steps = np.diff(np.append(hits / hits[0], 0.0))  # from all rows down to none
-    return float(-np.sum(recall_steps * (hits / predicted)))
+    hit_counts, predicted_counts = hit_counts[::-1], predicted_counts[::-1]
+    recall_steps = np.diff(np.append(hit_counts / hit_counts[0], 0.0))  # from all rows down to none
+    return float(-np.sum(recall_steps * (hit_counts / predicted_counts)))
 
 
 def log_losses(p: Predictions) -> npt.NDArray[np.float64]:
     """Compute the log loss of every row, (n,)."""
     import numpy as np
 
-    minimum = float(np.finfo(np.float32).eps)  # probabilities are stored as float32
-    proba = np.clip(p.proba.astype(float), minimum, 1 - minimum)
-    return np.asarray(-np.log(proba[np.arange(len(p.y)), p.y] / proba.sum(axis=1)))
+    lowest_probability = float(np.finfo(np.float32).eps)  # probabilities are stored as float32
+    clipped_proba = np.clip(p.proba.astype(float), lowest_probability, 1 - lowest_probability)
+    return np.asarray(-np.log(clipped_proba[np.arange(len(p.y)), p.y] / clipped_proba.sum(axis=1)))
 
 
 def squared_errors(p: Predictions) -> npt.NDArray[np.float64]:
@@ -199,13 +207,13 @@ def _expected_calibration_error(p: Predictions) -> float:
     import numpy as np
 
     if p.binary:
-        predicted, observed = p.proba[:, 1].astype(float), p.y == 1
+        predicted_proba, is_positive = p.proba[:, 1].astype(float), p.y == 1
     else:
-        predicted, observed = p.proba.max(axis=1).astype(float), p.proba.argmax(axis=1) == p.y
-    bins = np.minimum((predicted * ECE_BINS).astype(int), ECE_BINS - 1)
+        predicted_proba, is_positive = p.proba.max(axis=1).astype(float), p.proba.argmax(axis=1) == p.y
+    bins = np.minimum((predicted_proba * ECE_BINS).astype(int), ECE_BINS - 1)
     weights = 1.0 if p.weights is None else p.weights
-    gaps = np.bincount(bins, weights=(predicted - observed) * weights, minlength=ECE_BINS)
-    return float(np.abs(gaps).sum() / p.total_weight)
+    bin_gaps = np.bincount(bins, weights=(predicted_proba - is_positive) * weights, minlength=ECE_BINS)
+    return float(np.abs(bin_gaps).sum() / p.total_weight)
 
 
 def _lift_at_10(p: Predictions) -> float:
@@ -215,13 +223,13 @@ def _lift_at_10(p: Predictions) -> float:
         return math.nan
     if p.weights is not None:
         return _weighted_lift(p)
-    score, positive = p.proba[:, 1], p.y == 1
-    n_selected = max(1, math.ceil(LIFT_SHARE * len(score)))
-    cut = np.partition(score, len(score) - n_selected)[len(score) - n_selected]
-    above, tied = score > cut, score == cut
+    positive_scores, is_positive = p.proba[:, 1], p.y == 1
+    n_selected = max(1, math.ceil(LIFT_SHARE * len(positive_scores)))
+    score_cut = np.partition(positive_scores, len(positive_scores) - n_selected)[len(positive_scores) - n_selected]
+    is_above_cut, is_tied = positive_scores > score_cut, positive_scores == score_cut
     # Rows at the cut are interchangeable: count the positives among them in a random selection, on average.
-    hits = positive[above].sum() + (n_selected - above.sum()) * positive[tied].mean()
-    return float(hits / n_selected / positive.mean())
+    found_positives = is_positive[is_above_cut].sum() + (n_selected - is_above_cut.sum()) * is_positive[is_tied].mean()
+    return float(found_positives / n_selected / is_positive.mean())
 
 
 def _weighted_lift(p: Predictions) -> float:
@@ -257,36 +265,50 @@ GLOSSARY = {
 }
 
 
-def _declare_metric(metric_type: MetricType, name: str, label: str, compute: Score, **options: Any) -> Metric:
+def _declare_metric(
+    metric_type: MetricType, name: str, metric_label: str, compute_score: Score, **options: Any
+) -> Metric:
     """A metric with its sentence in the glossary; `options` are other fields of `Metric`."""
     sentence = GLOSSARY[name]
-    return Metric(name=name, compute=compute, metric_type=metric_type, label=label, description=sentence, **options)
-
-
-def _declare_confusion_metric(name: str, label: str, score: CountScore, **options: Any) -> Metric:
-    """A metric of decisions that is computed from the confusion matrix alone."""
-
-    def compute(p: Predictions) -> float:
-        return score(p.confusion)
-
-    return _declare_metric("decision", name, label, compute, influence=influence.influence_of_counts(score), **options)
-
-
-def _declare_ranking_metric(name: str, label: str, score: OneVsRestScore, rows: influence.OneVsRestInfluence) -> Metric:
-    """A metric of one class against the rest; `rows` are its influence values."""
-    return _declare_metric(
-        "ranking", name, label, _average_one_vs_rest(score), influence=influence.influence_of_ranking(rows)
+    return Metric(
+        name=name, compute=compute_score, metric_type=metric_type, label=metric_label, description=sentence, **options
     )
 
 
-def _declare_loss_metric(name: str, label: str, losses: RowLosses, span: float = 1.0) -> Metric:
+def _declare_confusion_metric(name: str, metric_label: str, count_score: CountScore, **options: Any) -> Metric:
+    """A metric of decisions that is computed from the confusion matrix alone."""
+
+    def compute(p: Predictions) -> float:
+        return count_score(p.confusion)
+
+    return _declare_metric(
+        "decision", name, metric_label, compute, influence=influence.influence_of_counts(count_score), **options
+    )
+
+
+def _declare_ranking_metric(
+    name: str, metric_label: str, one_vs_rest_score: OneVsRestScore, row_influence: influence.OneVsRestInfluence
+) -> Metric:
+    """A metric of one class against the rest; `row_influence` are its influence values."""
+    return _declare_metric(
+        "ranking",
+        name,
+        metric_label,
+        _average_one_vs_rest(one_vs_rest_score),
+        influence=influence.influence_of_ranking(row_influence),
+    )
+
+
+def _declare_loss_metric(name: str, metric_label: str, row_losses: RowLosses, loss_span: float = 1.0) -> Metric:
     """The mean of a loss of probabilities over the rows."""
 
     def compute(p: Predictions) -> float:
-        return p.mean(losses(p))
+        return p.mean(row_losses(p))
 
-    rows = influence.influence_of_mean(losses)
-    return _declare_metric("probability", name, label, compute, greater_is_better=False, span=span, influence=rows)
+    rows = influence.influence_of_mean(row_losses)
+    return _declare_metric(
+        "probability", name, metric_label, compute, greater_is_better=False, span=loss_span, influence=rows
+    )
 
 
 COST_OPTIONS = {
@@ -298,21 +320,23 @@ COST_OPTIONS = {
 METRICS = (
     _declare_confusion_metric("accuracy", "Accuracy", _accuracy_score, over_rows=True),
     _declare_confusion_metric("balanced_accuracy", "Bal. acc.", _balanced_accuracy),
-    _declare_confusion_metric("precision", "Precision", _class_report_metric(0, negative=False)),
-    _declare_confusion_metric("recall", "Recall", _class_report_metric(1, negative=False)),
-    _declare_confusion_metric("f1", "F1", _class_report_metric(2, negative=False)),
+    _declare_confusion_metric("precision", "Precision", _class_report_metric(0, of_negative_class=False)),
+    _declare_confusion_metric("recall", "Recall", _class_report_metric(1, of_negative_class=False)),
+    _declare_confusion_metric("f1", "F1", _class_report_metric(2, of_negative_class=False)),
     _declare_confusion_metric(
-        "precision_negative", "Precision (neg.)", _class_report_metric(0, negative=True), binary_only=True
+        "precision_negative", "Precision (neg.)", _class_report_metric(0, of_negative_class=True), binary_only=True
     ),
     _declare_confusion_metric(
-        "recall_negative", "Recall (neg.)", _class_report_metric(1, negative=True), binary_only=True
+        "recall_negative", "Recall (neg.)", _class_report_metric(1, of_negative_class=True), binary_only=True
     ),
-    _declare_confusion_metric("f1_negative", "F1 (neg.)", _class_report_metric(2, negative=True), binary_only=True),
+    _declare_confusion_metric(
+        "f1_negative", "F1 (neg.)", _class_report_metric(2, of_negative_class=True), binary_only=True
+    ),
     _declare_confusion_metric("mcc", "MCC", _matthews_correlation),
     _declare_confusion_metric("g_mean", "G-mean", _g_mean),
     _declare_ranking_metric("roc_auc", "ROC AUC", _roc_auc, influence.roc_auc_influence),
     _declare_ranking_metric("average_precision", "AP", _average_precision, influence.average_precision_influence),
-    _declare_loss_metric("log_loss", "Log loss", log_losses, span=LOG_LOSS_SPAN),
+    _declare_loss_metric("log_loss", "Log loss", log_losses, loss_span=LOG_LOSS_SPAN),
     _declare_loss_metric("brier", "Brier", squared_errors),
     _declare_metric("probability", "ece", "ECE", _expected_calibration_error, greater_is_better=False),
     _declare_metric("ranking", "lift_at_10", "Lift@10 %", _lift_at_10, binary_only=True, span=1 / LIFT_SHARE),

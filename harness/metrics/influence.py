@@ -43,9 +43,9 @@ def influence_of_mean(losses: Callable[[Predictions], Floats]) -> Influence:
     """
 
     def influence(predictions: Predictions, weights: Floats | None) -> Floats:
-        terms, row_weights = losses(predictions), _weights_with_mean_one(predictions, weights)
-        mean = float(row_weights @ terms) / len(terms)
-        return row_weights * (terms - mean)
+        row_losses, row_weights = losses(predictions), _weights_with_mean_one(predictions, weights)
+        mean_loss = float(row_weights @ row_losses) / len(row_losses)
+        return row_weights * (row_losses - mean_loss)
 
     return influence
 
@@ -69,15 +69,17 @@ def influence_of_counts(metric: Callable[[Floats], float]) -> Influence:
         import numpy as np
 
         row_weights, k = _weights_with_mean_one(predictions, weights), predictions.proba.shape[1]
-        outcomes = predictions.y * k + predictions.labels
-        counts = np.bincount(outcomes, weights=row_weights, minlength=k * k).astype(float)
+        row_outcomes = predictions.y * k + predictions.labels
+        outcome_counts = np.bincount(row_outcomes, weights=row_weights, minlength=k * k).astype(float)
         derivatives = np.zeros(k * k)
-        for outcome in np.flatnonzero(counts):
+        for count_position in np.flatnonzero(outcome_counts):
             step = np.zeros(k * k)
-            step[outcome] = STEP * min(1.0, counts[outcome])
-            above, below = (metric((counts + change).reshape(k, k)) for change in (step, -step))
-            derivatives[outcome] = (above - below) / (2 * step[outcome])
-        return np.asarray(len(outcomes) * row_weights * derivatives[outcomes])
+            step[count_position] = STEP * min(1.0, outcome_counts[count_position])
+            metric_above, metric_below = (
+                metric((outcome_counts + count_change).reshape(k, k)) for count_change in (step, -step)
+            )
+            derivatives[count_position] = (metric_above - metric_below) / (2 * step[count_position])
+        return np.asarray(len(row_outcomes) * row_weights * derivatives[row_outcomes])
 
     return influence
 
@@ -101,11 +103,11 @@ def influence_of_ranking(one_vs_rest: OneVsRestInfluence) -> Influence:
 
         row_weights, classes = _weights_with_mean_one(predictions, weights), predictions.proba.shape[1]
         labels = [1] if predictions.binary else list(range(classes))
-        total = np.zeros(len(predictions.y))
-        for label in labels:
-            scores = predictions.proba[:, label].astype(float)
-            total += one_vs_rest(predictions.y == label, scores, row_weights)
-        return total / len(labels)
+        total_influence = np.zeros(len(predictions.y))
+        for class_label in labels:
+            scores = predictions.proba[:, class_label].astype(float)
+            total_influence += one_vs_rest(predictions.y == class_label, scores, row_weights)
+        return total_influence / len(labels)
 
     return influence
 
@@ -130,19 +132,26 @@ def roc_auc_influence(positive: Bools, scores: Floats, weights: Floats) -> Float
     import numpy as np
 
     placements = np.empty(len(scores))
-    for side in (positive, ~positive):
-        order = np.argsort(scores[~side], kind="stable")
-        ordered, cumulative = scores[~side][order], np.append(0.0, np.cumsum(weights[~side][order]))
-        below = cumulative[np.searchsorted(ordered, scores[side], "left")]
-        not_above = cumulative[np.searchsorted(ordered, scores[side], "right")]
+    for is_on_side in (positive, ~positive):
+        score_order = np.argsort(scores[~is_on_side], kind="stable")
+        sorted_scores, cumulative_weights = (
+            scores[~is_on_side][score_order],
+            np.append(0.0, np.cumsum(weights[~is_on_side][score_order])),
+        )
+        weight_below = cumulative_weights[np.searchsorted(sorted_scores, scores[is_on_side], "left")]
+        weight_not_above = cumulative_weights[np.searchsorted(sorted_scores, scores[is_on_side], "right")]
         with np.errstate(invalid="ignore"):
-            placements[side] = (below + not_above) / 2 / cumulative[-1]
+            placements[is_on_side] = (weight_below + weight_not_above) / 2 / cumulative_weights[-1]
     placements[~positive] = 1 - placements[~positive]
     influence = np.empty(len(scores))
-    for side in (positive, ~positive):
-        share = weights[side].sum() / len(scores)
-        auc = float(weights[side] @ placements[side]) / (share * len(scores)) if share else np.nan
-        influence[side] = weights[side] * (placements[side] - auc) / share
+    for is_on_side in (positive, ~positive):
+        weight_share = weights[is_on_side].sum() / len(scores)
+        auc = (
+            float(weights[is_on_side] @ placements[is_on_side]) / (weight_share * len(scores))
+            if weight_share
+            else np.nan
+        )
+        influence[is_on_side] = weights[is_on_side] * (placements[is_on_side] - auc) / weight_share
     return influence
 
 
@@ -165,20 +174,22 @@ def average_precision_influence(positive: Bools, scores: Floats, weights: Floats
     """
     import numpy as np
 
-    distinct, level = np.unique(-scores, return_inverse=True)  # from the highest score down
-    hits_at_level = np.bincount(level, weights=weights * positive, minlength=len(distinct))
-    rows_at_level = np.bincount(level, weights=weights, minlength=len(distinct))
-    hits, rows = np.cumsum(hits_at_level), np.cumsum(rows_at_level)
-    if hits[-1] <= 0:
+    distinct_scores, score_levels = np.unique(-scores, return_inverse=True)  # from the highest score down
+    hits_at_level = np.bincount(score_levels, weights=weights * positive, minlength=len(distinct_scores))
+    rows_at_level = np.bincount(score_levels, weights=weights, minlength=len(distinct_scores))
+    cumulative_hits, cumulative_rows = np.cumsum(hits_at_level), np.cumsum(rows_at_level)
+    if cumulative_hits[-1] <= 0:
         return np.full(len(scores), np.nan)
-    rows = np.maximum(rows, np.finfo(float).tiny)  # rows of weight 0 at the top
-    precision = hits / rows
-    average = float(hits_at_level @ precision) / hits[-1]
+    cumulative_rows = np.maximum(cumulative_rows, np.finfo(float).tiny)  # rows of weight 0 at the top
+    precision_at_level = cumulative_hits / cumulative_rows
+    average_precision = float(hits_at_level @ precision_at_level) / cumulative_hits[-1]
     # What a further positive, or negative, row at a level adds to the precision at this and all lower levels.
-    gain = np.cumsum((hits_at_level * (rows - hits) / rows**2)[::-1])[::-1]
-    loss = np.cumsum((hits_at_level * hits / rows**2)[::-1])[::-1]
-    of_positive = (precision - average + gain)[level]
-    return np.asarray(len(scores) * weights * np.where(positive, of_positive, -loss[level]) / hits[-1])
+    gain_at_level = np.cumsum((hits_at_level * (cumulative_rows - cumulative_hits) / cumulative_rows**2)[::-1])[::-1]
+    loss = np.cumsum((hits_at_level * cumulative_hits / cumulative_rows**2)[::-1])[::-1]
+    positive_influence = (precision_at_level - average_precision + gain_at_level)[score_levels]
+    return np.asarray(
+        len(scores) * weights * np.where(positive, positive_influence, -loss[score_levels]) / cumulative_hits[-1]
+    )
 
 
 def group_jackknife_influence(
@@ -208,19 +219,19 @@ def group_jackknife_influence(
 
     from harness.metrics.metric import Predictions as PredictionValues
 
-    total, influence = metric(predictions), np.empty(len(groups))
+    full_metric, influence = metric(predictions), np.empty(len(groups))
     for group in range(int(groups.max()) + 1):
         members = groups == group
         remaining_rows = ~members
-        reduced = PredictionValues(
+        remaining_predictions = PredictionValues(
             predictions.y[remaining_rows],
             predictions.proba[remaining_rows],
             predictions.threshold,
             predictions.costs,
             None if predictions.weights is None else predictions.weights[remaining_rows],
         )
-        change = total - metric(reduced)
-        influence[members] = change * remaining_rows.sum() / max(int(members.sum()), 1)
+        metric_change = full_metric - metric(remaining_predictions)
+        influence[members] = metric_change * remaining_rows.sum() / max(int(members.sum()), 1)
     return influence
 
 

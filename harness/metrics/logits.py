@@ -22,8 +22,8 @@ def log_proba(proba: Proba, minimum: float) -> Floats:
 
 def softmax(scores: Floats) -> Floats:
     """Turn rows (n, k) of scores into probabilities (n, k)."""
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
 
 
 def logistic(features: Floats, targets: Floats, ridge: Floats, row_weights: Floats | None = None) -> Floats:
@@ -50,9 +50,11 @@ def logistic(features: Floats, targets: Floats, ridge: Floats, row_weights: Floa
 
     def derivatives(weights: Floats) -> tuple[float, Floats, Floats]:
         score = weights @ features
-        small = np.exp(-np.abs(score))  # never overflows, and serves the probabilities and the loss
-        proba = np.where(score < 0, small, 1.0) / (1 + small)
-        loss = float(((np.maximum(score, 0) + np.log1p(small)) * counts).sum() - (targets * counts) @ score)
+        exp_minus_magnitude = np.exp(-np.abs(score))  # never overflows, and serves the probabilities and the loss
+        proba = np.where(score < 0, exp_minus_magnitude, 1.0) / (1 + exp_minus_magnitude)
+        loss = float(
+            ((np.maximum(score, 0) + np.log1p(exp_minus_magnitude)) * counts).sum() - (targets * counts) @ score
+        )
         return loss, features @ ((proba - targets) * counts), (features * (proba * (1 - proba) * counts)) @ features.T
 
     return _newton_minimum(derivatives, ridge)
@@ -87,39 +89,45 @@ def conditional_logit(features: Floats, y: Labels, ridge: Floats, row_weights: F
     def derivatives(weights: Floats) -> tuple[float, Floats, Floats]:
         score = np.tensordot(weights, features, 1)
         proba = softmax(score)
-        top = score.max(axis=1)
-        losses = np.log(np.exp(score - top[:, None]).sum(axis=1)) + top - score[rows, y]
-        mean = (features * proba).sum(axis=2)
-        flat = features.reshape(len(features), -1)
-        hessian = (flat * (proba * counts[:, None]).reshape(-1)) @ flat.T - (mean * counts) @ mean.T
-        gradient = (mean * counts).sum(axis=1) - (features[:, rows, y] * counts).sum(axis=1)
+        top_score = score.max(axis=1)
+        losses = np.log(np.exp(score - top_score[:, None]).sum(axis=1)) + top_score - score[rows, y]
+        mean_features = (features * proba).sum(axis=2)
+        flat_features = features.reshape(len(features), -1)
+        hessian = (flat_features * (proba * counts[:, None]).reshape(-1)) @ flat_features.T - (
+            mean_features * counts
+        ) @ mean_features.T
+        gradient = (mean_features * counts).sum(axis=1) - (features[:, rows, y] * counts).sum(axis=1)
         return float((losses * counts).sum()), gradient, hessian
 
     return _newton_minimum(derivatives, ridge)
 
 
-def _newton_minimum(derivatives: Callable[[Floats], tuple[float, Floats, Floats]], ridge: Floats) -> Floats:
+def _newton_minimum(derivatives: Callable[[Floats], tuple[float, Floats, Floats]], ridge_penalties: Floats) -> Floats:
     """Minimise a convex function with a ridge penalty, given its value, gradient and Hessian.
 
     A step that does not lower the function is halved until it does.
     """
-    weights = np.zeros(len(ridge))
+    weights = np.zeros(len(ridge_penalties))
 
     def penalized(point: Floats) -> tuple[float, Floats, Floats]:
         loss, gradient, hessian = derivatives(point)
-        return loss + float(ridge @ point**2) / 2, gradient + ridge * point, hessian + np.diag(ridge)
+        return (
+            loss + float(ridge_penalties @ point**2) / 2,
+            gradient + ridge_penalties * point,
+            hessian + np.diag(ridge_penalties),
+        )
 
     loss, gradient, hessian = penalized(weights)
     for _ in range(MAX_STEPS):
         step = np.linalg.lstsq(hessian, gradient, rcond=None)[0]
-        gain = float(step @ gradient)
-        if not gain > TOLERANCE * (abs(loss) + 1):
+        expected_decrease = float(step @ gradient)
+        if not expected_decrease > TOLERANCE * (abs(loss) + 1):
             break
-        candidate = penalized(weights - step)
-        while candidate[0] > loss and np.abs(step).max() > TOLERANCE:
+        candidate_point = penalized(weights - step)
+        while candidate_point[0] > loss and np.abs(step).max() > TOLERANCE:
             step = step / 2
-            candidate = penalized(weights - step)
-        if candidate[0] > loss:
+            candidate_point = penalized(weights - step)
+        if candidate_point[0] > loss:
             break
-        weights, (loss, gradient, hessian) = weights - step, candidate
+        weights, (loss, gradient, hessian) = weights - step, candidate_point
     return weights

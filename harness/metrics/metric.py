@@ -71,13 +71,13 @@ class Predictions:
     weights: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
-        for field in ("y", "proba", "weights"):
-            array = getattr(self, field)
-            if field == "weights" and array is None:
+        for array_field in ("y", "proba", "weights"):
+            array = getattr(self, array_field)
+            if array_field == "weights" and array is None:
                 continue
             if not hasattr(array, "flags"):
-                raise DataError(f"{field} must be an array of NumPy, but got {describe_argument(array)}")
-            object.__setattr__(self, field, _immutable_copy(array))
+                raise DataError(f"{array_field} must be an array of NumPy, but got {describe_argument(array)}")
+            object.__setattr__(self, array_field, _immutable_copy(array))
 
     @property
     def binary(self) -> bool:
@@ -88,8 +88,8 @@ class Predictions:
     def labels(self) -> npt.NDArray[np.int64]:
         """The predicted class of every row, shape (n,)."""
         if self.binary and self.threshold is not None:
-            predicted: npt.NDArray[np.int64] = (self.proba[:, 1] >= self.threshold).astype("int64")
-            return _make_read_only(predicted)
+            predicted_labels: npt.NDArray[np.int64] = (self.proba[:, 1] >= self.threshold).astype("int64")
+            return _make_read_only(predicted_labels)
         most_probable: npt.NDArray[np.int64] = self.proba.argmax(axis=1)
         return _make_read_only(most_probable)
 
@@ -126,15 +126,15 @@ class Predictions:
         import numpy as np
 
         if label not in self._steps:
-            order = np.argsort(self.proba[:, label])[::-1]
-            changes = np.flatnonzero(np.diff(self.proba[order, label]))
-            ends = np.append(changes, len(order) - 1)  # of the rows of one probability
-            is_hit, rows = self.y[order] == label, ends + 1
+            descending_rows = np.argsort(self.proba[:, label])[::-1]
+            change_positions = np.flatnonzero(np.diff(self.proba[descending_rows, label]))
+            step_ends = np.append(change_positions, len(descending_rows) - 1)  # of the rows of one probability
+            is_hit, rows = self.y[descending_rows] == label, step_ends + 1
             if self.weights is None:
-                hits = np.cumsum(is_hit)[ends]
+                hits = np.cumsum(is_hit)[step_ends]
             else:
-                weights = self.weights[order]
-                hits, rows = np.cumsum(weights * is_hit)[ends], np.cumsum(weights)[ends]
+                weights = self.weights[descending_rows]
+                hits, rows = np.cumsum(weights * is_hit)[step_ends], np.cumsum(weights)[step_ends]
             self._steps[label] = _make_read_only(hits), _make_read_only(rows)
         return self._steps[label]
 
@@ -144,8 +144,8 @@ class Predictions:
         import numpy as np
 
         k = self.proba.shape[1]
-        counts = np.bincount(self.y * k + self.labels, weights=self.weights, minlength=k * k).reshape(k, k)
-        return _make_read_only(counts)
+        confusion_counts = np.bincount(self.y * k + self.labels, weights=self.weights, minlength=k * k).reshape(k, k)
+        return _make_read_only(confusion_counts)
 
 
 def _immutable_copy(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -155,8 +155,8 @@ def _immutable_copy(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """
     import numpy as np
 
-    order: Literal["F", "C"] = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
-    return np.frombuffer(array.tobytes(order), dtype=array.dtype).reshape(array.shape, order=order)
+    memory_order: Literal["F", "C"] = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+    return np.frombuffer(array.tobytes(memory_order), dtype=array.dtype).reshape(array.shape, order=memory_order)
 
 
 def _make_read_only(array: Array) -> Array:
@@ -295,19 +295,21 @@ def count_by_threshold(
     """
     import numpy as np
 
-    positive = proba[:, 1] if proba.ndim == 2 else proba
-    known = ~np.isnan(positive)
-    y, positive = y[known], positive[known]
+    positive_proba = proba[:, 1] if proba.ndim == 2 else proba
+    is_known = ~np.isnan(positive_proba)
+    y, positive_proba = y[is_known], positive_proba[is_known]
     if not len(y):
         return None
-    known_weights = None if weights is None else weights[known]
+    known_weights = None if weights is None else weights[is_known]
     positive_rows = (y == 1) * (1.0 if known_weights is None else known_weights)
-    distinct, rank = np.unique(positive, return_inverse=True)
+    distinct_proba, proba_ranks = np.unique(positive_proba, return_inverse=True)
     # Counts among the rows at or above each distinct probability; the last entry is the cut above all of them.
-    predicted = np.append(np.bincount(rank, weights=known_weights)[::-1].cumsum()[::-1], 0)
-    hits = np.append(np.bincount(rank, weights=positive_rows)[::-1].cumsum()[::-1], 0.0)
+    predicted_counts = np.append(np.bincount(proba_ranks, weights=known_weights)[::-1].cumsum()[::-1], 0)
+    hit_counts = np.append(np.bincount(proba_ranks, weights=positive_rows)[::-1].cumsum()[::-1], 0.0)
     total = float(len(y)) if known_weights is None else float(known_weights.sum())
-    return ThresholdCounts(_candidate_thresholds(distinct), predicted, hits, total, float(positive_rows.sum()))
+    return ThresholdCounts(
+        _candidate_thresholds(distinct_proba), predicted_counts, hit_counts, total, float(positive_rows.sum())
+    )
 
 
 def best_threshold(
@@ -350,38 +352,42 @@ def best_threshold(
     """
     import numpy as np
 
-    counts = count_by_threshold(y, proba, weights)
-    if counts is None or (costs is None and not counts.positives):
+    threshold_counts = count_by_threshold(y, proba, weights)
+    if threshold_counts is None or (costs is None and not threshold_counts.positives):
         return DEFAULT_CUT
-    loss = _loss_per_threshold(counts, costs, beta)
-    return counts.threshold_nearest_half(np.flatnonzero(loss <= loss.min() + 1e-12 * abs(loss.min())))
+    loss = _loss_per_threshold(threshold_counts, costs, beta)
+    return threshold_counts.threshold_nearest_half(np.flatnonzero(loss <= loss.min() + 1e-12 * abs(loss.min())))
 
 
-def _loss_per_threshold(counts: ThresholdCounts, costs: CostMatrix, beta: float) -> Floats:
+def _loss_per_threshold(threshold_counts: ThresholdCounts, costs: CostMatrix, f_beta: float) -> Floats:
     """The loss of every cut: minus the F score, or the total cost."""
-    hits, predicted, positives = counts.hits, counts.predicted, counts.positives
+    hit_counts, predicted_counts, positive_rows = (
+        threshold_counts.hits,
+        threshold_counts.predicted,
+        threshold_counts.positives,
+    )
     if costs is None:
-        f_score: Floats = (1 + beta**2) * hits / (predicted + beta**2 * positives)
+        f_score: Floats = (1 + f_beta**2) * hit_counts / (predicted_counts + f_beta**2 * positive_rows)
         return -f_score
-    false_positives, false_negatives = predicted - hits, positives - hits
-    true_negatives = counts.rows - positives - false_positives
+    false_positives, false_negatives = predicted_counts - hit_counts, positive_rows - hit_counts
+    true_negatives = threshold_counts.rows - positive_rows - false_positives
     (cost_tn, cost_fp), (cost_fn, cost_tp) = costs
-    costs_of_positives: Floats = hits * cost_tp + false_positives * cost_fp
+    costs_of_positives: Floats = hit_counts * cost_tp + false_positives * cost_fp
     return costs_of_positives + false_negatives * cost_fn + true_negatives * cost_tn
 
 
-def _candidate_thresholds(distinct: npt.NDArray[np.floating]) -> Floats:
+def _candidate_thresholds(distinct_proba: npt.NDArray[np.floating]) -> Floats:
     """The middle below each of the sorted distinct probabilities, and one above the last: shape (n + 1,).
 
     Rounded to the precision of the probabilities, where a middle may equal its lower neighbour: then it is the upper one.
     """
     import numpy as np
 
-    lower = np.concatenate([[0], distinct]).astype(distinct.dtype)
-    upper = np.concatenate([distinct, [1]]).astype(distinct.dtype)
-    middle = ((lower.astype(float) + upper) / 2).astype(distinct.dtype)
-    cuts = np.where(middle > lower, middle, upper).astype(float)
-    cuts[0] = float(middle[0])  # everything is positive: the least probability may be 0 itself
-    if distinct[-1] >= 1:
-        cuts[-1] = ABOVE_ALL
-    return cuts
+    lower_ends = np.concatenate([[0], distinct_proba]).astype(distinct_proba.dtype)
+    upper_ends = np.concatenate([distinct_proba, [1]]).astype(distinct_proba.dtype)
+    interval_middles = ((lower_ends.astype(float) + upper_ends) / 2).astype(distinct_proba.dtype)
+    candidate_cuts = np.where(interval_middles > lower_ends, interval_middles, upper_ends).astype(float)
+    candidate_cuts[0] = float(interval_middles[0])  # everything is positive: the least probability may be 0 itself
+    if distinct_proba[-1] >= 1:
+        candidate_cuts[-1] = ABOVE_ALL
+    return candidate_cuts

@@ -55,19 +55,19 @@ def permutation_losses(  # noqa: PLR0913, PLR0917 -- a model, rows with labels a
     import numpy as np
 
     rng, rows = np.random.default_rng(seed), np.arange(len(y))
-    baseline = metric.compute(Predictions(y, np.asarray(predict_proba(X)), weights=weights))
+    baseline_score = metric.compute(Predictions(y, np.asarray(predict_proba(X)), weights=weights))
     # The same permutations for every unit: their noise cancels in comparisons.
-    shuffled = np.concatenate([rng.permutation(rows) for _ in range(REPEATS)])
-    original = np.tile(rows, REPEATS)
-    repeated = X.iloc[original].reset_index(drop=True)
+    shuffled_rows = np.concatenate([rng.permutation(rows) for _ in range(REPEATS)])
+    original_rows = np.tile(rows, REPEATS)
+    repeated_rows = X.iloc[original_rows].reset_index(drop=True)
     losses = []
     for columns in units:
         for name in columns:
-            repeated[name] = X[name].array.take(shuffled)
-        falls = []
-        for proba in np.split(np.asarray(predict_proba(repeated)), REPEATS):
-            falls.append(baseline - metric.compute(Predictions(y, proba, weights=weights)))
-        losses.append(float(np.mean(falls)))
+            repeated_rows[name] = X[name].array.take(shuffled_rows)
+        metric_falls = []
+        for proba in np.split(np.asarray(predict_proba(repeated_rows)), REPEATS):
+            metric_falls.append(baseline_score - metric.compute(Predictions(y, proba, weights=weights)))
+        losses.append(float(np.mean(metric_falls)))
         for name in columns:
-            repeated[name] = X[name].array.take(original)
+            repeated_rows[name] = X[name].array.take(original_rows)
     return losses

@@ -26,10 +26,15 @@ def f2_score(confusion: Matrix) -> float:
     """Compute the F score in which recall counts twice as much as precision; with several classes the mean over them."""
     import numpy as np
 
-    hits, predicted, true = np.diagonal(confusion), confusion.sum(axis=0), confusion.sum(axis=1)
-    squared = RECALL_BETA**2
-    undefined = np.full(len(hits), np.nan)
-    scores = np.divide((1 + squared) * hits, predicted + squared * true, out=undefined, where=true > 0)
+    true_positives, predicted_counts, true_counts = np.diagonal(confusion), confusion.sum(axis=0), confusion.sum(axis=1)
+    beta_squared = RECALL_BETA**2
+    undefined_recalls = np.full(len(true_positives), np.nan)
+    scores = np.divide(
+        (1 + beta_squared) * true_positives,
+        predicted_counts + beta_squared * true_counts,
+        out=undefined_recalls,
+        where=true_counts > 0,
+    )
     return float(scores[1] if len(scores) == 2 else scores.mean())
 
 
@@ -39,9 +44,9 @@ def recall_at_precision(least: float) -> Callable[[Predictions], float]:
     def compute(p: Predictions) -> float:
         if not p.binary or not (p.y == 1).any():
             return math.nan
-        hits, predicted = p.steps(1)
-        precise = hits / predicted >= least
-        return float((hits[precise] / hits[-1]).max(initial=0.0))
+        hit_counts, predicted_counts = p.steps(1)
+        is_precise_enough = hit_counts / predicted_counts >= least
+        return float((hit_counts[is_precise_enough] / hit_counts[-1]).max(initial=0.0))
 
     return compute
 
@@ -57,9 +62,9 @@ def precision_at_share(share: float) -> Callable[[Predictions], float]:
 
         if not p.binary or not (p.y == 1).any():
             return math.nan
-        hits, predicted = p.steps(1)
-        selected = max(1, math.ceil(share * len(p.y)))
-        return float(np.interp(selected, np.append(0, predicted), np.append(0, hits)) / selected)
+        hit_counts, predicted_counts = p.steps(1)
+        selected_rows = max(1, math.ceil(share * len(p.y)))
+        return float(np.interp(selected_rows, np.append(0, predicted_counts), np.append(0, hit_counts)) / selected_rows)
 
     return compute
 
@@ -72,12 +77,12 @@ def ks_statistic(p: Predictions) -> float:
     import numpy as np
 
     distances = []
-    for label in (1,) if p.binary else range(p.proba.shape[1]):
-        hits, predicted = p.steps(label)
-        misses = predicted - hits
-        if 0 in (hits[-1], misses[-1]):
+    for class_label in (1,) if p.binary else range(p.proba.shape[1]):
+        hit_counts, predicted_counts = p.steps(class_label)
+        false_alarms = predicted_counts - hit_counts
+        if 0 in (hit_counts[-1], false_alarms[-1]):
             return math.nan
-        distances.append(float(np.abs(hits / hits[-1] - misses / misses[-1]).max()))
+        distances.append(float(np.abs(hit_counts / hit_counts[-1] - false_alarms / false_alarms[-1]).max()))
     return float(np.mean(distances))
 
 

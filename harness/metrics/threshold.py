@@ -58,8 +58,8 @@ class ThresholdGoal:
         """The goal as it is written on the command line; `parse_goal` reads it back."""
         if self.kind in PLAIN_KINDS:
             return self.kind
-        sign = ">=" if self.kind in ("recall", "precision") else ":"
-        return f"{self.kind}{sign}{repr(float(self.level)).removesuffix('.0')}"
+        level_sign = ">=" if self.kind in ("recall", "precision") else ":"
+        return f"{self.kind}{level_sign}{repr(float(self.level)).removesuffix('.0')}"
 
     def max_row_share(self, table_rows: float) -> float:
         """The largest share of rows that may be predicted positive, of a table with so many rows; 1 without a limit."""
@@ -97,60 +97,64 @@ def parse_goal(text: str) -> ThresholdGoal:
     EvenhandError
         If the text is none of these, or its number is out of range.
     """
-    written = str(text).strip().lower()
-    if written == "f1":
+    goal_text = str(text).strip().lower()
+    if goal_text == "f1":
         return ThresholdGoal("f1")
-    if written == "cost":
+    if goal_text == "cost":
         return ThresholdGoal("cost")
-    if written in ("recall", "precision"):
+    if goal_text in ("recall", "precision"):
         raise EvenhandError(
-            f"threshold goal {written!r} lacks its level: quote it, as a shell takes > for itself: "
-            f"--threshold '{written}>=0.8', or write {written}:0.8"
+            f"threshold goal {goal_text!r} lacks its level: quote it, as a shell takes > for itself: "
+            f"--threshold '{goal_text}>=0.8', or write {goal_text}:0.8"
         )
-    match = _LEVEL_PATTERN.fullmatch(written)
-    if match is None or (match[2] == ">=" and match[1] not in ("recall", "precision")):
+    level_match = _LEVEL_PATTERN.fullmatch(goal_text)
+    if level_match is None or (level_match[2] == ">=" and level_match[1] not in ("recall", "precision")):
         raise EvenhandError(f"unknown threshold goal {text!r}: goals are like {GOAL_EXAMPLES}")
-    kinds: dict[str, GoalKind] = {
+    kind_by_prefix: dict[str, GoalKind] = {
         "f-beta": "f-beta",
         "recall": "recall",
         "precision": "precision",
         "top": "top",
         "capacity": "capacity",
     }
-    kind = kinds[match[1]]
-    return ThresholdGoal(kind, _check_goal_level(text, kind, match[3]))
+    goal_kind = kind_by_prefix[level_match[1]]
+    return ThresholdGoal(goal_kind, _check_goal_level(text, goal_kind, level_match[3]))
 
 
-def _check_goal_level(text: str, kind: GoalKind, number: str) -> float:
+def _check_goal_level(text: str, goal_kind: GoalKind, level_text: str) -> float:
     """The number of a goal; raises `EvenhandError` where it is out of range."""
     try:
-        level = float(number)
+        goal_level = float(level_text)
     except ValueError:
-        raise EvenhandError(f"threshold goal {text!r}: {number!r} is no number") from None
-    if kind in _SHARE_KINDS and not 0 < level <= 1:
-        raise EvenhandError(f"threshold goal {text!r}: a share above 0 and at most 1 is expected, but got {number}")
-    if kind == "f-beta" and not 0 < level < math.inf:
-        raise EvenhandError(f"threshold goal {text!r}: a beta above 0 is expected, but got {number}")
-    if kind == "capacity" and not (1 <= level < math.inf and level.is_integer()):
-        raise EvenhandError(f"threshold goal {text!r}: a whole number of rows from 1 on is expected, but got {number}")
-    return level
+        raise EvenhandError(f"threshold goal {text!r}: {level_text!r} is no number") from None
+    if goal_kind in _SHARE_KINDS and not 0 < goal_level <= 1:
+        raise EvenhandError(f"threshold goal {text!r}: a share above 0 and at most 1 is expected, but got {level_text}")
+    if goal_kind == "f-beta" and not 0 < goal_level < math.inf:
+        raise EvenhandError(f"threshold goal {text!r}: a beta above 0 is expected, but got {level_text}")
+    if goal_kind == "capacity" and not (1 <= goal_level < math.inf and goal_level.is_integer()):
+        raise EvenhandError(
+            f"threshold goal {text!r}: a whole number of rows from 1 on is expected, but got {level_text}"
+        )
+    return goal_level
 
 
 def parse_goals(texts: str | Iterable[str] | None) -> tuple[ThresholdGoal, ...]:
     """Read one goal or several; a goal that is named twice is taken once."""
     if texts is None:
         return ()
-    listed = [texts] if isinstance(texts, str) else list(texts)
-    return tuple(dict.fromkeys(map(parse_goal, listed)))
+    goal_texts = [texts] if isinstance(texts, str) else list(texts)
+    return tuple(dict.fromkeys(map(parse_goal, goal_texts)))
 
 
 def parse_single_goal(texts: str | Iterable[str] | None) -> str | None:
     """Read at most one goal, for a model that decides at one threshold, and return its text."""
-    goals = parse_goals(texts)
-    if len(goals) > 1:
-        named = ", ".join(goal.text for goal in goals)
-        raise EvenhandError(f"an exported model has one threshold, so name one goal and not {len(goals)} ({named})")
-    return goals[0].text if goals else None
+    parsed_goals = parse_goals(texts)
+    if len(parsed_goals) > 1:
+        named_goals = ", ".join(parsed_goal.text for parsed_goal in parsed_goals)
+        raise EvenhandError(
+            f"an exported model has one threshold, so name one goal and not {len(parsed_goals)} ({named_goals})"
+        )
+    return parsed_goals[0].text if parsed_goals else None
 
 
 def goal_obstacle(goal: ThresholdGoal, classes: int, costs: CostMatrix) -> str:
@@ -208,61 +212,70 @@ def choose_threshold(
         A row is predicted positive if its probability is ``>=`` the threshold. Where no threshold reaches a precision, it is
         the one with the highest precision; where nothing can be chosen (no rows, no positive rows), 0.5.
     """
-    counts = count_by_threshold(y, proba, weights)
-    if counts is None or (not counts.positives and goal.kind in ("f1", "f-beta", "recall", "precision")):
+    threshold_counts = count_by_threshold(y, proba, weights)
+    if threshold_counts is None or (
+        not threshold_counts.positives and goal.kind in ("f1", "f-beta", "recall", "precision")
+    ):
         return ChosenThreshold(DEFAULT_CUT, reached=False)
     if goal.kind in ("top", "capacity"):
-        return _threshold_of_largest_selection(counts, goal.max_row_share(table_rows))
+        return _threshold_of_largest_selection(threshold_counts, goal.max_row_share(table_rows))
     if goal.kind == "recall":
-        return _most_precise_threshold(counts, goal.level)
+        return _most_precise_threshold(threshold_counts, goal.level)
     if goal.kind == "precision":
-        return _highest_recall_threshold(counts, goal.level)
-    beta = goal.level if goal.kind == "f-beta" else 1.0
-    threshold = best_threshold(y, proba, costs if goal.kind == "cost" else None, beta=beta, weights=weights)
+        return _highest_recall_threshold(threshold_counts, goal.level)
+    f_beta = goal.level if goal.kind == "f-beta" else 1.0
+    threshold = best_threshold(y, proba, costs if goal.kind == "cost" else None, beta=f_beta, weights=weights)
     return ChosenThreshold(threshold, reached=True)
 
 
-def _precision_per_threshold(counts: ThresholdCounts) -> npt.NDArray[np.float64]:
+def _precision_per_threshold(threshold_counts: ThresholdCounts) -> npt.NDArray[np.float64]:
     """The precision of every cut; below every precision where nothing is predicted positive."""
     import numpy as np
 
-    undefined = np.full(len(counts.hits), -1.0)
+    undefined_precisions = np.full(len(threshold_counts.hits), -1.0)
     precisions: npt.NDArray[np.float64] = np.divide(
-        counts.hits, counts.predicted, out=undefined, where=counts.predicted > 0
+        threshold_counts.hits,
+        threshold_counts.predicted,
+        out=undefined_precisions,
+        where=threshold_counts.predicted > 0,
     )
     return precisions
 
 
-def _most_precise_threshold(counts: ThresholdCounts, recall: float) -> ChosenThreshold:
+def _most_precise_threshold(threshold_counts: ThresholdCounts, required_recall: float) -> ChosenThreshold:
     """The cut with the highest precision among those with at least this recall; of several the one that finds most."""
     import numpy as np
 
-    feasible = np.flatnonzero(counts.hits / counts.positives >= recall - ROUNDING)
-    precisions = _precision_per_threshold(counts)[feasible]
-    best = feasible[precisions >= precisions.max() - ROUNDING]
-    return ChosenThreshold(float(counts.cuts[best[0]]), reached=True)  # the lowest cut finds most
+    feasible_cuts = np.flatnonzero(threshold_counts.hits / threshold_counts.positives >= required_recall - ROUNDING)
+    feasible_precisions = _precision_per_threshold(threshold_counts)[feasible_cuts]
+    best_cuts = feasible_cuts[feasible_precisions >= feasible_precisions.max() - ROUNDING]
+    return ChosenThreshold(float(threshold_counts.cuts[best_cuts[0]]), reached=True)  # the lowest cut finds most
 
 
-def _highest_recall_threshold(counts: ThresholdCounts, precision: float) -> ChosenThreshold:
+def _highest_recall_threshold(threshold_counts: ThresholdCounts, required_precision: float) -> ChosenThreshold:
     """The cut with the highest recall among those with at least this precision; else the cut with the highest precision."""
     import numpy as np
 
-    precisions = _precision_per_threshold(counts)
-    feasible = np.flatnonzero(precisions >= precision - ROUNDING)
-    if len(feasible):
-        best = feasible[counts.hits[feasible] == counts.hits[feasible].max()]
-        return ChosenThreshold(float(counts.cuts[best[-1]]), reached=True)  # the highest cut has fewest false positives
-    closest = np.flatnonzero(precisions >= precisions.max() - ROUNDING)
-    return ChosenThreshold(float(counts.cuts[closest[0]]), reached=False)
+    precisions = _precision_per_threshold(threshold_counts)
+    feasible_cuts = np.flatnonzero(precisions >= required_precision - ROUNDING)
+    if len(feasible_cuts):
+        best_cuts = feasible_cuts[threshold_counts.hits[feasible_cuts] == threshold_counts.hits[feasible_cuts].max()]
+        return ChosenThreshold(
+            float(threshold_counts.cuts[best_cuts[-1]]), reached=True
+        )  # the highest cut has fewest false positives
+    closest_cuts = np.flatnonzero(precisions >= precisions.max() - ROUNDING)
+    return ChosenThreshold(float(threshold_counts.cuts[closest_cuts[0]]), reached=False)
 
 
-def _threshold_of_largest_selection(counts: ThresholdCounts, share: float) -> ChosenThreshold:
+def _threshold_of_largest_selection(threshold_counts: ThresholdCounts, max_selected_share: float) -> ChosenThreshold:
     """The lowest cut that predicts at most this share of the rows as positive."""
     import numpy as np
 
-    feasible = np.flatnonzero(counts.predicted <= share * counts.rows + ROUNDING)
-    lowest = feasible[0]
-    return ChosenThreshold(float(counts.cuts[lowest]), reached=bool(counts.predicted[lowest] > 0))
+    feasible_cuts = np.flatnonzero(threshold_counts.predicted <= max_selected_share * threshold_counts.rows + ROUNDING)
+    lowest_cut = feasible_cuts[0]
+    return ChosenThreshold(
+        float(threshold_counts.cuts[lowest_cut]), reached=bool(threshold_counts.predicted[lowest_cut] > 0)
+    )
 
 
 def least_cost_labels(proba: npt.NDArray[np.floating], costs: CostMatrix) -> npt.NDArray[np.int64]:
@@ -286,6 +299,6 @@ def least_cost_labels(proba: npt.NDArray[np.floating], costs: CostMatrix) -> npt
     """
     import numpy as np
 
-    expected = proba.astype(float) @ np.asarray(costs, dtype=float)
-    labels: npt.NDArray[np.int64] = expected.argmin(axis=1)
+    expected_costs = proba.astype(float) @ np.asarray(costs, dtype=float)
+    labels: npt.NDArray[np.int64] = expected_costs.argmin(axis=1)
     return labels

@@ -45,24 +45,24 @@ def _relu_with_derivative(z: Floats) -> tuple[Floats, Floats]:
 
 
 def _selu_with_derivative(z: Floats) -> tuple[Floats, Floats]:
-    negative = np.minimum(z, np.float32(0))
-    np.exp(negative, out=negative)
-    derivative = negative * (SELU_SCALE * SELU_ALPHA)
+    negative_part = np.minimum(z, np.float32(0))
+    np.exp(negative_part, out=negative_part)
+    derivative = negative_part * (SELU_SCALE * SELU_ALPHA)
     np.copyto(derivative, SELU_SCALE, where=z > 0)
-    negative -= np.float32(1)  # 0 where z is positive
-    negative *= SELU_SCALE * SELU_ALPHA
+    negative_part -= np.float32(1)  # 0 where z is positive
+    negative_part *= SELU_SCALE * SELU_ALPHA
     np.maximum(z, np.float32(0), out=z)
     z *= SELU_SCALE
-    z += negative
+    z += negative_part
     return z, derivative
 
 
 def _gelu_with_derivative(z: Floats) -> tuple[Floats, Floats]:
-    cumulative, density = _normal_cdf_and_density(z)
-    density *= z
-    density += cumulative
-    z *= cumulative
-    return z, density
+    normal_cdf, normal_density = _normal_cdf_and_density(z)
+    normal_density *= z
+    normal_density += normal_cdf
+    z *= normal_cdf
+    return z, normal_density
 
 
 def _normal_cdf_and_density(z: Floats) -> tuple[Floats, Floats]:
@@ -75,17 +75,17 @@ def _normal_cdf_and_density(z: Floats) -> tuple[Floats, Floats]:
     t *= np.float32(0.3275911 * np.sqrt(0.5))
     t += np.float32(1)
     np.divide(np.float32(1), t, out=t)
-    density = z * z
-    density *= np.float32(-0.5)
-    np.exp(density, out=density)
-    tail = t * np.float32(0.5 * 1.061405429)
-    for factor in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
-        tail += np.float32(0.5 * factor)
-        tail *= t
-    tail *= density  # the probability beyond |z|
-    density *= np.float32(1 / np.sqrt(2 * np.pi))
-    np.subtract(np.float32(1), tail, out=tail, where=z > 0)
-    return tail, density
+    normal_density = z * z
+    normal_density *= np.float32(-0.5)
+    np.exp(normal_density, out=normal_density)
+    tail_probability = t * np.float32(0.5 * 1.061405429)
+    for tail_coefficient in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
+        tail_probability += np.float32(0.5 * tail_coefficient)
+        tail_probability *= t
+    tail_probability *= normal_density  # the probability beyond |z|
+    normal_density *= np.float32(1 / np.sqrt(2 * np.pi))
+    np.subtract(np.float32(1), tail_probability, out=tail_probability, where=z > 0)
+    return tail_probability, normal_density
 
 
 #: Gains: He et al. (ICCV 2015) where negative inputs are cut off; LeCun's for SELU (Klambauer et al., NIPS 2017).

@@ -45,8 +45,8 @@ class LayerSummary(NamedTuple):
 
 def output_layer_summary(features: int, outputs: int) -> LayerSummary:
     """Summarise a dense output layer: a sigmoid for one output, a softmax for several."""
-    kind = "Dense, sigmoid" if outputs == 1 else "Dense, softmax"
-    return LayerSummary("probabilities", kind, (outputs,), (features + 1) * outputs)
+    layer_kind = "Dense, sigmoid" if outputs == 1 else "Dense, softmax"
+    return LayerSummary("probabilities", layer_kind, (outputs,), (features + 1) * outputs)
 
 
 class NetworkClassifier(ABC):
@@ -104,7 +104,7 @@ class NetworkClassifier(ABC):
             If the training diverges.
         """
         rows, self.classes_ = make_training_rows(X, y, sample_weight, self._convert_training_rows)
-        held_out = (
+        validation_rows = (
             None
             if validation is None
             else make_validation_rows(validation, rows, self.classes_, self._convert_prediction_rows)
@@ -114,9 +114,9 @@ class NetworkClassifier(ABC):
             limit_blas_to_one_thread(),
             np.errstate(over="ignore", invalid="ignore"),
         ):  # `EarlyStopping` reports it, in one line
-            stopping = EarlyStopping(self.loss, rows, held_out, config.patience)
-            self._train_network(config, stopping)
-            self.history_ = stopping.history(config.batch_size)
+            early_stopping = EarlyStopping(self.loss, rows, validation_rows, config.patience)
+            self._train_network(config, early_stopping)
+            self.history_ = early_stopping.history(config.batch_size)
         return self
 
     def predict_proba(self, X: Any) -> Floats:
@@ -157,10 +157,10 @@ class NetworkClassifier(ABC):
         import keras
 
         model = self.keras_model()
-        last = model.layers[-1]
-        if isinstance(last, keras.layers.Activation):
-            return keras.Model(model.inputs, last.input, name=model.name)
-        last.activation = keras.activations.linear
+        last_layer = model.layers[-1]
+        if isinstance(last_layer, keras.layers.Activation):
+            return keras.Model(model.inputs, last_layer.input, name=model.name)
+        last_layer.activation = keras.activations.linear
         return keras.Model(model.inputs, model.outputs, name=model.name)
 
     @property
@@ -170,8 +170,8 @@ class NetworkClassifier(ABC):
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """Return the most probable class of every row, shape (n_rows,)."""
-        predicted: npt.NDArray[Any] = self.classes_[np.argmax(self.predict_proba(X), axis=1)]
-        return predicted
+        predicted_labels: npt.NDArray[Any] = self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+        return predicted_labels
 
     @property
     def history(self) -> TrainingHistory:
@@ -191,8 +191,8 @@ class NetworkClassifier(ABC):
         return self.config.scaled_to(len(rows.y))
 
     @abstractmethod
-    def _train_network(self, config: Any, stopping: EarlyStopping) -> None:
-        """Train a new network on the rows of `stopping` and keep it with the weights of its best epoch."""
+    def _train_network(self, config: Any, early_stopping: EarlyStopping) -> None:
+        """Train a new network on the rows of `early_stopping` and keep it with the weights of its best epoch."""
 
     @abstractmethod
     def _compute_logits(self, X: npt.NDArray[Any]) -> Floats:

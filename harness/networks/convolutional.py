@@ -62,8 +62,8 @@ class ConvolutionalArchitecture:
     @property
     def reduced_shape(self) -> ImageShape:
         """Shape of the reduced images."""
-        height, width, channels = self.image_shape
-        return (height // self.pooling_factor, width // self.pooling_factor, channels)
+        height, width, color_channels = self.image_shape
+        return (height // self.pooling_factor, width // self.pooling_factor, color_channels)
 
     @property
     def dtype(self) -> str:
@@ -74,37 +74,37 @@ class ConvolutionalArchitecture:
         """Build the network from the result of `block_sums` to logits; `dropout` returns a dropout layer."""
         import keras
 
-        inputs = keras.Input(self.reduced_shape, name="sums")
+        keras_input = keras.Input(self.reduced_shape, name="sums")
         return keras.Model(
-            inputs, self._layers(inputs, self.pooling_factor**2, dropout), name="small_convolutional_network"
+            keras_input, self._layers(keras_input, self.pooling_factor**2, dropout), name="small_convolutional_network"
         )
 
     def build_for_full_size_images(self, dropout: Callable[[], Any]) -> Any:
         """Build the network from images of full size to logits, with the same weights as `build`."""
         import keras
 
-        inputs = x = keras.Input(self.image_shape, name="pixels")
+        keras_input = x = keras.Input(self.image_shape, name="pixels")
         if self.pooling_factor > 1:
             x = keras.layers.AveragePooling2D(self.pooling_factor, name="shrunk")(x)
-        return keras.Model(inputs, self._layers(x, 1, dropout), name="small_convolutional_network")
+        return keras.Model(keras_input, self._layers(x, 1, dropout), name="small_convolutional_network")
 
     @property
     def layers(self) -> tuple[LayerSummary, ...]:
         """The layers; pooling, batch norm and ReLU are summarised with the convolution before them."""
-        height, width, channels = self.reduced_shape
-        norm = "batch norm, " if self.batch_norm else ""
-        kind = f"convolution 3 × 3, max pooling, {norm}ReLU"
+        height, width, color_channels = self.reduced_shape
+        norm_text = "batch norm, " if self.batch_norm else ""
+        layer_kind = f"convolution 3 × 3, max pooling, {norm_text}ReLU"
         layers = [
             LayerSummary(
                 "pixels", f"mean of {self.pooling_factor} × {self.pooling_factor} pixels", self.reduced_shape, 0
             )
         ]
-        for number, filters in enumerate(self.filters, start=1):
+        for layer_number, filter_count in enumerate(self.filters, start=1):
             height, width = -(-height // 2), -(-width // 2)  # pooling halves, rounded up
-            size = 9 * channels * filters + (2 if self.batch_norm else 1) * filters
-            layers.append(LayerSummary(f"block_{number}", kind, (height, width, filters), size))
-            channels = filters
-        size = height * width * channels
+            size = 9 * color_channels * filter_count + (2 if self.batch_norm else 1) * filter_count
+            layers.append(LayerSummary(f"block_{layer_number}", layer_kind, (height, width, filter_count), size))
+            color_channels = filter_count
+        size = height * width * color_channels
         layers.append(LayerSummary("features", "flattened, dropout", (size,), 0))
         layers.append(LayerSummary("logits", "dense", (self.outputs,), (size + 1) * self.outputs))
         return tuple(layers)
@@ -117,35 +117,44 @@ class ConvolutionalArchitecture:
         import tensorflow as tf
 
         height, width = X.shape[1:3]
-        uniform = tf.random.stateless_uniform((tf.shape(X)[0], 3), key, -amount, amount)
-        down, right = uniform[:, 0] * MAX_SHIFT * height, uniform[:, 1] * MAX_SHIFT * width
-        rotation = uniform[:, 2] * MAX_ROTATION
-        cos, sin, y, x = tf.cos(rotation), tf.sin(rotation), (height - 1) / 2, (width - 1) / 2
-        zeros = tf.zeros_like(rotation)
-        transforms = [cos, -sin, x - x * cos + y * sin + right, sin, cos, y - x * sin - y * cos + down, zeros, zeros]
+        uniform_numbers = tf.random.stateless_uniform((tf.shape(X)[0], 3), key, -amount, amount)
+        shift_down, shift_right = uniform_numbers[:, 0] * MAX_SHIFT * height, uniform_numbers[:, 1] * MAX_SHIFT * width
+        rotation_angles = uniform_numbers[:, 2] * MAX_ROTATION
+        cos, sin, y, x = tf.cos(rotation_angles), tf.sin(rotation_angles), (height - 1) / 2, (width - 1) / 2
+        zeros = tf.zeros_like(rotation_angles)
+        image_transforms = [
+            cos,
+            -sin,
+            x - x * cos + y * sin + shift_right,
+            sin,
+            cos,
+            y - x * sin - y * cos + shift_down,
+            zeros,
+            zeros,
+        ]
         return tf.raw_ops.ImageProjectiveTransformV3(
             images=X,
-            transforms=tf.stack(transforms, axis=1),
+            transforms=tf.stack(image_transforms, axis=1),
             output_shape=tf.constant([height, width]),
             fill_value=0.0,
             interpolation="BILINEAR",
             fill_mode="NEAREST",
         )
 
-    def _layers(self, x: Any, pixels: int, dropout: Callable[[], Any]) -> Any:
+    def _layers(self, x: Any, pixels: int, make_dropout: Callable[[], Any]) -> Any:
         """Apply the layers to sums of so many pixels."""
         import keras
 
         layers = keras.layers
         x = layers.Rescaling(1 / (255 * pixels), name="scaled")(x)
-        for number, filters in enumerate(self.filters, start=1):
-            options = {"padding": "same", "kernel_initializer": "he_uniform", "name": f"convolution_{number}"}
-            x = layers.Conv2D(filters, 3, use_bias=not self.batch_norm, **options)(x)
-            x = layers.MaxPooling2D(padding="same", name=f"pooling_{number}")(x)
+        for layer_number, filter_count in enumerate(self.filters, start=1):
+            options = {"padding": "same", "kernel_initializer": "he_uniform", "name": f"convolution_{layer_number}"}
+            x = layers.Conv2D(filter_count, 3, use_bias=not self.batch_norm, **options)(x)
+            x = layers.MaxPooling2D(padding="same", name=f"pooling_{layer_number}")(x)
             if self.batch_norm:
-                x = layers.BatchNormalization(momentum=MOMENTUM, name=f"batch_norm_{number}")(x)
-            x = layers.ReLU(name=f"relu_{number}")(x)
-        x = dropout()(layers.Flatten(name="features")(x))
+                x = layers.BatchNormalization(momentum=MOMENTUM, name=f"batch_norm_{layer_number}")(x)
+            x = layers.ReLU(name=f"relu_{layer_number}")(x)
+        x = make_dropout()(layers.Flatten(name="features")(x))
         return layers.Dense(self.outputs, kernel_initializer="zeros", name="logits")(x)
 
 
@@ -229,9 +238,11 @@ class ConvolutionalClassifier(NetworkClassifier):
     def _convert_prediction_rows(self, X: npt.ArrayLike) -> Pixels:
         return block_sums(self.inputs(X))
 
-    def _train_network(self, config: KerasTrainConfig, stopping: EarlyStopping) -> None:
-        start = initial_weights(self._architecture, np.random.default_rng([self.seed, 1]), stopping.prior_logits)
-        self.weights_ = train_compiled_network(self._architecture, start, config, stopping, self.seed)
+    def _train_network(self, config: KerasTrainConfig, early_stopping: EarlyStopping) -> None:
+        start_weights = initial_weights(
+            self._architecture, np.random.default_rng([self.seed, 1]), early_stopping.prior_logits
+        )
+        self.weights_ = train_compiled_network(self._architecture, start_weights, config, early_stopping, self.seed)
 
     def _compute_logits(self, X: Pixels) -> Floats:
         return predict_logits(self._architecture, self.weights_, X)
@@ -287,10 +298,12 @@ def block_sums(X: npt.ArrayLike) -> Pixels:
     factor = reduction_factor(height, width)
     if factor == 1:
         return images
-    sums = np.zeros((len(images), height // factor, width // factor, images.shape[3]), np.uint16)
-    for down, right in np.ndindex(factor, factor):
-        sums += images[:, down : height // factor * factor : factor, right : width // factor * factor : factor]
-    return sums
+    pixel_sums = np.zeros((len(images), height // factor, width // factor, images.shape[3]), np.uint16)
+    for row_offset, column_offset in np.ndindex(factor, factor):
+        pixel_sums += images[
+            :, row_offset : height // factor * factor : factor, column_offset : width // factor * factor : factor
+        ]
+    return pixel_sums
 
 
 def reduction_factor(height: int, width: int) -> int:

@@ -145,14 +145,14 @@ def split_flat_parameters(shape: DenseShape, flat: Floats) -> DenseWeights:
 
     def next_view(*array_shape: int) -> Floats:
         nonlocal end
-        start, end = end, end + int(np.prod(array_shape))
-        return flat[start:end].reshape(array_shape)
+        first_position, end = end, end + int(np.prod(array_shape))
+        return flat[first_position:end].reshape(array_shape)
 
-    embeddings = next_view(sum(shape.levels), shape.embedding)
-    kernels = [next_view(*widths) for widths in pairwise(shape.widths)]
-    shifts = list(map(next_view, shape.widths[1:]))
+    embedding_view = next_view(sum(shape.levels), shape.embedding)
+    kernel_views = [next_view(*layer_widths) for layer_widths in pairwise(shape.widths)]
+    shift_views = list(map(next_view, shape.widths[1:]))
     scales = list(map(next_view, shape.units)) if shape.batch_norm else []
-    return DenseWeights(flat, embeddings, kernels, shifts, scales)
+    return DenseWeights(flat, embedding_view, kernel_views, shift_views, scales)
 
 
 def new_network(shape: DenseShape, rng: np.random.Generator, logits: Floats) -> DenseNetwork:
@@ -177,9 +177,9 @@ def new_network(shape: DenseShape, rng: np.random.Generator, logits: Floats) -> 
     DenseNetwork
     """
     weights = split_flat_parameters(shape, np.zeros(shape.size, np.float32))
-    gains = [1.0] * shape.skip + [ACTIVATIONS[shape.activation].gain] * len(shape.units)
-    for kernel, gain in zip(weights.kernels, gains, strict=False):
-        kernel[:] = rng.uniform(-1, 1, kernel.shape) * np.sqrt(3 * gain / len(kernel))
+    activation_gains = [1.0] * shape.skip + [ACTIVATIONS[shape.activation].gain] * len(shape.units)
+    for kernel, activation_gain in zip(weights.kernels, activation_gains, strict=False):
+        kernel[:] = rng.uniform(-1, 1, kernel.shape) * np.sqrt(3 * activation_gain / len(kernel))
     for scale in weights.scales:
         scale[:] = 1
     if weights.embeddings.size:
@@ -209,21 +209,21 @@ def forward(network: DenseNetwork, rows: Floats, rate: float, rng: np.random.Gen
     cache : DenseCache
         What `backward` needs.
     """
-    weights, shape, cache = network.weights, network.shape, DenseCache()
+    weights, shape, forward_cache = network.weights, network.shape, DenseCache()
     x = embed_categories(shape, weights.embeddings, rows)
     for index, kernel in enumerate(weights.kernels):
         layer = index - shape.skip
-        cache.inputs.append(x)
+        forward_cache.inputs.append(x)
         z = x @ kernel
         if weights.scales and network.is_hidden(layer):
-            z = _apply_batch_norm(network, layer, z, cache)
+            z = _apply_batch_norm(network, layer, z, forward_cache)
         z += weights.shifts[index]
         if network.is_hidden(layer):
-            z = _apply_activation(shape, z, rate, rng, cache)
+            z = _apply_activation(shape, z, rate, rng, forward_cache)
             if shape.skip:
                 z += x
         x = z
-    return x, cache
+    return x, forward_cache
 
 
 def backward(
@@ -245,13 +245,13 @@ def backward(
         Receives the derivatives.
     """
     weights, shape, g = network.weights, network.shape, logits_gradient
-    ones = np.ones(len(g), np.float32)  # a product with ones sums columns three times as fast as `sum(axis=0)`
+    row_of_ones = np.ones(len(g), np.float32)  # a product with ones sums columns three times as fast as `sum(axis=0)`
     for index in reversed(range(len(weights.kernels))):
         layer, skip_gradient = index - shape.skip, g
         is_hidden = network.is_hidden(layer)
         if is_hidden:
             g = g * cache.derivatives[layer]
-        np.matmul(ones, g, out=gradient.shifts[index])
+        np.matmul(row_of_ones, g, out=gradient.shifts[index])
         if weights.scales and is_hidden:
             g = _batch_norm_backward(network, layer, g, cache, gradient)
         np.matmul(cache.inputs[index].T, g, out=gradient.kernels[index])
@@ -268,8 +268,8 @@ def fold_batch_norm(network: DenseNetwork) -> list[tuple[Floats, Floats]]:
     weights = network.weights
     layers = [(kernel.copy(), shift.copy()) for kernel, shift in zip(weights.kernels, weights.shifts, strict=True)]
     for index, (mean, variance) in enumerate(network.running_statistics, start=int(network.shape.skip)):
-        factor = weights.scales[index - network.shape.skip] / np.sqrt(variance + EPSILON)
-        layers[index] = (layers[index][0] * factor, layers[index][1] - mean * factor)
+        batch_norm_factor = weights.scales[index - network.shape.skip] / np.sqrt(variance + EPSILON)
+        layers[index] = (layers[index][0] * batch_norm_factor, layers[index][1] - mean * batch_norm_factor)
     return layers
 
 
@@ -279,19 +279,19 @@ def infer_logits(network: DenseNetwork, rows: Floats, chunk: int = 2048) -> Floa
     `chunk` rows are computed together, which fit into the processor's cache.
     """
     shape, layers = network.shape, fold_batch_norm(network)
-    activation = ACTIVATIONS[shape.activation]
+    activation_function = ACTIVATIONS[shape.activation]
     logits = np.empty((len(rows), shape.outputs), np.float32)
-    for start in range(0, len(rows), chunk):
-        x = embed_categories(shape, network.weights.embeddings, rows[start : start + chunk])
+    for first_row in range(0, len(rows), chunk):
+        x = embed_categories(shape, network.weights.embeddings, rows[first_row : first_row + chunk])
         for index, (kernel, bias) in enumerate(layers):
             z = x @ kernel
             z += bias
             if shape.skip <= index < len(layers) - 1:
-                z = activation.function(z)
+                z = activation_function.function(z)
                 if shape.skip:
                     z += x
             x = z
-        logits[start : start + chunk] = x
+        logits[first_row : first_row + chunk] = x
     return logits
 
 
@@ -299,8 +299,8 @@ def embed_categories(shape: DenseShape, embeddings: Floats, rows: Floats) -> Flo
     """Replace every level index by its vector: (n_rows, columns + n_categories * embedding)."""
     if not shape.levels:
         return rows
-    vectors = embeddings[rows[:, shape.columns :].astype(np.intp)]
-    return np.hstack([rows[:, : shape.columns], vectors.reshape(len(rows), -1)])
+    embedding_vectors = embeddings[rows[:, shape.columns :].astype(np.intp)]
+    return np.hstack([rows[:, : shape.columns], embedding_vectors.reshape(len(rows), -1)])
 
 
 def _embed_backward(shape: DenseShape, rows: Floats, g: Floats, out: Floats) -> None:
@@ -310,44 +310,46 @@ def _embed_backward(shape: DenseShape, rows: Floats, g: Floats, out: Floats) -> 
     out[:] = np.bincount(positions.ravel(), weights=g.ravel(), minlength=out.size).reshape(out.shape)
 
 
-def _apply_activation(shape: DenseShape, z: Floats, rate: float, rng: np.random.Generator, cache: DenseCache) -> Floats:
+def _apply_activation(
+    shape: DenseShape, z: Floats, dropout_rate: float, rng: np.random.Generator, forward_cache: DenseCache
+) -> Floats:
     """Apply activation and dropout of a hidden layer; the derivative of both together goes into the cache."""
-    x, derivative = ACTIVATIONS[shape.activation].with_derivative(z)
-    threshold = round(rate * RATE_STEPS)
+    x, activation_derivative = ACTIVATIONS[shape.activation].with_derivative(z)
+    threshold = round(dropout_rate * RATE_STEPS)
     if threshold:
         words = rng.bit_generator.random_raw(-(-x.size // 8))
         mask = (words.view(np.uint8)[: x.size] >= threshold).reshape(x.shape).astype(np.float32)
         mask *= np.float32(RATE_STEPS / (RATE_STEPS - threshold))
         x *= mask
-        derivative *= mask
-    cache.derivatives.append(derivative)
+        activation_derivative *= mask
+    forward_cache.derivatives.append(activation_derivative)
     return x
 
 
-def _apply_batch_norm(network: DenseNetwork, layer: int, x: Floats, cache: DenseCache) -> Floats:
+def _apply_batch_norm(dense_network: DenseNetwork, layer: int, x: Floats, forward_cache: DenseCache) -> Floats:
     """Apply batch norm without its shift (Ioffe & Szegedy, ICML 2015); the variance is the biased one, as in Keras."""
     mean = np.ones(len(x), np.float32) @ x / np.float32(len(x))
     x -= mean
     variance = np.einsum("nb,nb->b", x, x) / np.float32(len(x))
-    running = network.running_statistics[layer]
-    running *= MOMENTUM
-    running[0] += (1 - MOMENTUM) * mean
-    running[1] += (1 - MOMENTUM) * variance
+    running_statistics = dense_network.running_statistics[layer]
+    running_statistics *= MOMENTUM
+    running_statistics[0] += (1 - MOMENTUM) * mean
+    running_statistics[1] += (1 - MOMENTUM) * variance
     inverse_deviation = 1 / np.sqrt(variance + EPSILON)
     x *= inverse_deviation
-    cache.normalised.append(x)
-    cache.inverse_deviations.append(inverse_deviation)
-    return x * network.weights.scales[layer]
+    forward_cache.normalised.append(x)
+    forward_cache.inverse_deviations.append(inverse_deviation)
+    return x * dense_network.weights.scales[layer]
 
 
 def _batch_norm_backward(
-    network: DenseNetwork, layer: int, g: Floats, cache: DenseCache, gradient: DenseWeights
+    dense_network: DenseNetwork, layer: int, g: Floats, forward_cache: DenseCache, gradient: DenseWeights
 ) -> Floats:
     """Derivative with respect to the input of batch norm; that of its scale is written, that of its shift already is."""
-    normalised, rows = cache.normalised[layer], np.float32(len(g))
-    scale_gradient = np.einsum("nb,nb->b", g, normalised)
+    normalised_input, rows = forward_cache.normalised[layer], np.float32(len(g))
+    scale_gradient = np.einsum("nb,nb->b", g, normalised_input)
     gradient.scales[layer][:] = scale_gradient
-    g = g - gradient.shifts[layer + network.shape.skip] / rows
-    g -= normalised * (scale_gradient / rows)
-    g *= network.weights.scales[layer] * cache.inverse_deviations[layer]
+    g = g - gradient.shifts[layer + dense_network.shape.skip] / rows
+    g -= normalised_input * (scale_gradient / rows)
+    g *= dense_network.weights.scales[layer] * forward_cache.inverse_deviations[layer]
     return g

@@ -84,7 +84,7 @@ class DenseClassifier(NetworkClassifier):
         self.columns_ = matrix.shape[1]
         return matrix
 
-    def _train_network(self, config: TrainConfig, stopping: EarlyStopping) -> None:
+    def _train_network(self, config: TrainConfig, early_stopping: EarlyStopping) -> None:
         shape = DenseShape(
             self.columns_ - len(self.levels_),
             tuple(self.units),
@@ -96,7 +96,7 @@ class DenseClassifier(NetworkClassifier):
             embedding=self.embedding if self.levels_ else 0,
         )
         self.network_ = train_numpy_network(
-            partial(new_network, shape), train_epoch, infer_logits, config, stopping, self.seed
+            partial(new_network, shape), train_epoch, infer_logits, config, early_stopping, self.seed
         )
 
     def _compute_logits(self, X: Floats) -> Floats:
@@ -118,25 +118,27 @@ def summarize_layers(shape: DenseShape, dropout: float) -> tuple[LayerSummary, .
     tuple of LayerSummary
         The layers, named as in the Keras model.
     """
-    widths = list(pairwise(shape.widths))
+    layer_widths = list(pairwise(shape.widths))
     layers = [LayerSummary("rows", "Input", (shape.columns + len(shape.levels),), 0)]
     if shape.levels:
-        kind, size = f"Embedding of {sum(shape.levels)} levels", sum(shape.levels) * shape.embedding
-        layers.append(LayerSummary("levels", kind, (shape.widths[0],), size))
+        layer_kind, size = f"Embedding of {sum(shape.levels)} levels", sum(shape.levels) * shape.embedding
+        layers.append(LayerSummary("levels", layer_kind, (shape.widths[0],), size))
     if shape.skip:
-        below, width = widths.pop(0)
-        layers.append(LayerSummary("dense_0", "Dense, linear", (width,), (below + 1) * width))
+        input_width, width = layer_widths.pop(0)
+        layers.append(LayerSummary("dense_0", "Dense, linear", (width,), (input_width + 1) * width))
     skip_source = layers[-1].name
-    for number, (below, width) in enumerate(widths[:-1], start=1):
+    for layer_number, (input_width, width) in enumerate(layer_widths[:-1], start=1):
         if shape.batch_norm:
-            layers.append(LayerSummary(f"dense_{number}", "Dense, linear", (width,), below * width))
-            kind = f"BatchNormalization, {shape.activation}"
-            layers.append(LayerSummary(f"batch_norm_{number}", kind, (width,), 2 * width))
+            layers.append(LayerSummary(f"dense_{layer_number}", "Dense, linear", (width,), input_width * width))
+            layer_kind = f"BatchNormalization, {shape.activation}"
+            layers.append(LayerSummary(f"batch_norm_{layer_number}", layer_kind, (width,), 2 * width))
         else:
-            layers.append(LayerSummary(f"dense_{number}", f"Dense, {shape.activation}", (width,), (below + 1) * width))
+            layers.append(
+                LayerSummary(f"dense_{layer_number}", f"Dense, {shape.activation}", (width,), (input_width + 1) * width)
+            )
         if dropout:
-            layers.append(LayerSummary(f"dropout_{number}", f"Dropout {dropout:.3g}", (width,), 0))
+            layers.append(LayerSummary(f"dropout_{layer_number}", f"Dropout {dropout:.3g}", (width,), 0))
         if shape.skip:
-            layers.append(LayerSummary(f"skip_{number}", f"Add skip of {skip_source}", (width,), 0))
-            skip_source = f"skip_{number}"
-    return (*layers, output_layer_summary(widths[-1][0], shape.outputs))
+            layers.append(LayerSummary(f"skip_{layer_number}", f"Add skip of {skip_source}", (width,), 0))
+            skip_source = f"skip_{layer_number}"
+    return (*layers, output_layer_summary(layer_widths[-1][0], shape.outputs))

@@ -133,11 +133,11 @@ class LastBlocks:
         import keras
 
         folded = pretrained.fold_batch_norm(read_torch_weights(self.read_weight_bytes()))
-        blocks = build_stages(folded, *TRAINED_BLOCKS, self.size)
+        block_model = build_stages(folded, *TRAINED_BLOCKS, self.size)
         if not self.views:
-            return keras.Model(blocks.input, self._build_head(blocks.output, dropout), name="last_blocks")
-        inputs = keras.Input(self.row_shape, name="views")
-        return keras.Model(inputs, self._build_head(blocks(inputs[:, 0]), dropout), name="last_blocks")
+            return keras.Model(block_model.input, self._build_head(block_model.output, dropout), name="last_blocks")
+        keras_input = keras.Input(self.row_shape, name="views")
+        return keras.Model(keras_input, self._build_head(block_model(keras_input[:, 0]), dropout), name="last_blocks")
 
     def augment(self, X: Any, key: Any, amount: Any) -> Any:  # noqa: ARG002 -- the protocol has it; the views are fixed
         """Rotate the views of every row so that another one, or the image itself, comes first, all equally likely."""
@@ -146,18 +146,20 @@ class LastBlocks:
         if not self.views:
             return X
         count = 1 + self.views
-        first = tf.random.stateless_uniform((tf.shape(X)[0], 1), key, 0, count, tf.int32)
-        return tf.ensure_shape(tf.gather(X, (first + tf.range(count)) % count, batch_dims=1), (None, *self.row_shape))
+        drawn_view = tf.random.stateless_uniform((tf.shape(X)[0], 1), key, 0, count, tf.int32)
+        return tf.ensure_shape(
+            tf.gather(X, (drawn_view + tf.range(count)) % count, batch_dims=1), (None, *self.row_shape)
+        )
 
-    def _build_head(self, x: Any, dropout: Callable[[], Any]) -> Any:
+    def _build_head(self, x: Any, make_dropout: Callable[[], Any]) -> Any:
         import keras
 
         layers = keras.layers
         x = layers.Flatten(name="grid")(layers.AdaptiveAveragePooling2D(GRID, name="parts")(x))
-        x = dropout()(x)
+        x = make_dropout()(x)
         if self.units:
             x = layers.Dense(self.units, activation="relu", kernel_initializer="he_uniform", name="hidden")(x)
-            x = dropout()(x)
+            x = make_dropout()(x)
         return layers.Dense(self.outputs, kernel_initializer="zeros", name="logits")(x)
 
 
@@ -265,7 +267,10 @@ class PretrainedClassifier(NetworkClassifier):
         self.head_ = DenseClassifier(self.seed, units, batch_norm=False, gamma=self.gamma, config=self.config)
         held_out = None
         if validation:
-            held_out = ((MatrixInput(features.shape[1])(validation[0]) - mean) / deviation, *validation[1:])
+            held_out = (
+                (MatrixInput(features.shape[1])(validation[0]) - mean) / deviation,
+                *validation[1:],
+            )
         self.head_.fit((features - mean) / deviation, y, sample_weight, held_out)
         weights = self.head_.network_.weights
         weights.kernels[0][:] /= deviation[:, None]
@@ -373,13 +378,15 @@ class PretrainedClassifier(NetworkClassifier):
     def _train_network(self, config: KerasTrainConfig, stopping: EarlyStopping) -> None:
         """Train blocks and head together, starting from ImageNet's blocks and a head that predicts the class shares."""
         height, width, channels = self.row_shape_[-3:]
-        views = self.row_shape_[0] - 1 if len(self.row_shape_) == 4 else 0
-        blocks = LastBlocks((height, width, channels), views, self.units, self.loss.outputs, self.read_weight_bytes)
-        self.last_blocks_ = blocks
-        drawn = initial_weights(blocks, np.random.default_rng(self.seed), stopping.prior_logits)
-        built = weights_of_built_model(blocks, stopping.prior_logits)
-        start = built[: -blocks.head_arrays] + drawn[-blocks.head_arrays :]
-        self.weights_ = train_compiled_network(blocks, start, config, stopping, self.seed)
+        view_count = self.row_shape_[0] - 1 if len(self.row_shape_) == 4 else 0
+        last_blocks = LastBlocks(
+            (height, width, channels), view_count, self.units, self.loss.outputs, self.read_weight_bytes
+        )
+        self.last_blocks_ = last_blocks
+        drawn = initial_weights(last_blocks, np.random.default_rng(self.seed), stopping.prior_logits)
+        built = weights_of_built_model(last_blocks, stopping.prior_logits)
+        start = built[: -last_blocks.head_arrays] + drawn[-last_blocks.head_arrays :]
+        self.weights_ = train_compiled_network(last_blocks, start, config, stopping, self.seed)
 
     def _compute_logits(self, X: npt.NDArray[Any]) -> Floats:
         if self.last_blocks_ is None:

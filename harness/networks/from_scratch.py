@@ -77,19 +77,19 @@ ScratchNetwork: TypeAlias = list[DenseLayer]
 def new_network(widths: list[int], activation: ScratchActivation, rng: np.random.Generator) -> ScratchNetwork:
     """Initialise a network; `widths` are those of the rows and of every hidden layer, and the number of classes."""
     network = []
-    for below, width in pairwise(widths):
-        kernel = rng.normal(0, np.sqrt(activation.gain / below), (below, width))
+    for input_width, width in pairwise(widths):
+        kernel = rng.normal(0, np.sqrt(activation.gain / input_width), (input_width, width))
         network.append(DenseLayer(kernel, np.zeros(width)))
     return network
 
 
 def forward(network: ScratchNetwork, activation: ScratchActivation, x: Matrix) -> list[Matrix]:
     """Return the values of every stage for rows x (n_rows, n_columns): the rows, each hidden layer, the logits."""
-    stages = [x]
+    layer_outputs = [x]
     for kernel, bias in network[:-1]:
-        stages.append(activation.function(stages[-1] @ kernel + bias))
+        layer_outputs.append(activation.function(layer_outputs[-1] @ kernel + bias))
     kernel, bias = network[-1]
-    return [*stages, stages[-1] @ kernel + bias]
+    return [*layer_outputs, layer_outputs[-1] @ kernel + bias]
 
 
 def log_softmax(logits: Matrix) -> Matrix:
@@ -141,8 +141,8 @@ def backward(
 def map_networks(function: Callable[..., Matrix], *networks: ScratchNetwork) -> ScratchNetwork:
     """Apply a function to the corresponding arrays of networks of one shape, and return the results as a network."""
     layers = []
-    for corresponding in zip(*networks, strict=True):
-        kernel, bias = map(function, *corresponding)
+    for corresponding_layers in zip(*networks, strict=True):
+        kernel, bias = map(function, *corresponding_layers)
         layers.append(DenseLayer(kernel, bias))
     return layers
 
@@ -163,14 +163,14 @@ def make_adam_step(
     A weight moves against the moving average of its gradient, by a distance that the average of the square makes comparable.
     """
     mean = map_networks(lambda m, g: BETA_1 * m + (1 - BETA_1) * g, state.mean, gradient)
-    square = map_networks(lambda s, g: BETA_2 * s + (1 - BETA_2) * g * g, state.square, gradient)
+    squared_gradient_means = map_networks(lambda s, g: BETA_2 * s + (1 - BETA_2) * g * g, state.square, gradient)
     steps = state.steps + 1
     mean_share, square_share = 1 - BETA_1**steps, 1 - BETA_2**steps  # the averages began at 0 and are too small by this
-    moved = map_networks(
+    moved_network = map_networks(
         lambda w, m, s: w - learning_rate * (m / mean_share) / (np.sqrt(s / square_share) + EPSILON),
-        network, mean, square,
+        network, mean, squared_gradient_means,
     )  # fmt: skip
-    return moved, AdamState(mean, square, steps)
+    return moved_network, AdamState(mean, squared_gradient_means, steps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,23 +245,25 @@ def run_gradient_descent(
     ------
     DescentEpoch
     """
-    zeros = map_networks(np.zeros_like, network)
-    state = AdamState(zeros, zeros)
+    zero_network = map_networks(np.zeros_like, network)
+    adam_state = AdamState(zero_network, zero_network)
     for _ in range(config.epochs):
-        loss, logits, norms = 0.0, np.empty((len(rows.y), len(network[-1].bias))), list[float]()
-        order = rng.permutation(len(rows.y))
-        for start in range(0, len(order), config.batch_size):
-            batch = order[start : start + config.batch_size]
-            x, y, weight = rows.X[batch].astype(np.float64), rows.y[batch], rows.weight[batch].astype(np.float64)
-            stages = forward(network, activation, x)
-            loss += cross_entropy(stages[-1], y, weight) * len(batch) / len(order)
-            logits[batch] = stages[-1]
+        loss, logits, gradient_norms = 0.0, np.empty((len(rows.y), len(network[-1].bias))), list[float]()
+        row_order = rng.permutation(len(rows.y))
+        for first_row in range(0, len(row_order), config.batch_size):
+            batch = row_order[first_row : first_row + config.batch_size]
+            x, y, row_weights = rows.X[batch].astype(np.float64), rows.y[batch], rows.weight[batch].astype(np.float64)
+            layer_outputs = forward(network, activation, x)
+            loss += cross_entropy(layer_outputs[-1], y, row_weights) * len(batch) / len(row_order)
+            logits[batch] = layer_outputs[-1]
             gradient = []
-            for (dW, db), (W, _b) in zip(backward(network, activation, stages, y, weight), network, strict=True):
+            for (dW, db), (W, _b) in zip(
+                backward(network, activation, layer_outputs, y, row_weights), network, strict=True
+            ):
                 gradient.append(DenseLayer(dW + config.penalty * W, db))
-            norms.append(np.sqrt(sum(float((array * array).sum()) for array in chain.from_iterable(gradient))))
-            network, state = make_adam_step(network, gradient, state, config.learning_rate)
-        yield DescentEpoch(network, loss, logits, np.array(norms))
+            gradient_norms.append(np.sqrt(sum(float((array * array).sum()) for array in chain.from_iterable(gradient))))
+            network, adam_state = make_adam_step(network, gradient, adam_state, config.learning_rate)
+        yield DescentEpoch(network, loss, logits, np.array(gradient_norms))
 
 
 @dataclass(eq=False)
@@ -309,11 +311,11 @@ class ScratchClassifier(NetworkClassifier):
     def architecture(self) -> tuple[LayerSummary, ...]:
         """The layers of the network."""
         layers = [LayerSummary("rows", "Input", (len(self.network_[0].kernel),), 0)]
-        for number, (kernel, bias) in enumerate(self.network_, start=1):
-            name, kind = f"dense_{number}", f"Dense, {self.activation}"
-            if number == len(self.network_):
-                name, kind = "probabilities", "Dense, softmax"
-            layers.append(LayerSummary(name, kind, (len(bias),), kernel.size + bias.size))
+        for layer_number, (kernel, bias) in enumerate(self.network_, start=1):
+            name, layer_kind = f"dense_{layer_number}", f"Dense, {self.activation}"
+            if layer_number == len(self.network_):
+                name, layer_kind = "probabilities", "Dense, softmax"
+            layers.append(LayerSummary(name, layer_kind, (len(bias),), kernel.size + bias.size))
         return tuple(layers)
 
     def keras_model(self) -> Any:
@@ -330,28 +332,30 @@ class ScratchClassifier(NetworkClassifier):
     def _scaled_config(self, rows: WeightedRows) -> DescentConfig:  # noqa: ARG002 -- the same for every number of rows
         return self.descent
 
-    def _train_network(self, config: DescentConfig, stopping: EarlyStopping) -> None:
-        rng, rows, validation = np.random.default_rng(self.seed), stopping.rows, stopping.validation
+    def _train_network(self, config: DescentConfig, early_stopping: EarlyStopping) -> None:
+        rng, rows, validation_rows = np.random.default_rng(self.seed), early_stopping.rows, early_stopping.validation
         self.network_ = new_network([self.columns_, *self.units, len(self.classes_)], self._activation, rng)
 
         def run_epochs() -> Iterator[EpochOutput]:
             for epoch in run_gradient_descent(self.network_, self._activation, rows, config, rng):
                 self.network_ = epoch.network
                 step = StepStats(config.learning_rate, epoch.norms)
-                validation_logits = None if validation is None else self._compute_logits(validation.X)
+                validation_logits = None if validation_rows is None else self._compute_logits(validation_rows.X)
                 yield EpochOutput(step, merge_binary_logits(epoch.logits), validation_logits)
 
-        self.network_ = stopping.run_epochs_keeping_best(run_epochs(), lambda: self.network_)
+        self.network_ = early_stopping.run_epochs_keeping_best(run_epochs(), lambda: self.network_)
 
     def _compute_logits(self, X: Floats) -> Floats:
         return merge_binary_logits(self._class_logits(X))
 
     def _class_logits(self, X: Floats) -> Matrix:
         """Logits of all classes, shape (n_rows, n_classes)."""
-        chunks = []
-        for start in range(0, max(len(X), 1), CHUNK):
-            chunks.append(forward(self.network_, self._activation, X[start : start + CHUNK].astype(np.float64))[-1])
-        return np.vstack(chunks)
+        logits_of_chunks = []
+        for first_row in range(0, max(len(X), 1), CHUNK):
+            logits_of_chunks.append(
+                forward(self.network_, self._activation, X[first_row : first_row + CHUNK].astype(np.float64))[-1]
+            )
+        return np.vstack(logits_of_chunks)
 
     @property
     def _activation(self) -> ScratchActivation:

@@ -160,13 +160,13 @@ class EarlyStopping:
         EvenhandError
             If the training diverges.
         """
-        snapshot = take_snapshot()
+        best_snapshot = take_snapshot()
         for epoch in epochs:
             if self.record_epoch(*epoch):
-                snapshot = take_snapshot()
+                best_snapshot = take_snapshot()
             if self.should_stop:
                 break
-        return snapshot
+        return best_snapshot
 
     def record_epoch(self, step: StepStats, train_logits: Floats, validation_logits: Floats | None = None) -> bool:
         """Record an epoch.
@@ -190,7 +190,7 @@ class EarlyStopping:
         EvenhandError
             If a loss or a gradient is not finite, or gradients explode.
         """
-        curves, now = self._curves, time.perf_counter()
+        curves, current_time = self._curves, time.perf_counter()
         self._append_scores("train", train_logits, self.rows)
         if self.validation is not None and validation_logits is not None:
             self._append_scores("validation", validation_logits, self.validation)
@@ -199,12 +199,12 @@ class EarlyStopping:
             curves["validation_bounded"].append(bounded_loss)
         curves["learning_rate"].append(step.learning_rate)
         curves["gradient_norm"].append(float(np.max(step.gradient_norms)))
-        curves["seconds"].append(now - self._epoch_start)
-        self._epoch_start = now
+        curves["seconds"].append(current_time - self._epoch_start)
+        self._epoch_start = current_time
         epoch = len(curves["train_loss"])
         self._check_divergence(step, epoch)
-        bounded = curves["validation_bounded"]
-        if not bounded or self.best_epoch == 0 or bounded[-1] < bounded[self.best_epoch - 1]:
+        bounded_scores = curves["validation_bounded"]
+        if not bounded_scores or self.best_epoch == 0 or bounded_scores[-1] < bounded_scores[self.best_epoch - 1]:
             self.best_epoch = epoch
             return True
         return False
@@ -214,21 +214,25 @@ class EarlyStopping:
         counts = np.bincount(self.rows.y, minlength=self.loss.classes)
         rarest, rows = int(counts[counts > 0].min()), len(self.rows.y)
         absence = batch_lacks_class_probability(rarest, rows, min(batch_size, rows))
-        remarks: tuple[Reason, ...] = ()
+        training_remarks: tuple[Reason, ...] = ()
         if absence >= MIN_ABSENCE:
             message = (
                 f"about {absence:.0%} of the batches of {batch_size} rows have none of the rarest class ({rarest} rows)"
             )
-            parameters = (("absence", round(absence, 4)), ("batch_size", batch_size), ("rows", rarest))
-            remarks = (Reason("batches_without_rarest_class", message, parameters),)
+            parameters = (
+                ("absence", round(absence, 4)),
+                ("batch_size", batch_size),
+                ("rows", rarest),
+            )
+            training_remarks = (Reason("batches_without_rarest_class", message, parameters),)
         curves = {name: tuple(curve) for name, curve in self._curves.items()}
-        return TrainingHistory(**curves, epoch=self.best_epoch, remarks=remarks)
+        return TrainingHistory(**curves, epoch=self.best_epoch, remarks=training_remarks)
 
-    def _append_scores(self, part: str, logits: Floats, rows: WeightedRows) -> None:
-        self._curves[f"{part}_loss"].append(mean_loss(self.loss, logits, rows))
-        predicted = logits.argmax(axis=1) if logits.shape[1] > 1 else logits[:, 0] > 0
-        self._curves[f"{part}_accuracy"].append(float((predicted == rows.y).mean()))
-        self._curves[f"{part}_average_precision"].append(average_precision(logits, rows.y))
+    def _append_scores(self, part_name: str, logits: Floats, rows: WeightedRows) -> None:
+        self._curves[f"{part_name}_loss"].append(mean_loss(self.loss, logits, rows))
+        predicted_labels = logits.argmax(axis=1) if logits.shape[1] > 1 else logits[:, 0] > 0
+        self._curves[f"{part_name}_accuracy"].append(float((predicted_labels == rows.y).mean()))
+        self._curves[f"{part_name}_average_precision"].append(average_precision(logits, rows.y))
 
     def _check_divergence(self, step: StepStats, epoch: int) -> None:
         curves = self._curves
@@ -238,22 +242,22 @@ class EarlyStopping:
             # have one near 0, hence the lower bound.
             self._reference_norm = max(float(step.gradient_norms[0]), 1.0)
         if not np.isfinite(losses).all():
-            code, problem = "nonfinite_loss", f"the loss is {losses[~np.isfinite(losses)][0]}"
+            reason_code, problem_text = "nonfinite_loss", f"the loss is {losses[~np.isfinite(losses)][0]}"
         elif not np.isfinite(step.gradient_norms).all():
-            code, problem = "nonfinite_gradient", "a gradient is no longer finite"
+            reason_code, problem_text = "nonfinite_gradient", "a gradient is no longer finite"
         elif curves["gradient_norm"][-1] > MAX_NORM_RATIO * self._reference_norm:
-            norm = curves["gradient_norm"][-1]
-            code, problem = (
+            last_gradient_norm = curves["gradient_norm"][-1]
+            reason_code, problem_text = (
                 "exploding_gradient",
-                f"gradients explode (norm {norm:.3g}, at first {self._reference_norm:.3g})",
+                f"gradients explode (norm {last_gradient_norm:.3g}, at first {self._reference_norm:.3g})",
             )
         else:
             return
         parameters: dict[str, Parameter] = {"epoch": epoch, "learning_rate": float(step.learning_rate)}
         raise EvenhandError(
-            f"training diverged: {problem} after epoch {epoch} at learning rate {step.learning_rate:.3g}; "
+            f"training diverged: {problem_text} after epoch {epoch} at learning rate {step.learning_rate:.3g}; "
             "lower the learning rate, or look for extreme values in the features",
-            code=code,
+            code=reason_code,
             parameters=parameters,
         )
 
@@ -288,13 +292,13 @@ def average_precision(logits: Floats, y: Labels) -> float:
         NaN if there is no class with a row.
     """
     class_scores = {1: logits[:, 0]} if logits.shape[1] == 1 else dict(enumerate(log_softmax(logits, axis=1).T))
-    precisions = []
+    precisions_by_class = []
     for label, scores in class_scores.items():
-        positive = y == label
-        if positive.any():
+        is_positive = y == label
+        if is_positive.any():
             # The mean, over the rows of the class, of the precision at a threshold equal to the row's own score.
-            positive_scores, sorted_scores = np.sort(scores[positive]), np.sort(scores)
+            positive_scores, sorted_scores = np.sort(scores[is_positive]), np.sort(scores)
             true_positives = len(positive_scores) - np.searchsorted(positive_scores, positive_scores)
             predicted_positives = len(sorted_scores) - np.searchsorted(sorted_scores, positive_scores)
-            precisions.append(float((true_positives / predicted_positives).mean()))
-    return float(np.mean(precisions)) if precisions else float("nan")
+            precisions_by_class.append(float((true_positives / predicted_positives).mean()))
+    return float(np.mean(precisions_by_class)) if precisions_by_class else float("nan")

@@ -47,15 +47,15 @@ class KerasTrainConfig(TrainConfig):
         A learning rate that decays is allowed to decay to the end, without a patience: these trainings are short, and their
         last epochs are the best (photographs of hands: 0.99 instead of 0.85).
         """
-        longer = TrainConfig.scaled_to(replace(self, rate_schedule="constant"), rows)
-        patience = longer.patience if self.rate_schedule == "constant" else longer.epochs
-        return replace(self, epochs=longer.epochs, patience=patience)
+        scaled_config = TrainConfig.scaled_to(replace(self, rate_schedule="constant"), rows)
+        patience_epochs = scaled_config.patience if self.rate_schedule == "constant" else scaled_config.epochs
+        return replace(self, epochs=scaled_config.epochs, patience=patience_epochs)
 
     def learning_rate_per_step(self, steps: int) -> Floats:
         """Return the learning rate of every step, shape (steps,)."""
-        schedule = RATE_SCHEDULES[self.rate_schedule]
-        factors = [schedule(step / steps) for step in range(steps)]
-        return np.float32(self.learning_rate) * np.array(factors, np.float32)
+        rate_schedule = RATE_SCHEDULES[self.rate_schedule]
+        rate_factors = [rate_schedule(step / steps) for step in range(steps)]
+        return np.float32(self.learning_rate) * np.array(rate_factors, np.float32)
 
 
 def train_compiled_network(
@@ -88,21 +88,25 @@ def train_compiled_network(
     """
     rows, rng = stopping.rows, np.random.default_rng(seed)
     steps = -(-len(rows.y) // config.batch_size)
-    rates = config.learning_rate_per_step(steps * config.epochs).reshape(config.epochs, steps)
-    compiled = get_compiled(architecture)
-    with _training_device(), compiled.lock:
+    learning_rates = config.learning_rate_per_step(steps * config.epochs).reshape(config.epochs, steps)
+    compiled_predictor = get_compiled(architecture)
+    with _training_device(), compiled_predictor.lock:
         settings = StepSettings(config.weight_decay, config.dropout, config.clip, stopping.loss.gamma, config.augment)
-        compiled.start_fit(start, settings, config.batch_size, seed)
-        tensors = compiled.to_tensors(rows)
+        compiled_predictor.start_fit(start, settings, config.batch_size, seed)
+        row_tensors = compiled_predictor.to_tensors(rows)
 
         def run_epochs() -> Iterator[EpochOutput]:
-            for number, epoch_rates in enumerate(rates):
-                order = rng.permutation(len(rows.y))
-                logits, norms = compiled.train_epoch(tensors, order, epoch_rates, number * steps)
-                validation_logits = None if stopping.validation is None else compiled.logits(stopping.validation.X)
-                yield EpochOutput(StepStats(float(epoch_rates[-1]), norms), logits, validation_logits)
+            for epoch_number, epoch_rates in enumerate(learning_rates):
+                row_order = rng.permutation(len(rows.y))
+                logits, gradient_norms = compiled_predictor.train_epoch(
+                    row_tensors, row_order, epoch_rates, epoch_number * steps
+                )
+                validation_logits = (
+                    None if stopping.validation is None else compiled_predictor.logits(stopping.validation.X)
+                )
+                yield EpochOutput(StepStats(float(epoch_rates[-1]), gradient_norms), logits, validation_logits)
 
-        return stopping.run_epochs_keeping_best(run_epochs(), compiled.weights)
+        return stopping.run_epochs_keeping_best(run_epochs(), compiled_predictor.weights)
 
 
 def predict_logits(
@@ -125,10 +129,10 @@ def predict_logits(
     -------
     array of shape (n_rows, n_outputs)
     """
-    compiled = get_compiled(architecture)
-    with compiled.lock:
-        compiled.set_weights(weights)
-        return compiled.logits(X, batch_size)
+    compiled_predictor = get_compiled(architecture)
+    with compiled_predictor.lock:
+        compiled_predictor.set_weights(weights)
+        return compiled_predictor.logits(X, batch_size)
 
 
 def initial_weights(architecture: KerasArchitecture, rng: np.random.Generator, prior_logits: Floats) -> KerasWeights:
@@ -150,23 +154,28 @@ def initial_weights(architecture: KerasArchitecture, rng: np.random.Generator, p
     list of arrays
     """
     model = get_compiled(architecture).model
-    drawn: dict[int, Floats] = {}
+    drawn_weights: dict[int, Floats] = {}
     for layer in model._flatten_layers(include_self=False):
-        for weight in layer._trainable_variables:
-            initializer = getattr(layer, f"{weight.name.removesuffix('_kernel')}_initializer", None)
-            if initializer is not None and "seed" in initializer.get_config():
-                seeded = type(initializer).from_config({**initializer.get_config(), "seed": int(rng.integers(2**31))})
-                drawn[id(weight)] = np.array(seeded(weight.shape))
-    built = weights_of_built_model(architecture, prior_logits)
-    return [drawn.get(id(weight), array) for weight, array in zip(model.weights, built, strict=True)]
+        for layer_weight in layer._trainable_variables:
+            weight_initializer = getattr(layer, f"{layer_weight.name.removesuffix('_kernel')}_initializer", None)
+            if weight_initializer is not None and "seed" in weight_initializer.get_config():
+                seeded_initializer = type(weight_initializer).from_config(
+                    {**weight_initializer.get_config(), "seed": int(rng.integers(2**31))}
+                )
+                drawn_weights[id(layer_weight)] = np.array(seeded_initializer(layer_weight.shape))
+    built_weights = weights_of_built_model(architecture, prior_logits)
+    return [
+        drawn_weights.get(id(layer_weight), array)
+        for layer_weight, array in zip(model.weights, built_weights, strict=True)
+    ]
 
 
 def weights_of_built_model(architecture: KerasArchitecture, prior_logits: Floats) -> KerasWeights:
     """Return the weights with which `KerasArchitecture.build` made the model, with `prior_logits` as the last bias."""
-    compiled = get_compiled(architecture)
-    last_bias, weights = compiled.model.layers[-1].bias, list(compiled.initial_weights)
-    for index, variable in enumerate(compiled.model.weights):
-        if variable is last_bias:
+    compiled_predictor = get_compiled(architecture)
+    last_bias, weights = compiled_predictor.model.layers[-1].bias, list(compiled_predictor.initial_weights)
+    for index, model_variable in enumerate(compiled_predictor.model.weights):
+        if model_variable is last_bias:
             weights[index] = prior_logits.copy()
     return weights
 

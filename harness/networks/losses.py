@@ -15,9 +15,9 @@ MIN_COMPLEMENT = np.float32(1e-7)
 
 
 def pop_gamma(params: dict[str, Any]) -> float:
-    """Remove the hyperparameters `loss` and `gamma` and return the `gamma` of the `Loss` that they describe."""
-    gamma = float(params.pop("gamma", 2.0))
-    return gamma if params.pop("loss", "cross_entropy") == "focal" else 0.0
+    """Remove the hyperparameters `loss` and `focal_gamma` and return the `focal_gamma` of the `Loss` that they describe."""
+    focal_gamma = float(params.pop("gamma", 2.0))
+    return focal_gamma if params.pop("loss", "cross_entropy") == "focal" else 0.0
 
 
 @dataclass(frozen=True)
@@ -89,19 +89,21 @@ class Loss:
 
     def prior_logits(self, shares: npt.NDArray[np.float64]) -> Floats:
         """Return the logits (n_outputs,) that predict these class shares, as an untrained network should."""
-        logs = np.log(shares)
-        return np.asarray(logs[1:] - logs[:1] if self.outputs == 1 else logs, dtype=np.float32)
+        log_shares = np.log(shares)
+        return np.asarray(log_shares[1:] - log_shares[:1] if self.outputs == 1 else log_shares, dtype=np.float32)
 
     def _log_p(self, logits: Floats, y: Labels) -> Floats:
         """Log-probability of every row's true class."""
         if self.outputs == 1:
-            signed = np.where(y == 1, logits[:, 0], -logits[:, 0])
-            return np.asarray(log_expit(signed), dtype=np.float32)
+            signed_logits = np.where(y == 1, logits[:, 0], -logits[:, 0])
+            return np.asarray(log_expit(signed_logits), dtype=np.float32)
         return np.asarray(log_softmax(logits, axis=1)[np.arange(len(y)), y], dtype=np.float32)
 
     def _focal_factor(self, log_p: Floats) -> Floats:
         """Factor between the gradients of focal loss and cross-entropy, by the product rule on (1 - p) ** gamma * log p."""
-        gamma = np.float32(self.gamma)
-        complement = np.maximum(-np.expm1(log_p), MIN_COMPLEMENT)
-        focus = complement**gamma - gamma * np.exp(log_p) * log_p * complement ** (gamma - 1)
-        return np.asarray(focus, dtype=np.float32)
+        focal_gamma = np.float32(self.gamma)
+        complement_probability = np.maximum(-np.expm1(log_p), MIN_COMPLEMENT)
+        focal_factor = complement_probability**focal_gamma - focal_gamma * np.exp(
+            log_p
+        ) * log_p * complement_probability ** (focal_gamma - 1)
+        return np.asarray(focal_factor, dtype=np.float32)

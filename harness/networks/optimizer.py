@@ -88,13 +88,13 @@ class TrainConfig:
     rate_schedule: str = "constant"
 
     def scaled_to(self, rows: int) -> TrainConfig:
-        """Return the configuration for a number of rows, with `epochs` and `patience` that allow for enough steps."""
+        """Return the configuration for a number of rows, with `epochs` and `patience_epochs` that allow for enough steps."""
         steps = -(-rows // self.batch_size)
         epochs = max(self.epochs, -(-self.min_steps // steps))
-        patience = max(self.patience, -(-self.min_patience // steps))
+        patience_epochs = max(self.patience, -(-self.min_patience // steps))
         if self.rate_schedule == "constant":
-            return replace(self, epochs=epochs, patience=patience)
-        return replace(self, epochs=(epochs + 1) // 2, patience=max(patience, epochs // 4))
+            return replace(self, epochs=epochs, patience=patience_epochs)
+        return replace(self, epochs=(epochs + 1) // 2, patience=max(patience_epochs, epochs // 4))
 
     def total_steps(self, rows: int) -> int:
         """Return the number of steps of all epochs together."""
@@ -137,8 +137,8 @@ class Adam:
         """Learning rate of the next step."""
         if not self.steps:
             return self.config.learning_rate
-        progress = min(self.step / self.steps, 1.0)
-        return self.config.learning_rate * RATE_SCHEDULES[self.config.rate_schedule](progress)
+        training_progress = min(self.step / self.steps, 1.0)
+        return self.config.learning_rate * RATE_SCHEDULES[self.config.rate_schedule](training_progress)
 
     def update(self, flat: Floats, gradient: Floats, decayed_size: int) -> float:
         """Make a step.
@@ -157,24 +157,24 @@ class Adam:
         float
             The norm of the gradient before clipping.
         """
-        self.last_rate = rate = self.learning_rate
-        norm = float(np.sqrt(gradient @ gradient))
-        if norm > self.config.clip:
-            gradient *= np.float32(self.config.clip / norm)
+        self.last_rate = current_rate = self.learning_rate
+        gradient_norm = float(np.sqrt(gradient @ gradient))
+        if gradient_norm > self.config.clip:
+            gradient *= np.float32(self.config.clip / gradient_norm)
         if self.config.weight_decay:
-            flat[:decayed_size] *= np.float32(1 - rate * self.config.weight_decay)
+            flat[:decayed_size] *= np.float32(1 - current_rate * self.config.weight_decay)
         self.step += 1
         self.mean *= np.float32(BETA_1)
         self.mean += np.float32(1 - BETA_1) * gradient
         gradient *= gradient
         self.square *= np.float32(BETA_2)
         self.square += np.float32(1 - BETA_2) * gradient
-        update = np.sqrt(self.square)
-        update += ADAM_EPSILON
-        np.divide(self.mean, update, out=update)
-        update *= np.float32(rate * np.sqrt(1 - BETA_2**self.step) / (1 - BETA_1**self.step))
-        flat -= update
-        return norm
+        parameter_update = np.sqrt(self.square)
+        parameter_update += ADAM_EPSILON
+        np.divide(self.mean, parameter_update, out=parameter_update)
+        parameter_update *= np.float32(current_rate * np.sqrt(1 - BETA_2**self.step) / (1 - BETA_1**self.step))
+        flat -= parameter_update
+        return gradient_norm
 
 
 class TrainableNetwork(Protocol):
@@ -224,22 +224,22 @@ def train_numpy_network(
     EvenhandError
         If the training diverges.
     """
-    rng, rows, validation = np.random.default_rng(seed), stopping.rows, stopping.validation
-    network = new_network(rng, stopping.prior_logits)
-    arrays = network.arrays
-    zeros = np.zeros_like(arrays[0])
-    adam = Adam(config, zeros, zeros.copy(), steps=config.total_steps(len(rows.y)))
+    rng, rows, validation_rows = np.random.default_rng(seed), stopping.rows, stopping.validation
+    trained_network = new_network(rng, stopping.prior_logits)
+    arrays = trained_network.arrays
+    zero_parameters = np.zeros_like(arrays[0])
+    adam_optimizer = Adam(config, zero_parameters, zero_parameters.copy(), steps=config.total_steps(len(rows.y)))
 
     def run_epochs() -> Iterator[EpochOutput]:
         for _ in range(config.epochs):
-            logits, norms = run_epoch(network, adam, stopping.loss, rows, rng)
-            validation_logits = None if validation is None else infer(network, validation.X)
-            yield EpochOutput(StepStats(adam.last_rate, norms), logits, validation_logits)
+            logits, gradient_norms = run_epoch(trained_network, adam_optimizer, stopping.loss, rows, rng)
+            validation_logits = None if validation_rows is None else infer(trained_network, validation_rows.X)
+            yield EpochOutput(StepStats(adam_optimizer.last_rate, gradient_norms), logits, validation_logits)
 
     best_arrays = stopping.run_epochs_keeping_best(run_epochs(), lambda: list(map(np.copy, arrays)))
-    for array, best in zip(arrays, best_arrays, strict=True):
-        array[:] = best
-    return network
+    for array, best_array in zip(arrays, best_arrays, strict=True):
+        array[:] = best_array
+    return trained_network
 
 
 def train_epoch(
@@ -268,15 +268,15 @@ def train_epoch(
         Norm of every batch's gradient.
     """
     gradient = split_flat_parameters(network.shape, np.empty(network.shape.size, np.float32))
-    logits, norms = np.empty((len(rows.y), loss.outputs), np.float32), []
-    order = rng.permutation(len(rows.y))
-    for start in range(0, len(order), adam.config.batch_size):
-        batch = order[start : start + adam.config.batch_size]
+    logits, gradient_norms = np.empty((len(rows.y), loss.outputs), np.float32), []
+    row_order = rng.permutation(len(rows.y))
+    for first_row in range(0, len(row_order), adam.config.batch_size):
+        batch = row_order[first_row : first_row + adam.config.batch_size]
         X = rows.X[batch]
-        batch_logits, cache = forward(network, X, adam.config.dropout, rng)
+        batch_logits, forward_cache = forward(network, X, adam.config.dropout, rng)
         logits[batch] = batch_logits
         logits_gradient = loss.gradient(batch_logits, rows.y[batch])
         logits_gradient *= (rows.weight[batch] / np.float32(len(batch)))[:, None]
-        backward(network, X, cache, logits_gradient, gradient)
-        norms.append(adam.update(network.weights.flat, gradient.flat, network.shape.decayed_size))
-    return logits, np.array(norms, np.float32)
+        backward(network, X, forward_cache, logits_gradient, gradient)
+        gradient_norms.append(adam.update(network.weights.flat, gradient.flat, network.shape.decayed_size))
+    return logits, np.array(gradient_norms, np.float32)

@@ -74,10 +74,10 @@ BLOCK_GROUPS = (
 
 
 def _all_blocks() -> tuple[Block, ...]:
-    blocks: list[Block] = []
-    for count, first in BLOCK_GROUPS:
-        blocks += [first, *[first._replace(stride=1)] * (count - 1)]
-    return tuple(blocks)
+    network_blocks: list[Block] = []
+    for count, first_block in BLOCK_GROUPS:
+        network_blocks += [first_block, *[first_block._replace(stride=1)] * (count - 1)]
+    return tuple(network_blocks)
 
 
 BLOCK_TABLE = _all_blocks()
@@ -106,10 +106,10 @@ def build_stages(weights: NamedWeights, first: int, last: int, size: int = SIZE)
     import keras
 
     shape = activation_shape(first - 1, size) if first else (size, size, 3)
-    inputs = x = keras.Input(shape, name="activations" if first else "images")
-    for stage in range(first, last + 1):
-        x = _add_stage(_LayerBuilder(keras.layers, weights), x, stage)
-    return keras.Model(inputs, x, name=f"efficientnet_lite0_{first}_to_{last}")
+    keras_input = x = keras.Input(shape, name="activations" if first else "images")
+    for stage_number in range(first, last + 1):
+        x = _add_stage(_LayerBuilder(keras.layers, weights), x, stage_number)
+    return keras.Model(keras_input, x, name=f"efficientnet_lite0_{first}_to_{last}")
 
 
 def processing_image_size(side: int) -> int:
@@ -146,8 +146,8 @@ def build_frozen(weights: NamedWeights, cut: str, size: int = SIZE) -> Any:
     model = build_stages(weights, 0, CUTS[cut], size)
     if cut != "grid":
         return model
-    parts = keras.layers.AdaptiveAveragePooling2D(GRID, name="parts")(model.output)
-    return keras.Model(model.input, keras.layers.Flatten(name="grid")(parts), name="efficientnet_lite0_grid")
+    pooled_parts = keras.layers.AdaptiveAveragePooling2D(GRID, name="parts")(model.output)
+    return keras.Model(model.input, keras.layers.Flatten(name="grid")(pooled_parts), name="efficientnet_lite0_grid")
 
 
 def activation_shape(stage: int, size: int = SIZE) -> tuple[int, ...]:
@@ -156,7 +156,7 @@ def activation_shape(stage: int, size: int = SIZE) -> tuple[int, ...]:
         return (IMAGENET_CLASSES,)
     if stage == HEAD:
         return (FEATURES,)
-    for stride in [2, *(block.stride for block in BLOCK_TABLE[:stage])]:
+    for stride in [2, *(network_block.stride for network_block in BLOCK_TABLE[:stage])]:
         size = -(-size // stride)
     return (size, size, _output_channels(stage))
 
@@ -164,23 +164,23 @@ def activation_shape(stage: int, size: int = SIZE) -> tuple[int, ...]:
 def parameter_count(first: int, last: int) -> int:
     """Return the number of parameters of the stages `first` to `last`, up to the head, with batch norm folded in."""
     count = 0
-    for stage in range(first, last + 1):
-        channels = _output_channels(stage)
-        if stage == 0:
-            count += (3 * 9 + 1) * channels
-        elif stage == HEAD:
-            count += (_output_channels(stage - 1) + 1) * channels
+    for stage_number in range(first, last + 1):
+        output_channels = _output_channels(stage_number)
+        if stage_number == 0:
+            count += (3 * 9 + 1) * output_channels
+        elif stage_number == HEAD:
+            count += (_output_channels(stage_number - 1) + 1) * output_channels
         else:
-            block, below = BLOCK_TABLE[stage - 1], _output_channels(stage - 1)
-            width = below * block.factor
-            count += (block.kernel**2 + 1) * width + (width + 1) * channels
-            if block.factor > 1:
-                count += (below + 1) * width
+            network_block, input_channels = BLOCK_TABLE[stage_number - 1], _output_channels(stage_number - 1)
+            width = input_channels * network_block.factor
+            count += (network_block.kernel**2 + 1) * width + (width + 1) * output_channels
+            if network_block.factor > 1:
+                count += (input_channels + 1) * width
     return count
 
 
-def _output_channels(stage: int) -> int:
-    return (STEM, *(block.channels for block in BLOCK_TABLE), FEATURES)[stage]
+def _output_channels(stage_number: int) -> int:
+    return (STEM, *(network_block.channels for network_block in BLOCK_TABLE), FEATURES)[stage_number]
 
 
 def fold_batch_norm(weights: NamedWeights) -> NamedWeights:
@@ -188,14 +188,17 @@ def fold_batch_norm(weights: NamedWeights) -> NamedWeights:
 
     Prediction is a third faster, but the network is no longer suitable for training.
     """
-    folded = {name: array for name, array in weights.items() if "_bn" not in name}
+    folded_weights = {name: array for name, array in weights.items() if "_bn" not in name}
     for name, kernel in weights.items():
         if kernel.ndim == 4:
-            convolution = name.removesuffix(".weight")
-            scale, shift, mean, variance = _batch_norm_weights(weights, _batch_norm_name(convolution))
-            factor = scale / np.sqrt(variance + np.float32(EPSILON))
-            folded |= {name: kernel * factor[:, None, None, None], f"{convolution}.bias": shift - mean * factor}
-    return folded
+            convolution_name = name.removesuffix(".weight")
+            scale, shift, mean, variance = _batch_norm_weights(weights, _batch_norm_name(convolution_name))
+            kernel_factor = scale / np.sqrt(variance + np.float32(EPSILON))
+            folded_weights |= {
+                name: kernel * kernel_factor[:, None, None, None],
+                f"{convolution_name}.bias": shift - mean * kernel_factor,
+            }
+    return folded_weights
 
 
 def apply_model_to_images(model: Any, images: Images, batch_size: int = BATCH) -> Floats:
@@ -230,20 +233,20 @@ def apply_model_to_images(model: Any, images: Images, batch_size: int = BATCH) -
     size = model.input_shape[1]
 
     def apply_to_batch(batch: Any) -> Any:
-        scaled = tf.image.resize(tf.cast(batch, tf.float32), (size, size), antialias=True)
-        return model(tf.repeat(scaled, 3 // images.shape[3], axis=3), training=False)
+        scaled_images = tf.image.resize(tf.cast(batch, tf.float32), (size, size), antialias=True)
+        return model(tf.repeat(scaled_images, 3 // images.shape[3], axis=3), training=False)
 
     # Without XLA, which takes half a minute to compile on a CPU.
-    traced = tf.function(apply_to_batch, jit_compile=False).get_concrete_function(
+    traced_function = tf.function(apply_to_batch, jit_compile=False).get_concrete_function(
         tf.TensorSpec((batch_size, *images.shape[1:]), tf.uint8)
     )
-    outputs = np.empty((len(images), *model.output_shape[1:]), np.float32)
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size]
-        padding = np.zeros((batch_size - len(batch), *batch.shape[1:]), np.uint8)
-        padded = tf.constant(np.concatenate([batch, padding]))
-        outputs[start : start + batch_size] = traced(padded).numpy()[: len(batch)]
-    return outputs
+    model_outputs = np.empty((len(images), *model.output_shape[1:]), np.float32)
+    for first_image in range(0, len(images), batch_size):
+        batch = images[first_image : first_image + batch_size]
+        padding_images = np.zeros((batch_size - len(batch), *batch.shape[1:]), np.uint8)
+        padded_batch = tf.constant(np.concatenate([batch, padding_images]))
+        model_outputs[first_image : first_image + batch_size] = traced_function(padded_batch).numpy()[: len(batch)]
+    return model_outputs
 
 
 class _LayerBuilder(NamedTuple):
@@ -268,9 +271,9 @@ class _LayerBuilder(NamedTuple):
             layer.set_weights([kernel_weights, self.weights[f"{name}.bias"]])
             return x
         layer.set_weights([kernel_weights])
-        norm = self.layers.BatchNormalization(epsilon=EPSILON, name=_batch_norm_name(name))
-        x = norm(x)
-        norm.set_weights(_batch_norm_weights(self.weights, _batch_norm_name(name)))
+        batch_norm_layer = self.layers.BatchNormalization(epsilon=EPSILON, name=_batch_norm_name(name))
+        x = batch_norm_layer(x)
+        batch_norm_layer.set_weights(_batch_norm_weights(self.weights, _batch_norm_name(name)))
         return x
 
     def relu6(self, x: Any, name: str) -> Any:
@@ -278,15 +281,15 @@ class _LayerBuilder(NamedTuple):
         return self.layers.ReLU(6.0, name=f"{name}_relu6")(x)
 
 
-def _add_stage(builder: _LayerBuilder, x: Any, stage: int) -> Any:
-    layers, weights = builder
-    if stage == 0:
+def _add_stage(layer_builder: _LayerBuilder, x: Any, stage_number: int) -> Any:
+    layers, weights = layer_builder
+    if stage_number == 0:
         x = layers.Rescaling(1 / 128, offset=-127 / 128, name="scaled")(x)
-        return builder.relu6(builder.convolve(x, "_conv_stem", STEM, kernel=3, stride=2), "_conv_stem")
-    if stage < HEAD:
-        return _add_block(builder, x, BLOCK_TABLE[stage - 1], f"_blocks.{stage - 1}.")
-    if stage == HEAD:
-        x = builder.relu6(builder.convolve(x, "_conv_head", FEATURES), "_conv_head")
+        return layer_builder.relu6(layer_builder.convolve(x, "_conv_stem", STEM, kernel=3, stride=2), "_conv_stem")
+    if stage_number < HEAD:
+        return _add_block(layer_builder, x, BLOCK_TABLE[stage_number - 1], f"_blocks.{stage_number - 1}.")
+    if stage_number == HEAD:
+        x = layer_builder.relu6(layer_builder.convolve(x, "_conv_head", FEATURES), "_conv_head")
         return layers.GlobalAveragePooling2D(name="features")(x)
     classifier = layers.Dense(IMAGENET_CLASSES, name="_fc")
     x = classifier(x)
@@ -294,25 +297,25 @@ def _add_stage(builder: _LayerBuilder, x: Any, stage: int) -> Any:
     return x
 
 
-def _add_block(builder: _LayerBuilder, x: Any, block: Block, name: str) -> Any:
+def _add_block(layer_builder: _LayerBuilder, x: Any, network_block: Block, name: str) -> Any:
     """Add an inverted residual; its input is added where neither size nor channels change."""
-    inputs, channels = x, x.shape[-1]
-    if block.factor > 1:
-        x = builder.convolve(x, f"{name}_expand_conv", channels * block.factor)
-        x = builder.relu6(x, f"{name}_expand_conv")
-    x = builder.convolve(x, f"{name}_depthwise_conv", 0, kernel=block.kernel, stride=block.stride)
-    x = builder.relu6(x, f"{name}_depthwise_conv")
-    x = builder.convolve(x, f"{name}_project_conv", block.channels)
-    if block.stride == 1 and channels == block.channels:
-        x = builder.layers.Add(name=f"{name}add")([x, inputs])
+    block_input, input_channels = x, x.shape[-1]
+    if network_block.factor > 1:
+        x = layer_builder.convolve(x, f"{name}_expand_conv", input_channels * network_block.factor)
+        x = layer_builder.relu6(x, f"{name}_expand_conv")
+    x = layer_builder.convolve(x, f"{name}_depthwise_conv", 0, kernel=network_block.kernel, stride=network_block.stride)
+    x = layer_builder.relu6(x, f"{name}_depthwise_conv")
+    x = layer_builder.convolve(x, f"{name}_project_conv", network_block.channels)
+    if network_block.stride == 1 and input_channels == network_block.channels:
+        x = layer_builder.layers.Add(name=f"{name}add")([x, block_input])
     return x
 
 
-def _batch_norm_name(convolution: str) -> str:
+def _batch_norm_name(convolution_name: str) -> str:
     """Name of the batch norm after a convolution."""
-    suffix_start = convolution.rfind("_", 0, convolution.rindex("_")) if "blocks" in convolution else 0
-    return convolution[:suffix_start] + BATCH_NORM_NAMES[convolution[suffix_start:]]
+    suffix_start = convolution_name.rfind("_", 0, convolution_name.rindex("_")) if "blocks" in convolution_name else 0
+    return convolution_name[:suffix_start] + BATCH_NORM_NAMES[convolution_name[suffix_start:]]
 
 
 def _batch_norm_weights(weights: NamedWeights, name: str) -> list[Floats]:
-    return [weights[f"{name}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")]
+    return [weights[f"{name}.{weight_kind}"] for weight_kind in ("weight", "bias", "running_mean", "running_var")]

@@ -62,9 +62,9 @@ class RecurrentShape:
         """Shape of every array of weights, in the order of the flat vector."""
         cell = CELLS[self.cell]
         width = cell.gates * self.units
-        direction = [(self.embedding, width), (self.units, width), (cell.biases, width)]
-        head = [(self.features, self.outputs), (1, self.outputs)]
-        return [(self.vocabulary, self.embedding), *direction * self.directions, *head]
+        direction_shapes = [(self.embedding, width), (self.units, width), (cell.biases, width)]
+        head_shapes = [(self.features, self.outputs), (1, self.outputs)]
+        return [(self.vocabulary, self.embedding), *direction_shapes * self.directions, *head_shapes]
 
     @property
     def size(self) -> int:
@@ -140,14 +140,17 @@ class RecurrentCache:
 
 def split_flat_parameters(shape: RecurrentShape, flat: Floats) -> RecurrentWeights:
     """Split a flat vector (shape.size,) into views, in Keras's order of layers and of weights."""
-    views, start = [], 0
+    array_views, first_position = [], 0
     for array_shape in shape.array_shapes:
-        end = start + prod(array_shape)
-        views.append(flat[start:end].reshape(array_shape))
-        start = end
-    embedding, *recurrent_arrays, kernel, bias = views
-    directions = [CellWeights(*recurrent_arrays[first : first + 3]) for first in range(0, len(recurrent_arrays), 3)]
-    return RecurrentWeights(flat, embedding, directions, kernel, bias)
+        next_position = first_position + prod(array_shape)
+        array_views.append(flat[first_position:next_position].reshape(array_shape))
+        first_position = next_position
+    embedding, *recurrent_arrays, kernel, bias = array_views
+    cells_by_direction = [
+        CellWeights(*recurrent_arrays[first_array : first_array + 3])
+        for first_array in range(0, len(recurrent_arrays), 3)
+    ]
+    return RecurrentWeights(flat, embedding, cells_by_direction, kernel, bias)
 
 
 def new_network(shape: RecurrentShape, rng: np.random.Generator, logits: Floats) -> RecurrentNetwork:
@@ -173,8 +176,8 @@ def new_network(shape: RecurrentShape, rng: np.random.Generator, logits: Floats)
     weights.embedding[1:] = rng.uniform(-0.05, 0.05, (shape.vocabulary - 1, shape.embedding))
     for cell in weights.directions:
         cell.kernel[:] = rng.uniform(-1, 1, cell.kernel.shape) * np.sqrt(6 / sum(cell.kernel.shape))
-        basis, triangle = np.linalg.qr(rng.normal(size=cell.recurrent.shape[::-1]))
-        cell.recurrent[:] = (basis * np.sign(np.diag(triangle))).T
+        orthogonal_basis, triangular_factor = np.linalg.qr(rng.normal(size=cell.recurrent.shape[::-1]))
+        cell.recurrent[:] = (orthogonal_basis * np.sign(np.diag(triangular_factor))).T
         if shape.cell == "lstm":
             cell.bias[:, shape.units : 2 * shape.units] = 1
     weights.bias[:] = logits
@@ -208,27 +211,27 @@ def forward(
     cache : RecurrentCache
         What `backward` needs.
     """
-    shape, weights, lengths = network.shape, network.weights, sequence_lengths(tokens)
-    cache, rows, steps = RecurrentCache(lengths), np.arange(len(tokens)), int(lengths.max())
+    shape, weights, row_lengths = network.shape, network.weights, sequence_lengths(tokens)
+    recurrent_cache, rows, steps = RecurrentCache(row_lengths), np.arange(len(tokens)), int(row_lengths.max())
     if rng is not None and rate:
-        cache.channel_mask = _dropout_mask((shape.embedding, len(tokens)), rate, rng)
-        cache.feature_mask = _dropout_mask((len(tokens), shape.features), rate, rng)
-    averaging = ((np.arange(steps)[:, None] < lengths) / lengths).astype(np.float32)
+        recurrent_cache.channel_mask = _dropout_mask((shape.embedding, len(tokens)), rate, rng)
+        recurrent_cache.feature_mask = _dropout_mask((len(tokens), shape.features), rate, rng)
+    averaging_weights = ((np.arange(steps)[:, None] < row_lengths) / row_lengths).astype(np.float32)
     last_states, mean_states = [], []
-    for direction, cell in enumerate(weights.directions):
-        step_tokens = tokens[:, :steps].T if direction == 0 else _reverse_sequences(tokens, lengths, steps)
+    for direction_index, cell in enumerate(weights.directions):
+        step_tokens = tokens[:, :steps].T if direction_index == 0 else _reverse_sequences(tokens, row_lengths, steps)
         x = np.ascontiguousarray(weights.embedding[step_tokens].transpose(0, 2, 1))
-        if cache.channel_mask is not None:
-            x *= cache.channel_mask
-        states, backward_pass = CELLS[shape.cell].run(cell, x)
-        cache.tokens.append(step_tokens)
-        cache.backward_passes.append(backward_pass)
-        last_states.append(states[lengths, :, rows])
-        mean_states.append(np.einsum("tun,tn->nu", states[1:], averaging))
-    cache.features = np.hstack([*last_states, *mean_states])
-    if cache.feature_mask is not None:
-        cache.features *= cache.feature_mask
-    return cache.features @ weights.kernel + weights.bias, cache
+        if recurrent_cache.channel_mask is not None:
+            x *= recurrent_cache.channel_mask
+        cell_states, backward_pass = CELLS[shape.cell].run(cell, x)
+        recurrent_cache.tokens.append(step_tokens)
+        recurrent_cache.backward_passes.append(backward_pass)
+        last_states.append(cell_states[row_lengths, :, rows])
+        mean_states.append(np.einsum("tun,tn->nu", cell_states[1:], averaging_weights))
+    recurrent_cache.features = np.hstack([*last_states, *mean_states])
+    if recurrent_cache.feature_mask is not None:
+        recurrent_cache.features *= recurrent_cache.feature_mask
+    return recurrent_cache.features @ weights.kernel + weights.bias, recurrent_cache
 
 
 def backward(
@@ -253,14 +256,14 @@ def backward(
     features_gradient = logits_gradient @ network.weights.kernel.T
     if cache.feature_mask is not None:
         features_gradient *= cache.feature_mask
-    rows, directions = np.arange(len(logits_gradient)), network.shape.directions
-    last_gradients, mean_gradients = features_gradient.T.reshape(2, directions, -1, len(rows))
-    for direction, (tokens, backward_pass) in enumerate(zip(cache.tokens, cache.backward_passes, strict=True)):
-        step_gradient = mean_gradients[direction] / cache.lengths.astype(np.float32)
+    rows, direction_count = np.arange(len(logits_gradient)), network.shape.directions
+    last_gradients, mean_gradients = features_gradient.T.reshape(2, direction_count, -1, len(rows))
+    for direction_index, (tokens, backward_pass) in enumerate(zip(cache.tokens, cache.backward_passes, strict=True)):
+        step_gradient = mean_gradients[direction_index] / cache.lengths.astype(np.float32)
         state_gradients = np.where(tokens[:, None] > 0, step_gradient, np.float32(0))
-        state_gradients[cache.lengths - 1, :, rows] += last_gradients[direction].T
+        state_gradients[cache.lengths - 1, :, rows] += last_gradients[direction_index].T
         input_gradients, weight_gradients = backward_pass(state_gradients)
-        target = gradient.directions[direction]
+        target = gradient.directions[direction_index]
         target.kernel[:], target.recurrent[:] = weight_gradients.kernel, weight_gradients.recurrent
         target.bias[:] = weight_gradients.bias
         if cache.channel_mask is not None:
@@ -285,29 +288,29 @@ def infer_logits(network: RecurrentNetwork, tokens: Tokens, chunk: int = 128) ->
     array of shape (n_rows, n_outputs)
     """
     logits = np.empty((len(tokens), network.shape.outputs), np.float32)
-    order = np.argsort(sequence_lengths(tokens), kind="stable")
-    for start in range(0, len(order), chunk):
-        rows = order[start : start + chunk]
+    length_order = np.argsort(sequence_lengths(tokens), kind="stable")
+    for first_row in range(0, len(length_order), chunk):
+        rows = length_order[first_row : first_row + chunk]
         logits[rows], _ = forward(network, tokens[rows])
     return logits
 
 
-def _dropout_mask(shape: tuple[int, int], rate: float, rng: np.random.Generator) -> Floats:
-    mask: Floats = (rng.random(shape, dtype=np.float32) >= rate).astype(np.float32)
-    mask *= np.float32(1 / (1 - rate))
+def _dropout_mask(shape: tuple[int, int], dropout_rate: float, rng: np.random.Generator) -> Floats:
+    mask: Floats = (rng.random(shape, dtype=np.float32) >= dropout_rate).astype(np.float32)
+    mask *= np.float32(1 / (1 - dropout_rate))
     return mask
 
 
-def _reverse_sequences(tokens: Tokens, lengths: Labels, steps: int) -> Tokens:
+def _reverse_sequences(tokens: Tokens, row_lengths: Labels, steps: int) -> Tokens:
     """Reverse every sequence, with padding still at the end: (n_steps, n_rows)."""
-    positions = lengths - 1 - np.arange(steps)[:, None]
+    positions = row_lengths - 1 - np.arange(steps)[:, None]
     return np.where(positions >= 0, tokens[np.arange(len(tokens)), positions], np.int32(0))
 
 
 def _add_gradients_per_token(tokens: Tokens, gradients: Floats, table: Floats) -> None:
     """Add the gradients of all positions (n_steps, width, n_rows) to the rows of `table` of their tokens."""
-    flat = tokens.ravel()
-    order = np.argsort(flat, kind="stable")
-    unique_tokens, first = np.unique(flat[order], return_index=True)
-    rows = gradients.transpose(0, 2, 1).reshape(len(flat), -1)[order]
-    table[unique_tokens] += np.add.reduceat(rows, first, axis=0)
+    flat_tokens = tokens.ravel()
+    token_order = np.argsort(flat_tokens, kind="stable")
+    unique_tokens, first_occurrences = np.unique(flat_tokens[token_order], return_index=True)
+    rows = gradients.transpose(0, 2, 1).reshape(len(flat_tokens), -1)[token_order]
+    table[unique_tokens] += np.add.reduceat(rows, first_occurrences, axis=0)

@@ -50,14 +50,14 @@ def train_epoch(
     """
     gradient = recurrent.split_flat_parameters(network.shape, np.empty(network.shape.size, np.float32))
     logits = np.empty((len(rows.y), loss.outputs), np.float32)
-    norms = []
+    gradient_norms = []
     for batch in draw_batches(recurrent.sequence_lengths(rows.X), adam.config.batch_size, rng):
-        logits[batch], cache = recurrent.forward(network, rows.X[batch], adam.config.dropout, rng)
+        logits[batch], forward_cache = recurrent.forward(network, rows.X[batch], adam.config.dropout, rng)
         logits_gradient = loss.gradient(logits[batch], rows.y[batch])
         logits_gradient *= (rows.weight[batch] / np.float32(len(batch)))[:, None]
-        recurrent.backward(network, cache, logits_gradient, gradient)
-        norms.append(adam.update(network.weights.flat, gradient.flat, 0))
-    return logits, np.array(norms, np.float32)
+        recurrent.backward(network, forward_cache, logits_gradient, gradient)
+        gradient_norms.append(adam.update(network.weights.flat, gradient.flat, 0))
+    return logits, np.array(gradient_norms, np.float32)
 
 
 def draw_batches(lengths: Labels, size: int, rng: np.random.Generator) -> list[Labels]:
@@ -80,16 +80,18 @@ def draw_batches(lengths: Labels, size: int, rng: np.random.Generator) -> list[L
     list of arrays
         Row positions; a smaller batch is last, as in Keras.
     """
-    order = rng.permutation(len(lengths))
+    row_order = rng.permutation(len(lengths))
     sorted_chunks = []
-    for start in range(0, len(order), SORTED_BATCHES * size):
-        chunk = order[start : start + SORTED_BATCHES * size]
-        sorted_chunks.append(chunk[np.argsort(-lengths[chunk], kind="stable")])
-    order = np.concatenate(sorted_chunks)
-    full = len(order) // size
-    batches = [order[number * size : (number + 1) * size] for number in rng.permutation(full)]
-    if full * size < len(order):
-        batches.append(order[full * size :])
+    for first_row in range(0, len(row_order), SORTED_BATCHES * size):
+        sorted_chunk = row_order[first_row : first_row + SORTED_BATCHES * size]
+        sorted_chunks.append(sorted_chunk[np.argsort(-lengths[sorted_chunk], kind="stable")])
+    row_order = np.concatenate(sorted_chunks)
+    full_batches = len(row_order) // size
+    batches = [
+        row_order[batch_number * size : (batch_number + 1) * size] for batch_number in rng.permutation(full_batches)
+    ]
+    if full_batches * size < len(row_order):
+        batches.append(row_order[full_batches * size :])
     return batches
 
 
@@ -177,12 +179,17 @@ class RecurrentClassifier(NetworkClassifier):
         self.vocabulary_ = int(tokens.max(initial=UNKNOWN_TOKEN)) + 1
         return tokens
 
-    def _train_network(self, config: TrainConfig, stopping: EarlyStopping) -> None:
+    def _train_network(self, config: TrainConfig, early_stopping: EarlyStopping) -> None:
         shape = RecurrentShape(
             self.vocabulary_, self.loss.outputs, self.embedding, self.units, self.cell, self.bidirectional
         )
         self.network_ = train_numpy_network(
-            partial(recurrent.new_network, shape), train_epoch, recurrent.infer_logits, config, stopping, self.seed
+            partial(recurrent.new_network, shape),
+            train_epoch,
+            recurrent.infer_logits,
+            config,
+            early_stopping,
+            self.seed,
         )
 
     def _compute_logits(self, X: Tokens) -> Floats:
@@ -206,14 +213,14 @@ def summarize_layers(shape: RecurrentShape, dropout: float) -> tuple[LayerSummar
     """
     cell, token_shape = CELLS[shape.cell], (0, shape.embedding)
     size = shape.directions * (shape.embedding + shape.units + cell.biases) * cell.gates * shape.units
-    name, kind = shape.cell, shape.cell.upper()
+    name, cell_name = shape.cell, shape.cell.upper()
     if shape.bidirectional:
-        name, kind = f"{name}_both_ways", f"Bidirectional {kind}"
-    embedding = f"Embedding of {shape.vocabulary} tokens"
+        name, cell_name = f"{name}_both_ways", f"Bidirectional {cell_name}"
+    embedding_text = f"Embedding of {shape.vocabulary} tokens"
     layers = [
         LayerSummary("tokens", "Input", (0,), 0),
-        LayerSummary("embedding", embedding, token_shape, shape.vocabulary * shape.embedding),
-        LayerSummary(name, kind, (0, shape.directions * shape.units), size),
+        LayerSummary("embedding", embedding_text, token_shape, shape.vocabulary * shape.embedding),
+        LayerSummary(name, cell_name, (0, shape.directions * shape.units), size),
         LayerSummary("last_and_mean", "Last state beside the mean of all", (shape.features,), 0),
     ]
     if dropout:

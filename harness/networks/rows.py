@@ -51,24 +51,26 @@ class MixedRows:
 
     def one_hot(self) -> Floats:
         """Return the numbers and a 0/1 column per level: one column for two levels, none for a single level."""
-        blocks = [self.numbers]
-        for codes, levels in zip(self.codes.T, self.levels, strict=True):
+        column_blocks = [self.numbers]
+        for level_codes, levels in zip(self.codes.T, self.levels, strict=True):
             if levels > 2:
-                blocks.append((codes[:, None] == np.arange(levels)).astype(np.float32))
+                column_blocks.append((level_codes[:, None] == np.arange(levels)).astype(np.float32))
             elif levels == 2:
-                blocks.append((codes[:, None] == 1).astype(np.float32))
-        return np.ascontiguousarray(np.hstack(blocks), dtype=np.float32)
+                column_blocks.append((level_codes[:, None] == 1).astype(np.float32))
+        return np.ascontiguousarray(np.hstack(column_blocks), dtype=np.float32)
 
     def index_encoded(self) -> Floats:
         """Return the numbers, a 0/1 column per category of two levels, and a column of level indices per embedded category.
 
         The indices count through all embedded categories: those of the second start where those of the first end.
         """
-        pairs = [j for j, levels in enumerate(self.levels) if levels == 2]
-        embedded = list(self.embedded_categories)
-        offsets = np.cumsum([0, *(self.levels[j] for j in embedded)])[:-1]
-        indices = self.codes[:, embedded] + offsets
-        return np.ascontiguousarray(np.hstack([self.numbers, self.codes[:, pairs], indices]), dtype=np.float32)
+        two_level_columns = [j for j, levels in enumerate(self.levels) if levels == 2]
+        embedded_columns = list(self.embedded_categories)
+        level_offsets = np.cumsum([0, *(self.levels[j] for j in embedded_columns)])[:-1]
+        level_indices = self.codes[:, embedded_columns] + level_offsets
+        return np.ascontiguousarray(
+            np.hstack([self.numbers, self.codes[:, two_level_columns], level_indices]), dtype=np.float32
+        )
 
 
 @dataclass(frozen=True)
@@ -135,12 +137,14 @@ def make_training_rows(
     classes, labels = np.unique(np.asarray(y), return_inverse=True)
     if len(classes) < 2:
         raise DataError(f"a classifier needs rows of two classes or more, but got only {list(classes)}")
-    weight = np.ones(len(labels)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-    if not (len(features) == len(labels) == len(weight)):
-        raise DataError(f"X, y and sample_weight differ in length: {len(features)}, {len(labels)}, {len(weight)}")
-    if not np.isfinite(weight).all() or (weight < 0).any() or weight.sum() == 0:
+    row_weights = np.ones(len(labels)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    if not (len(features) == len(labels) == len(row_weights)):
+        raise DataError(f"X, y and sample_weight differ in length: {len(features)}, {len(labels)}, {len(row_weights)}")
+    if not np.isfinite(row_weights).all() or (row_weights < 0).any() or row_weights.sum() == 0:
         raise DataError("sample weights must be finite, not negative, and not all zero")
-    return WeightedRows(features, labels.astype(np.int64), (weight / weight.mean()).astype(np.float32)), classes
+    return WeightedRows(
+        features, labels.astype(np.int64), (row_weights / row_weights.mean()).astype(np.float32)
+    ), classes
 
 
 def make_validation_rows(
@@ -170,17 +174,17 @@ def make_validation_rows(
         The validation rows of classes that occur in training; None if there are none.
     """
     features, y = (convert or convert_to_matrix)(validation[0]), np.asarray(validation[1])
-    known = np.isin(y, classes)
-    labels: Labels = np.searchsorted(classes, y[known]).astype(np.int64)
+    is_known_class = np.isin(y, classes)
+    labels: Labels = np.searchsorted(classes, y[is_known_class]).astype(np.int64)
     if len(labels) == 0:
         return None
     target = np.bincount(rows.y, weights=rows.weight, minlength=len(classes))
     row_weights = np.ones(len(labels))
     if len(validation) > 2:
-        row_weights = np.asarray(validation[2], dtype=np.float64)[known]
+        row_weights = np.asarray(validation[2], dtype=np.float64)[is_known_class]
     weighted = np.bincount(labels, weights=row_weights, minlength=len(classes))
     weight = (target / np.where(weighted > 0, weighted, 1))[labels] * row_weights
-    return WeightedRows(features[known], labels, (weight / weight.mean()).astype(np.float32))
+    return WeightedRows(features[is_known_class], labels, (weight / weight.mean()).astype(np.float32))
 
 
 def convert_to_matrix(X: Any, index_encoded: bool = False) -> Floats:

@@ -71,9 +71,9 @@ class PickleStack:
         """Remove and return the last `count` elements."""
         if count > len(self.stack):
             raise IndexError("an instruction takes more than there is")
-        start = len(self.stack) - count
-        popped, self.stack[start:] = self.stack[start:], []
-        return popped
+        first_popped = len(self.stack) - count
+        popped_objects, self.stack[first_popped:] = self.stack[first_popped:], []
+        return popped_objects
 
     def pop_to_mark(self) -> list[Any]:
         """Remove and return the elements above the last mark."""
@@ -104,13 +104,15 @@ def read_torch_weights(content: bytes) -> dict[str, Floats]:
         if _read_pickle(file) != MAGIC or _read_pickle(file) != VERSION:
             raise DataError("not a PyTorch weight file of the layout before version 1.6: expected its magic number")
         _read_pickle(file)  # the system of the writer: the numbers are little-endian on every system
-        tensors, keys = _read_pickle(file), _read_pickle(file)
-        storages = _read_storages(file, keys, _storages_of_tensors(tensors))
-        for name, tensor in tensors.items():
-            if tensor.storage.dtype == "<f4":
-                numbers = storages[tensor.storage.key]
-                strides = [stride * numbers.itemsize for stride in tensor.strides]
-                weights[name] = as_strided(numbers[tensor.offset :], tensor.shape, strides, writeable=False)
+        torch_tensors, keys = _read_pickle(file), _read_pickle(file)
+        tensor_storages = _read_storages(file, keys, _storages_of_tensors(torch_tensors))
+        for name, torch_tensor in torch_tensors.items():
+            if torch_tensor.storage.dtype == "<f4":
+                storage_numbers = tensor_storages[torch_tensor.storage.key]
+                axis_strides = [axis_stride * storage_numbers.itemsize for axis_stride in torch_tensor.strides]
+                weights[name] = as_strided(
+                    storage_numbers[torch_tensor.offset :], torch_tensor.shape, axis_strides, writeable=False
+                )
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, struct.error) as error:
         message = " ".join(str(error).split())[:120]
         raise DataError(f"the weight file is damaged ({type(error).__name__}: {message}): get it again") from error
@@ -119,76 +121,80 @@ def read_torch_weights(content: bytes) -> dict[str, Floats]:
 
 def _read_pickle(file: io.BytesIO) -> Any:
     """The object that the next pickle of the file describes; raises `DataError` for an instruction that is not listed here."""
-    stack = PickleStack()
-    for instruction, argument, _ in pickletools.genops(file):
-        name = instruction.name
+    pickle_stack = PickleStack()
+    for pickle_instruction, instruction_argument, _ in pickletools.genops(file):
+        name = pickle_instruction.name
         if name in LITERALS:
-            stack.push(argument)
+            pickle_stack.push(instruction_argument)
         elif name in CONSTANTS:
-            stack.push(CONSTANTS[name])
+            pickle_stack.push(CONSTANTS[name])
         elif name in INSTRUCTIONS:
-            INSTRUCTIONS[name](stack, argument)
+            INSTRUCTIONS[name](pickle_stack, instruction_argument)
         elif name not in IGNORED:
             raise DataError(f"the weight file holds the instruction {name}: only tensors are read, nothing is run")
-    (described,) = stack.stack
-    return described
+    (described_tensors,) = pickle_stack.stack
+    return described_tensors
 
 
-def _push_global(stack: PickleStack, argument: str) -> None:
-    if argument not in (*STORAGE_DTYPES, DICTIONARY, TENSOR):
-        raise DataError(f"the weight file asks for {argument!r:.60}: only tensors are read, nothing is run")
-    stack.push(GlobalName(argument))
+def _push_global(pickle_stack: PickleStack, global_name: str) -> None:
+    if global_name not in (*STORAGE_DTYPES, DICTIONARY, TENSOR):
+        raise DataError(f"the weight file asks for {global_name!r:.60}: only tensors are read, nothing is run")
+    pickle_stack.push(GlobalName(global_name))
 
 
-def _call_unpickled(stack: PickleStack, _argument: None) -> None:
-    function, arguments = stack.pop(2)
-    if function == GlobalName(DICTIONARY) and arguments == ():
-        stack.push({})
-    elif function == GlobalName(TENSOR):
-        stack.push(_read_tensor(*arguments))
+def _call_unpickled(pickle_stack: PickleStack, _argument: None) -> None:
+    called_function, arguments = pickle_stack.pop(2)
+    if called_function == GlobalName(DICTIONARY) and arguments == ():
+        pickle_stack.push({})
+    elif called_function == GlobalName(TENSOR):
+        pickle_stack.push(_read_tensor(*arguments))
     else:
-        raise DataError(f"the weight file calls {str(function)[:80]}: only tensors are read, nothing is run")
+        raise DataError(f"the weight file calls {str(called_function)[:80]}: only tensors are read, nothing is run")
 
 
 def _read_tensor(
-    storage: TensorStorage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_options: object
+    tensor_storage: TensorStorage, offset: int, shape: tuple[int, ...], axis_strides: tuple[int, ...], *_options: object
 ) -> StoredTensor:
     """A tensor within its storage; `_options` are whether it was trained, and its hooks."""
-    if not isinstance(storage, TensorStorage) or len(shape) != len(strides) or min(0, offset, *shape, *strides) < 0:
+    if (
+        not isinstance(tensor_storage, TensorStorage)
+        or len(shape) != len(axis_strides)
+        or min(0, offset, *shape, *axis_strides) < 0
+    ):
         raise DataError("the weight file describes a tensor that makes no sense: get it again")
-    last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-    if max(last + 1, prod(shape)) > storage.length:
+    last_element = offset + sum((size - 1) * axis_stride for size, axis_stride in zip(shape, axis_strides, strict=True))
+    if max(last_element + 1, prod(shape)) > tensor_storage.length:
         raise DataError(
-            f"the weight file holds a tensor of shape {shape} in {storage.length} numbers: it is damaged, get it again"
+            f"the weight file holds a tensor of shape {shape} in {tensor_storage.length} numbers: it is damaged, get it again"
         )
-    return StoredTensor(storage, offset, tuple(shape), tuple(strides))
+    return StoredTensor(tensor_storage, offset, tuple(shape), tuple(axis_strides))
 
 
-def _push_storage(stack: PickleStack, _argument: None) -> None:
-    ((kind, dtype, key, _device, length, _view),) = stack.pop(1)
-    if kind != "storage" or not isinstance(dtype, GlobalName) or dtype.name not in STORAGE_DTYPES:
+def _push_storage(pickle_stack: PickleStack, _argument: None) -> None:
+    ((storage_kind, dtype, key, _device, element_count, _view),) = pickle_stack.pop(1)
+    if storage_kind != "storage" or not isinstance(dtype, GlobalName) or dtype.name not in STORAGE_DTYPES:
         raise DataError("the weight file refers to something that is no storage of numbers: it is not read")
-    stack.push(TensorStorage(STORAGE_DTYPES[dtype.name], key, length))
+    pickle_stack.push(TensorStorage(STORAGE_DTYPES[dtype.name], key, element_count))
 
 
-def _memoize_unpickled(stack: PickleStack, argument: int) -> None:
-    stack.memo[argument] = stack.stack[-1]
+def _memoize_unpickled(pickle_stack: PickleStack, memo_index: int) -> None:
+    pickle_stack.memo[memo_index] = pickle_stack.stack[-1]
 
 
-def _update_dictionary(stack: PickleStack, pairs: list[Any]) -> None:
+def _update_dictionary(pickle_stack: PickleStack, keys_and_values: list[Any]) -> None:
     """Put alternating keys and values into the dictionary on top of the stack."""
-    dictionary = stack.stack[-1]
-    if not isinstance(dictionary, dict):
+    updated_dictionary = pickle_stack.stack[-1]
+    if not isinstance(updated_dictionary, dict):
         raise DataError("the weight file puts items into something that is no dictionary: it is not read")
-    dictionary.update(zip(pairs[::2], pairs[1::2], strict=True))
+    updated_dictionary.update(zip(keys_and_values[::2], keys_and_values[1::2], strict=True))
 
 
-def _extend_list(stack: PickleStack, elements: list[Any]) -> None:
-    stack.stack[-1].extend(elements)
+def _extend_list(pickle_stack: PickleStack, list_elements: list[Any]) -> None:
+    pickle_stack.stack[-1].extend(list_elements)
 
 
-def _discard_attributes(stack: PickleStack, _argument: None) -> None:
-    stack.pop(1)  # PyTorch gives the dictionary version numbers of its layers as attributes
+def _discard_attributes(pickle_stack: PickleStack, _argument: None) -> None:
+    pickle_stack.pop(1)  # PyTorch gives the dictionary version numbers of its layers as attributes
 
 
 INSTRUCTIONS: dict[str, Callable[[PickleStack, Any], None]] = {
@@ -213,32 +219,32 @@ INSTRUCTIONS: dict[str, Callable[[PickleStack, Any], None]] = {
 }
 
 
-def _storages_of_tensors(tensors: Any) -> dict[str, TensorStorage]:
+def _storages_of_tensors(torch_tensors: Any) -> dict[str, TensorStorage]:
     """The storages of the tensors by key; raises `DataError` for a file that is more than a dictionary of tensors."""
-    if not isinstance(tensors, dict):
-        raise DataError(f"the weight file holds a {type(tensors).__name__}: expected a dictionary of tensors")
-    storages = {}
-    for name, tensor in tensors.items():
-        if not isinstance(name, str) or not isinstance(tensor, StoredTensor):
+    if not isinstance(torch_tensors, dict):
+        raise DataError(f"the weight file holds a {type(torch_tensors).__name__}: expected a dictionary of tensors")
+    tensor_storages = {}
+    for name, torch_tensor in torch_tensors.items():
+        if not isinstance(name, str) or not isinstance(torch_tensor, StoredTensor):
             raise DataError(
-                f"the weight file holds a {type(tensor).__name__} under {name!r:.60}: only tensors are read"
+                f"the weight file holds a {type(torch_tensor).__name__} under {name!r:.60}: only tensors are read"
             )
-        storages[tensor.storage.key] = tensor.storage
-    return storages
+        tensor_storages[torch_tensor.storage.key] = torch_tensor.storage
+    return tensor_storages
 
 
 def _read_storages(
-    file: io.BytesIO, keys: list[str], expected: dict[str, TensorStorage]
+    file: io.BytesIO, keys: list[str], expected_storages: dict[str, TensorStorage]
 ) -> dict[str, npt.NDArray[Any]]:
-    content = file.getvalue()  # no copy of the bytes
-    storages = {}
+    file_bytes = file.getvalue()  # no copy of the bytes
+    tensor_storages = {}
     for key in keys:
-        storage, start = expected[key], file.tell() + 8
+        storage, first_byte = expected_storages[key], file.tell() + 8
         (length,) = struct.unpack("<q", file.read(8))
         if length != storage.length:
             raise DataError(
                 f"the weight file holds {length} numbers under {key}, expected {storage.length}: it is damaged, get it again"
             )
-        storages[key] = np.frombuffer(content, storage.dtype, length, start)
-        file.seek(start + storages[key].nbytes)
-    return storages
+        tensor_storages[key] = np.frombuffer(file_bytes, storage.dtype, length, first_byte)
+        file.seek(first_byte + tensor_storages[key].nbytes)
+    return tensor_storages

@@ -64,10 +64,10 @@ class SpiralLesson:
 def make_spirals(count: int, rng: np.random.Generator) -> WeightedRows:
     """Draw two classes of `count` rows each that form interleaved spirals, which no straight line separates."""
     y = np.repeat([0, 1], count)
-    radius = np.sqrt(rng.uniform(0.01, 1, 2 * count))
-    angle = 3 * np.pi * radius + np.pi * y
-    noise = rng.normal(0, 0.06, (2 * count, 2))
-    X = 2 * radius[:, None] * np.column_stack([np.cos(angle), np.sin(angle)]) + noise
+    point_radii = np.sqrt(rng.uniform(0.01, 1, 2 * count))
+    point_angles = 3 * np.pi * point_radii + np.pi * y
+    point_noise = rng.normal(0, 0.06, (2 * count, 2))
+    X = 2 * point_radii[:, None] * np.column_stack([np.cos(point_angles), np.sin(point_angles)]) + point_noise
     return WeightedRows(X.astype(np.float32), y, np.ones(2 * count, np.float32))
 
 
@@ -91,25 +91,27 @@ def finite_differences(
         The derivatives, in the form of the network.
     """
     network, gradient = from_scratch.map_networks(np.copy, network), from_scratch.map_networks(np.zeros_like, network)
-    for weights, derivatives in zip(chain(*network), chain(*gradient), strict=True):
+    for weights, weight_derivatives in zip(chain(*network), chain(*gradient), strict=True):
         for index in np.ndindex(weights.shape):
-            original = weights[index]
-            weights[index] = original + step
+            original_weight = weights[index]
+            weights[index] = original_weight + step
             loss_above = loss(network)
-            weights[index] = original - step
-            derivatives[index] = (loss_above - loss(network)) / (2 * step)
-            weights[index] = original
+            weights[index] = original_weight - step
+            weight_derivatives[index] = (loss_above - loss(network)) / (2 * step)
+            weights[index] = original_weight
     return gradient
 
 
 def train_on_spirals() -> SpiralLesson:
     """Train a network with two hidden layers of 32 units on the spirals."""
     rng = np.random.default_rng(1)
-    training, test = make_spirals(200, rng), make_spirals(200, rng)
-    start = from_scratch.new_network([2, 32, 32, 2], TANH, rng)
+    training_rows, test_rows = make_spirals(200, rng), make_spirals(200, rng)
+    start_network = from_scratch.new_network([2, 32, 32, 2], TANH, rng)
     config = DescentConfig(learning_rate=5e-3, batch_size=64, penalty=0.0, epochs=PLOTTED_EPOCHS[-1])
-    trained = [epoch.network for epoch in from_scratch.run_gradient_descent(start, TANH, training, config, rng)]
-    return SpiralLesson(training, test, [start, *trained])
+    trained_networks = [
+        epoch.network for epoch in from_scratch.run_gradient_descent(start_network, TANH, training_rows, config, rng)
+    ]
+    return SpiralLesson(training_rows, test_rows, [start_network, *trained_networks])
 
 
 def describe_walkthrough(lesson: SpiralLesson) -> str:
@@ -134,43 +136,45 @@ def loss_on_example(network: ScratchNetwork) -> float:
 
 def example_gradients() -> tuple[ScratchNetwork, ScratchNetwork]:
     """Return the derivatives of `loss_on_example`, by backpropagation and by finite differences."""
-    stages = from_scratch.forward(EXAMPLE_NETWORK, TANH, EXAMPLE_ROW)
-    gradient = from_scratch.backward(EXAMPLE_NETWORK, TANH, stages, EXAMPLE_CLASS, EXAMPLE_WEIGHT)
+    layer_outputs = from_scratch.forward(EXAMPLE_NETWORK, TANH, EXAMPLE_ROW)
+    gradient = from_scratch.backward(EXAMPLE_NETWORK, TANH, layer_outputs, EXAMPLE_CLASS, EXAMPLE_WEIGHT)
     return gradient, finite_differences(loss_on_example, EXAMPLE_NETWORK)
 
 
-def _introduction_lines(lesson: SpiralLesson) -> list[str]:
+def _introduction_lines(spiral_lesson: SpiralLesson) -> list[str]:
     rng = np.random.default_rng(2)
-    linear = from_scratch.new_network([2, 2], TANH, rng)
-    *_, last = from_scratch.run_gradient_descent(
-        linear, TANH, lesson.training, DescentConfig(penalty=0.0, learning_rate=0.02), rng
+    linear_network = from_scratch.new_network([2, 2], TANH, rng)
+    *_, last_epoch = from_scratch.run_gradient_descent(
+        linear_network, TANH, spiral_lesson.training, DescentConfig(penalty=0.0, learning_rate=0.02), rng
     )
-    accuracy = _network_accuracy(last.network, lesson.test)
-    canvas = np.full(CANVAS, " ")
-    position = np.rint((lesson.training.X / PLOT_LIMIT + 1) / 2 * (np.array(CANVAS[::-1]) - 1)).astype(int)
-    canvas[CANVAS[0] - 1 - position[:, 1], position[:, 0]] = np.array(["o", "+"])[lesson.training.y]
-    plot = [f"   {''.join(line)}".rstrip() for line in canvas if (line != " ").any()]
+    linear_accuracy = _network_accuracy(last_epoch.network, spiral_lesson.test)
+    character_canvas = np.full(CANVAS, " ")
+    position = np.rint((spiral_lesson.training.X / PLOT_LIMIT + 1) / 2 * (np.array(CANVAS[::-1]) - 1)).astype(int)
+    character_canvas[CANVAS[0] - 1 - position[:, 1], position[:, 0]] = np.array(["o", "+"])[spiral_lesson.training.y]
+    plot_lines = [f"   {''.join(line)}".rstrip() for line in character_canvas if (line != " ").any()]
     return [
         "1. THE QUESTION",
         "Two classes, o and +, form two interleaved spirals. Without hidden layers a network separates them by a straight line",
-        f"and classifies {accuracy:.0%} of new rows correctly. With hidden layers it can learn a curved boundary.",
-        *plot,
+        f"and classifies {linear_accuracy:.0%} of new rows correctly. With hidden layers it can learn a curved boundary.",
+        *plot_lines,
     ]
 
 
 def _forward_pass_lines() -> list[str]:
-    _, hidden, logits = from_scratch.forward(EXAMPLE_NETWORK, TANH, EXAMPLE_ROW)
+    _, hidden_outputs, logits = from_scratch.forward(EXAMPLE_NETWORK, TANH, EXAMPLE_ROW)
     p = np.exp(from_scratch.log_softmax(logits))[0]
     true_class, row = EXAMPLE_CLASS[0], _format_vector(EXAMPLE_ROW[0])
     lines = [
         "2. FORWARD PASS OF ONE ROW",
         f"x = {row} of class {true_class}; three hidden units with f = tanh, then a logit per class. z = x W + b:",
     ]
-    for x, name, (kernel, bias) in zip((EXAMPLE_ROW[0], hidden[0]), ("hidden", "logit "), EXAMPLE_NETWORK, strict=True):
-        for unit in range(len(bias)):
-            terms = " + ".join(f"({a:.3g})({w:.3g})" for a, w in zip(x, kernel[:, unit], strict=True))
-            z = x @ kernel[:, unit] + bias[unit]
-            line = f"   {name} {unit}   {terms} + ({bias[unit]:.3g}) = {z:7.4f}"
+    for x, name, (kernel, bias) in zip(
+        (EXAMPLE_ROW[0], hidden_outputs[0]), ("hidden", "logit "), EXAMPLE_NETWORK, strict=True
+    ):
+        for unit_index in range(len(bias)):
+            products_text = " + ".join(f"({a:.3g})({w:.3g})" for a, w in zip(x, kernel[:, unit_index], strict=True))
+            z = x @ kernel[:, unit_index] + bias[unit_index]
+            line = f"   {name} {unit_index}   {products_text} + ({bias[unit_index]:.3g}) = {z:7.4f}"
             if name == "hidden":
                 line += f"   tanh {np.tanh(z):7.4f}"
             lines.append(line)
@@ -186,11 +190,11 @@ def _backward_pass_lines() -> list[str]:
     dz, dz_hidden = gradient[1].bias, gradient[0].bias  # of one row: the derivative by the bias is that by z
     table = []
     for layer, (exact_layer, numerical_layer) in enumerate(zip(gradient, numerical_gradient, strict=True), start=1):
-        for name, exact, numerical in zip(("kernel", "bias"), exact_layer, numerical_layer, strict=True):
-            for index in np.ndindex(exact.shape):
-                difference = abs(exact[index] / numerical[index] - 1)
-                numbers = f"{exact[index]:15.9f} {numerical[index]:19.9f} {difference:20.0e}"
-                table.append(f"   {layer} {name:6} {index!s:7} {numbers}")
+        for name, exact_array, numerical_array in zip(("kernel", "bias"), exact_layer, numerical_layer, strict=True):
+            for index in np.ndindex(exact_array.shape):
+                difference = abs(exact_array[index] / numerical_array[index] - 1)
+                comparison_text = f"{exact_array[index]:15.9f} {numerical_array[index]:19.9f} {difference:20.0e}"
+                table.append(f"   {layer} {name:6} {index!s:7} {comparison_text}")
     hidden_derivative = _format_vector(EXAMPLE_NETWORK[1].kernel @ dz)
     return [
         "3. BACKWARD PASS: THE CHAIN RULE",
@@ -211,9 +215,13 @@ def _gradient_step_lines() -> list[str]:
     loss = loss_on_example(EXAMPLE_NETWORK)
     squared_norm = sum(float((array**2).sum()) for array in chain(*gradient))
     table = []
-    for rate in (0.01, 0.1, 1.0):
-        moved = from_scratch.map_networks(lambda w, g, rate=rate: w - rate * g, EXAMPLE_NETWORK, gradient)
-        table.append(f"   {rate:<6} {loss - rate * squared_norm:15.4f} {loss_on_example(moved):8.4f}")
+    for learning_rate in (0.01, 0.1, 1.0):
+        moved_network = from_scratch.map_networks(
+            lambda w, g, learning_rate=learning_rate: w - learning_rate * g, EXAMPLE_NETWORK, gradient
+        )
+        table.append(
+            f"   {learning_rate:<6} {loss - learning_rate * squared_norm:15.4f} {loss_on_example(moved_network):8.4f}"
+        )
     return [
         "4. ONE STEP OF GRADIENT DESCENT",
         f"Every weight moves against its derivative: w - rate · dw. The loss was {loss:.4f}. The loss after the step, as the gradient",
@@ -223,21 +231,24 @@ def _gradient_step_lines() -> list[str]:
     ]
 
 
-def _descent_lines(lesson: SpiralLesson) -> list[str]:
-    training_losses, test_losses = lesson.losses(lesson.training), lesson.losses(lesson.test)
+def _descent_lines(spiral_lesson: SpiralLesson) -> list[str]:
+    training_losses, test_losses = (
+        spiral_lesson.losses(spiral_lesson.training),
+        spiral_lesson.losses(spiral_lesson.test),
+    )
     table = []
     for epoch in TABLE_EPOCHS:
         losses = f"{training_losses[epoch]:14.4f} {test_losses[epoch]:9.4f}"
-        table.append(f"   {epoch:5} {losses} {lesson.accuracy(epoch, lesson.test):18.1%}")
-    regions = [_decision_region_lines(lesson.networks[epoch]) for epoch in PLOTTED_EPOCHS]
-    captions = ", ".join(f"epoch {epoch}" for epoch in PLOTTED_EPOCHS)
+        table.append(f"   {epoch:5} {losses} {spiral_lesson.accuracy(epoch, spiral_lesson.test):18.1%}")
+    decision_regions = [_decision_region_lines(spiral_lesson.networks[epoch]) for epoch in PLOTTED_EPOCHS]
+    plot_captions = ", ".join(f"epoch {epoch}" for epoch in PLOTTED_EPOCHS)
     return [
-        f"5. TRAINING: {len(lesson.training.y)} rows, two hidden layers of 32, batches of 64, Adam",
+        f"5. TRAINING: {len(spiral_lesson.training.y)} rows, two hidden layers of 32, batches of 64, Adam",
         "   epoch  training loss  test loss  accuracy on test rows",
         *table,
         f"Training loss, epoch 0 to {PLOTTED_EPOCHS[-1]}:  {_loss_sparkline(training_losses[::4])}",
-        f"Regions where the network predicts + (dark) and o (light), {captions}:",
-        *(f"   {'   '.join(lines)}".rstrip() for lines in zip(*regions, strict=True)),
+        f"Regions where the network predicts + (dark) and o (light), {plot_captions}:",
+        *(f"   {'   '.join(lines)}".rstrip() for lines in zip(*decision_regions, strict=True)),
     ]
 
 
@@ -250,12 +261,12 @@ def _closing_lines() -> list[str]:
     ]
 
 
-def _network_logits(network: ScratchNetwork, X: npt.NDArray[np.floating]) -> Matrix:
-    return from_scratch.forward(network, TANH, X.astype(np.float64))[-1]
+def _network_logits(scratch_network: ScratchNetwork, X: npt.NDArray[np.floating]) -> Matrix:
+    return from_scratch.forward(scratch_network, TANH, X.astype(np.float64))[-1]
 
 
-def _network_accuracy(network: ScratchNetwork, rows: WeightedRows) -> float:
-    return float((_network_logits(network, rows.X).argmax(axis=1) == rows.y).mean())
+def _network_accuracy(scratch_network: ScratchNetwork, rows: WeightedRows) -> float:
+    return float((_network_logits(scratch_network, rows.X).argmax(axis=1) == rows.y).mean())
 
 
 def probability_grid(network: ScratchNetwork, height: int, width: int) -> Matrix:
@@ -266,20 +277,20 @@ def probability_grid(network: ScratchNetwork, height: int, width: int) -> Matrix
     return probabilities.reshape(height, width)
 
 
-def _decision_region_lines(network: ScratchNetwork) -> list[str]:
-    marks = np.array(list(" ·░▒▓█"))
-    shades = np.rint(probability_grid(network, 15, 31) * (len(marks) - 1)).astype(int)
-    return list(map("".join, marks[shades]))
+def _decision_region_lines(scratch_network: ScratchNetwork) -> list[str]:
+    shade_characters = np.array(list(" ·░▒▓█"))
+    shade_indices = np.rint(probability_grid(scratch_network, 15, 31) * (len(shade_characters) - 1)).astype(int)
+    return list(map("".join, shade_characters[shade_indices]))
 
 
 def _loss_sparkline(losses: list[float]) -> str:
     bars = np.array(list("▁▂▃▄▅▆▇█"))
-    heights = (np.array(losses) - min(losses)) / (max(losses) - min(losses))
-    return "".join(bars[np.rint(heights * (len(bars) - 1)).astype(int)])
+    relative_losses = (np.array(losses) - min(losses)) / (max(losses) - min(losses))
+    return "".join(bars[np.rint(relative_losses * (len(bars) - 1)).astype(int)])
 
 
-def _format_vector(numbers: Matrix) -> str:
-    return f"({', '.join(f'{number:.4g}' for number in numbers)})"
+def _format_vector(vector_entries: Matrix) -> str:
+    return f"({', '.join(f'{vector_entry:.4g}' for vector_entry in vector_entries)})"
 
 
 def draw_walkthrough_figure(lesson: SpiralLesson) -> bytes:
@@ -305,14 +316,16 @@ def draw_walkthrough_figure(lesson: SpiralLesson) -> bytes:
         loss_axes.plot(lesson.losses(rows), label=label)
     loss_axes.set(title="Training", xlabel="epoch", ylabel="mean loss", yscale="log")
     loss_axes.legend()
-    exact, numerical = (np.concatenate(list(map(np.ravel, chain(*gradient)))) for gradient in example_gradients())
+    exact_gradient, numerical_gradient = (
+        np.concatenate(list(map(np.ravel, chain(*gradient)))) for gradient in example_gradients()
+    )
     gradient_axes.axline((0, 0), slope=1, color="0.8")
-    gradient_axes.plot(numerical, exact, "o")
-    gradient_axes.set(title=f"{len(exact)} derivatives", xlabel="finite differences", ylabel="backpropagation")
-    extent = (-PLOT_LIMIT, PLOT_LIMIT, -PLOT_LIMIT, PLOT_LIMIT)
+    gradient_axes.plot(numerical_gradient, exact_gradient, "o")
+    gradient_axes.set(title=f"{len(exact_gradient)} derivatives", xlabel="finite differences", ylabel="backpropagation")
+    plot_extent = (-PLOT_LIMIT, PLOT_LIMIT, -PLOT_LIMIT, PLOT_LIMIT)
     for axes, epoch in zip(region_axes, PLOTTED_EPOCHS, strict=True):
-        region = probability_grid(lesson.networks[epoch], 200, 200)
-        axes.imshow(region, extent=extent, cmap="PuOr", vmin=0, vmax=1, alpha=0.45)
+        class_probabilities = probability_grid(lesson.networks[epoch], 200, 200)
+        axes.imshow(class_probabilities, extent=plot_extent, cmap="PuOr", vmin=0, vmax=1, alpha=0.45)
         _draw_spirals(axes, lesson.test)
         axes.set_title(f"Epoch {epoch}: accuracy on test rows {lesson.accuracy(epoch, lesson.test):.1%}")
     file = io.BytesIO()
@@ -321,7 +334,7 @@ def draw_walkthrough_figure(lesson: SpiralLesson) -> bytes:
 
 
 def _draw_spirals(axes: Axes, rows: WeightedRows) -> None:
-    for label, (marker, colour) in enumerate((("o", "tab:orange"), ("+", "indigo"))):
+    for label, (point_marker, point_color) in enumerate((("o", "tab:orange"), ("+", "indigo"))):
         x, y = rows.X[rows.y == label].T
-        axes.scatter(x, y, s=14, marker=marker, color=colour, linewidths=0.8)
+        axes.scatter(x, y, s=14, marker=point_marker, color=point_color, linewidths=0.8)
     axes.set(xlim=(-PLOT_LIMIT, PLOT_LIMIT), ylim=(-PLOT_LIMIT, PLOT_LIMIT), aspect="equal", xticks=[], yticks=[])

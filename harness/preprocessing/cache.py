@@ -58,10 +58,12 @@ def cached_features(function_key: str, rows: Array, compute: Callable[[Array], A
         if len(features) < len(first_row):
             file.lock()  # waits for a process that computes, which may have added the missing rows by then
             features |= file.read(first_row.keys() - features.keys())
-            if missing := [key for key in first_row if key not in features]:
-                computed = dict(zip(missing, compute(rows[[first_row[key] for key in missing]]), strict=True))
-                file.write(computed)
-                features |= computed
+            if missing_keys := [key for key in first_row if key not in features]:
+                computed_features = dict(
+                    zip(missing_keys, compute(rows[[first_row[key] for key in missing_keys]]), strict=True)
+                )
+                file.write(computed_features)
+                features |= computed_features
     return np.stack([features[key] for key in keys])
 
 
@@ -81,16 +83,16 @@ class _FeatureCacheFile:
 
     def read(self, keys: Iterable[bytes]) -> dict[bytes, Array]:
         """Read the features of rows; damaged ones, whose digest does not match, count as missing."""
-        remaining = iter(keys)
+        remaining_keys = iter(keys)
         features: dict[bytes, Array] = {}
-        while batch := list(islice(remaining, QUERY_SIZE)):
-            placeholders = ",".join("?" * len(batch))
-            query = f"SELECT key, form, item, proof FROM made WHERE key IN ({placeholders})"  # noqa: S608
-            for key, header, content, digest in self._execute(query, batch):
-                is_typed = isinstance(header, str) and isinstance(content, bytes)
-                if is_typed and digest == _digest_bytes(header.encode(), content):
+        while batch := list(islice(remaining_keys, QUERY_SIZE)):
+            sql_placeholders = ",".join("?" * len(batch))
+            sql_query = f"SELECT key, form, item, proof FROM made WHERE key IN ({sql_placeholders})"  # noqa: S608
+            for key, header, feature_bytes, digest in self._execute(sql_query, batch):
+                is_typed = isinstance(header, str) and isinstance(feature_bytes, bytes)
+                if is_typed and digest == _digest_bytes(header.encode(), feature_bytes):
                     dtype, *shape = header.split()
-                    features[key] = np.frombuffer(content, dtype).reshape(list(map(int, shape)))
+                    features[key] = np.frombuffer(feature_bytes, dtype).reshape(list(map(int, shape)))
         return features
 
     def lock(self) -> None:
@@ -102,14 +104,14 @@ class _FeatureCacheFile:
         n_bytes = sum(array.nbytes for array in features.values())
         if n_bytes > MAX_BYTES:
             return
-        query = "SELECT (page_count - freelist_count) * page_size"
-        stored = self._execute(f"{query} FROM pragma_page_count, pragma_freelist_count, pragma_page_size")
-        if sum(size for (size,) in stored) + n_bytes > MAX_BYTES:
+        sql_query = "SELECT (page_count - freelist_count) * page_size"
+        stored_bytes = self._execute(f"{sql_query} FROM pragma_page_count, pragma_freelist_count, pragma_page_size")
+        if sum(size for (size,) in stored_bytes) + n_bytes > MAX_BYTES:
             self._execute("DELETE FROM made")
         for key, array in features.items():
-            header, content = " ".join([array.dtype.str, *map(str, array.shape)]), array.tobytes()
-            digest = _digest_bytes(header.encode(), content)
-            self._execute("INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?)", (key, header, content, digest))
+            header, feature_bytes = " ".join([array.dtype.str, *map(str, array.shape)]), array.tobytes()
+            digest = _digest_bytes(header.encode(), feature_bytes)
+            self._execute("INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?)", (key, header, feature_bytes, digest))
         self._execute("COMMIT")
 
     def close(self) -> None:
@@ -120,19 +122,19 @@ class _FeatureCacheFile:
                 os.utime(self.path)
                 _remove_old_files(self.path)
 
-    def _execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+    def _execute(self, sql_statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
         if self._database is None:
             return []
         try:
-            return self._database.execute(statement, parameters).fetchall()
+            return self._database.execute(sql_statement, parameters).fetchall()
         except sqlite3.Error as error:
             self._disable(error)
             return []
 
     def _disable(self, error: Exception) -> None:
-        database, self._database = self._database, None
-        if database is not None:
-            database.close()
+        closed_database, self._database = self._database, None
+        if closed_database is not None:
+            closed_database.close()
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE_CODES:
             with suppress(OSError):
                 self.path.unlink()  # SQLite removes the log of a file that does not exist
@@ -143,13 +145,13 @@ class _FeatureCacheFile:
             )
 
 
-def _remove_old_files(current: Path) -> None:
+def _remove_old_files(current_file: Path) -> None:
     """Remove the least recently used files, except the current one, until all together are within the bound."""
-    files = sorted(current.parent.glob("*.sqlite"), key=lambda path: path.stat().st_mtime)
-    total = sum(path.stat().st_size for path in files)
+    files = sorted(current_file.parent.glob("*.sqlite"), key=lambda path: path.stat().st_mtime)
+    total_bytes = sum(path.stat().st_size for path in files)
     for path in files:
-        if total > MAX_BYTES and path != current:
-            total -= path.stat().st_size
+        if total_bytes > MAX_BYTES and path != current_file:
+            total_bytes -= path.stat().st_size
             path.unlink()
 
 
@@ -183,8 +185,8 @@ class FoldCache:
         """Return the entry of a key, computed if it is not in the cache; its arrays are read-only."""
         if key in self._entries:
             self._entries.move_to_end(key)
-            cached: T = self._entries[key][0]
-            return cached
+            cached_entry: T = self._entries[key][0]
+            return cached_entry
         entry = make_read_only(compute())
         n_bytes = estimate_entry_bytes(entry)
         self._entries[key] = (entry, n_bytes)
@@ -200,8 +202,8 @@ def make_read_only(entry: T) -> T:
     if hasattr(entry, "setflags"):
         entry.setflags(write=False)
         return entry
-    for part in _parts_of_entry(entry):
-        make_read_only(part)
+    for entry_part in _parts_of_entry(entry):
+        make_read_only(entry_part)
     return entry
 
 
@@ -223,14 +225,14 @@ def _parts_of_entry(entry: Any) -> list[Any]:
     if hasattr(entry, "indptr"):
         return [entry.data, entry.indices, entry.indptr]
     if is_dataclass(entry):
-        return [getattr(entry, field.name) for field in fields(entry)]
+        return [getattr(entry, entry_field.name) for entry_field in fields(entry)]
     return []
 
 
 def digest_arrays(*arrays: npt.NDArray[Any]) -> bytes:
     """Compute a digest of the shape, dtype and content of arrays."""
-    hasher = hashlib.blake2b(digest_size=16)
+    blake_hasher = hashlib.blake2b(digest_size=16)
     for array in arrays:
-        hasher.update(repr((array.shape, array.dtype.str)).encode())
-        hasher.update(np.ascontiguousarray(array).data)
-    return hasher.digest()
+        blake_hasher.update(repr((array.shape, array.dtype.str)).encode())
+        blake_hasher.update(np.ascontiguousarray(array).data)
+    return blake_hasher.digest()

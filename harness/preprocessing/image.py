@@ -69,29 +69,32 @@ def augment_images(images: Images, number: int) -> Images:
     return np.stack([_augment_image(image, number) for image in images])
 
 
-def _augment_image(image: Images, number: int) -> Images:
-    pillow, digest = _import_pillow(), hashlib.blake2b(image.tobytes(), digest_size=8).digest()
-    rng = np.random.default_rng([int.from_bytes(digest), number])
-    height, width, channels = image.shape
-    angle, zoom = radians(rng.uniform(-MAX_ROTATION, MAX_ROTATION)), 1 + rng.uniform(-MAX_ZOOM, MAX_ZOOM)
-    shift_x, shift_y = rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2) * (width, height)
-    brightness = 1 + rng.uniform(-MAX_BRIGHTNESS, MAX_BRIGHTNESS)
-    # Affine map from a pixel of the new image to its source: rotation and zoom about the centre, then the shift.
-    c, s, x, y = cos(angle) / zoom, sin(angle) / zoom, (width - 1) / 2, (height - 1) / 2
-    coefficients = (c, -s, x - c * x + s * y + shift_x, s, c, y - s * x - c * y + shift_y)
-    border = np.median(np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]), axis=0)
-    fill = tuple(map(int, border))
-    picture = pillow.fromarray(image[:, :, 0] if channels == 1 else image)
-    transformed = picture.transform(
-        picture.size,
-        pillow.Transform.AFFINE,
-        coefficients,
-        pillow.Resampling.BILINEAR,
-        fillcolor=fill[0] if channels == 1 else fill,
+def _augment_image(image: Images, augmentation_number: int) -> Images:
+    pillow_module, digest = _import_pillow(), hashlib.blake2b(image.tobytes(), digest_size=8).digest()
+    rng = np.random.default_rng([int.from_bytes(digest), augmentation_number])
+    height, width, color_channels = image.shape
+    rotation_angle, zoom_factor = (
+        radians(rng.uniform(-MAX_ROTATION, MAX_ROTATION)),
+        1 + rng.uniform(-MAX_ZOOM, MAX_ZOOM),
     )
-    brightened = [min(255, round(level * brightness)) for level in range(256)]
-    augmented: Images = np.asarray(transformed.point(brightened * channels))
-    return augmented.reshape(image.shape)
+    shift_x, shift_y = rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2) * (width, height)
+    brightness_factor = 1 + rng.uniform(-MAX_BRIGHTNESS, MAX_BRIGHTNESS)
+    # Affine map from a pixel of the new image to its source: rotation and zoom about the centre, then the shift.
+    c, s, x, y = cos(rotation_angle) / zoom_factor, sin(rotation_angle) / zoom_factor, (width - 1) / 2, (height - 1) / 2
+    affine_coefficients = (c, -s, x - c * x + s * y + shift_x, s, c, y - s * x - c * y + shift_y)
+    border_color = np.median(np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]), axis=0)
+    fill_color = tuple(map(int, border_color))
+    picture = pillow_module.fromarray(image[:, :, 0] if color_channels == 1 else image)
+    transformed_picture = picture.transform(
+        picture.size,
+        pillow_module.Transform.AFFINE,
+        affine_coefficients,
+        pillow_module.Resampling.BILINEAR,
+        fillcolor=fill_color[0] if color_channels == 1 else fill_color,
+    )
+    brightened_levels = [min(255, round(level * brightness_factor)) for level in range(256)]
+    augmented_image: Images = np.asarray(transformed_picture.point(brightened_levels * color_channels))
+    return augmented_image.reshape(image.shape)
 
 
 def _import_pillow() -> Any:
@@ -144,7 +147,10 @@ class PretrainedEncoder:
         """
         check_images(rows)
         if self.n_augmented:
-            return np.stack([self._outputs(rows, number) for number in range(1 + self.n_augmented)], axis=1)
+            return np.stack(
+                [self._outputs(rows, augmentation_number) for augmentation_number in range(1 + self.n_augmented)],
+                axis=1,
+            )
         return self._outputs(rows, 0)
 
     def fill_cache(self, rows: Images) -> None:
@@ -155,16 +161,16 @@ class PretrainedEncoder:
         """Build the network below the cut as a Keras model of images (n, size, size, 3), 0 to 255, with ImageNet weights."""
         return build_frozen(fold_batch_norm(read_torch_weights(wheel_member(*SOURCE))), self.cut, self.size)
 
-    def _outputs(self, rows: Images, number: int) -> npt.NDArray[Any]:
+    def _outputs(self, rows: Images, augmentation_number: int) -> npt.NDArray[Any]:
         """Outputs of one variation of the images."""
         key = f"EfficientNet-Lite0 {SOURCE[-1]}, port {PORT_VERSION}, {_package_versions()}, {self.size} pixels, {self.cut}"
-        if number:
-            key += f", view {number} of version {AUGMENTATION_VERSION}"
+        if augmentation_number:
+            key += f", view {augmentation_number} of version {AUGMENTATION_VERSION}"
 
         def compute(images: Images) -> npt.NDArray[Any]:
-            outputs = apply_model_to_images(self.keras_model(), augment_images(images, number))
+            model_outputs = apply_model_to_images(self.keras_model(), augment_images(images, augmentation_number))
             # Half precision costs a thousandth of an output (2 ** -11 of it), and saves half of disk and memory.
-            return outputs if self.cut in VECTOR_CUTS else outputs.astype(np.float16)
+            return model_outputs if self.cut in VECTOR_CUTS else model_outputs.astype(np.float16)
 
         return cached_features(key, rows, compute)
 
@@ -172,11 +178,11 @@ class PretrainedEncoder:
 @functools.cache
 def _package_versions() -> str:
     """Versions of the packages that may change the last digits of features, which are not reused under another version."""
-    versions = []
-    for package in ("tensorflow", "tensorflow-cpu", "keras", "pillow"):
+    version_texts = []
+    for package_name in ("tensorflow", "tensorflow-cpu", "keras", "pillow"):
         with suppress(PackageNotFoundError):  # only one TensorFlow of the two is installed
-            versions.append(f"{package} {version(package)}")
-    return ", ".join(versions)
+            version_texts.append(f"{package_name} {version(package_name)}")
+    return ", ".join(version_texts)
 
 
 @dataclass(frozen=True)
@@ -270,5 +276,7 @@ def fit_pretrained_svd(X: Images, y: Labels, seed: int) -> PretrainedSvdEncoder:
     PretrainedSvdEncoder
         The encoder.
     """
-    pretrained = fit_pretrained_embedding(X, y, seed)
-    return PretrainedSvdEncoder(pretrained, fit_truncated_svd(pretrained.transform(X), N_COMPONENTS, seed))
+    pretrained_encoder = fit_pretrained_embedding(X, y, seed)
+    return PretrainedSvdEncoder(
+        pretrained_encoder, fit_truncated_svd(pretrained_encoder.transform(X), N_COMPONENTS, seed)
+    )

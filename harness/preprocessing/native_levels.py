@@ -40,15 +40,15 @@ def keep_levels(preparer: TabularPreprocessor, X: pd.DataFrame, weights: Floats 
         The preparation with at most `MAX_NATIVE_LEVELS` levels for each of these categories. The last of them are those of all
         other levels, which new rows with an unknown level have, and of missing values if there were any.
     """
-    layout, many = preparer.layout, many_level_categories(X, weights)
-    categories = list(layout.categories)
+    column_layout, many_level_columns = preparer.layout, many_level_categories(X, weights)
+    categories = list(column_layout.categories)
     unknown_levels, missing_levels = list(preparer.unknown_levels), list(preparer.missing_levels)
-    for j, (name, _) in enumerate(layout.categories[: layout.n_table_categories]):
-        if name not in many:
+    for j, (name, _) in enumerate(column_layout.categories[: column_layout.n_table_categories]):
+        if name not in many_level_columns:
             continue
         has_missing = bool(X[name].isna().any())
-        frequent = count_values(X[name], weights).index[: MAX_NATIVE_LEVELS - 1 - int(has_missing)]
-        levels = list(map(str, frequent))
+        frequent_levels = count_values(X[name], weights).index[: MAX_NATIVE_LEVELS - 1 - int(has_missing)]
+        levels = list(map(str, frequent_levels))
         unknown_levels[j] = missing_levels[j] = len(levels)
         levels.append(unused_name(OTHER, levels))
         if has_missing:
@@ -57,7 +57,7 @@ def keep_levels(preparer: TabularPreprocessor, X: pd.DataFrame, weights: Floats 
         categories[j] = (name, tuple(levels))
     return replace(
         preparer,
-        layout=replace(layout, categories=tuple(categories)),
+        layout=replace(column_layout, categories=tuple(categories)),
         unknown_levels=tuple(unknown_levels),
         missing_levels=tuple(missing_levels),
     )

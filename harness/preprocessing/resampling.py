@@ -65,10 +65,10 @@ def resample_table_rows(  # noqa: PLR0913, PLR0917 -- four say what is resampled
 
     def compute() -> tuple[PreparedRows, Labels]:
         points = cache.get(("space", digest), lambda: rows_to_metric_space(rows, layout))
-        sampled, sampled_y, indices = _build_and_run_sampler(strategy, params, seed, points, y, cache)
-        if indices is not None:
-            return rows.take(indices), sampled_y
-        return metric_space_to_rows(sampled, layout), sampled_y
+        sampled_points, sampled_y, sampled_indices = _build_and_run_sampler(strategy, params, seed, points, y, cache)
+        if sampled_indices is not None:
+            return rows.take(sampled_indices), sampled_y
+        return metric_space_to_rows(sampled_points, layout), sampled_y
 
     return cache.get(("resampled", strategy.name, tuple(sorted(params.items())), seed, digest), compute)
 
@@ -101,25 +101,27 @@ def resample_encoded_rows(
     EvenhandError
         If the strategy is declared to select existing rows but synthesised some.
     """
-    cache, X_key = memo
+    memo_cache, X_key = memo
 
     def compute() -> tuple[Any, Labels]:
         if strategy.selects_existing_rows:
             row_numbers = np.arange(len(y), dtype=np.float64)[:, None]
-            _, sampled_y, indices = _build_and_run_sampler(strategy, params, seed, row_numbers, y, cache)
-            if indices is None:
+            _, sampled_y, sampled_indices = _build_and_run_sampler(strategy, params, seed, row_numbers, y, memo_cache)
+            if sampled_indices is None:
                 raise EvenhandError(f"{strategy.name} is declared to choose rows, but made some")
-            return X[indices], sampled_y
+            return X[sampled_indices], sampled_y
         # For a sparse *matrix* `*` is the matrix product, which imbalanced-learn's borderline-2 does not expect.
         points = csr_array(X) if issparse(X) else np.asarray(X, dtype=np.float64)
-        sampled, sampled_y, indices = _build_and_run_sampler(strategy, params, seed, points, y, cache)
-        if indices is not None:
-            return X[indices], sampled_y
+        sampled_points, sampled_y, sampled_indices = _build_and_run_sampler(
+            strategy, params, seed, points, y, memo_cache
+        )
+        if sampled_indices is not None:
+            return X[sampled_indices], sampled_y
         if issparse(X):
-            return type(X)(sampled, dtype=X.dtype), sampled_y
-        return sampled.astype(X.dtype), sampled_y
+            return type(X)(sampled_points, dtype=X.dtype), sampled_y
+        return sampled_points.astype(X.dtype), sampled_y
 
-    return cache.get(("resampled", X_key, strategy.name, tuple(sorted(params.items())), seed), compute)
+    return memo_cache.get(("resampled", X_key, strategy.name, tuple(sorted(params.items())), seed), compute)
 
 
 def rows_to_metric_space(rows: PreparedRows, layout: ColumnLayout) -> Points:
@@ -135,38 +137,38 @@ def rows_to_metric_space(rows: PreparedRows, layout: ColumnLayout) -> Points:
     ----------
     Chawla, Bowyer, Hall and Kegelmeyer (2002), SMOTE: synthetic minority over-sampling technique (SMOTE-NC).
     """
-    start = rows.numbers.shape[1]
-    points = np.zeros((len(rows), start + sum(layout.levels)))
-    points[:, :start] = rows.numbers
-    row_positions, weight = np.arange(len(rows)), compute_level_weight(rows)
-    for codes, n_levels in zip(rows.codes.T, layout.levels, strict=True):
-        points[row_positions, start + codes] = weight
-        start += n_levels
+    first_column = rows.numbers.shape[1]
+    points = np.zeros((len(rows), first_column + sum(layout.levels)))
+    points[:, :first_column] = rows.numbers
+    row_positions, level_weight = np.arange(len(rows)), compute_level_weight(rows)
+    for level_codes, n_levels in zip(rows.codes.T, layout.levels, strict=True):
+        points[row_positions, first_column + level_codes] = level_weight
+        first_column += n_levels
     return points
 
 
 def metric_space_to_rows(points: Points, layout: ColumnLayout) -> PreparedRows:
     """Convert points to rows: the level of a category is the one with the highest weight, of equal ones the first."""
-    start = n_numbers = len(layout.numbers)
-    codes = np.empty((len(points), len(layout.levels)), dtype=np.int32)
+    first_column = n_numbers = len(layout.numbers)
+    level_codes = np.empty((len(points), len(layout.levels)), dtype=np.int32)
     for j, n_levels in enumerate(layout.levels):
-        codes[:, j] = points[:, start : start + n_levels].argmax(axis=1)
-        start += n_levels
-    return PreparedRows(np.ascontiguousarray(points[:, :n_numbers]), codes)
+        level_codes[:, j] = points[:, first_column : first_column + n_levels].argmax(axis=1)
+        first_column += n_levels
+    return PreparedRows(np.ascontiguousarray(points[:, :n_numbers]), level_codes)
 
 
 def compute_level_weight(rows: PreparedRows) -> float:
     """Compute the weight of a level in the metric space: half the median standard deviation of numbers that vary, or 1/2."""
-    deviations = rows.numbers.std(axis=0)
-    deviations = deviations[deviations > 0]
-    return float(np.median(deviations)) / 2 if len(deviations) else 0.5
+    standard_deviations = rows.numbers.std(axis=0)
+    standard_deviations = standard_deviations[standard_deviations > 0]
+    return float(np.median(standard_deviations)) / 2 if len(standard_deviations) else 0.5
 
 
 def _build_and_run_sampler(
-    strategy: Strategy, params: dict[str, Any], seed: int, points: Any, y: Labels, cache: FoldCache
+    strategy: Strategy, params: dict[str, Any], seed: int, points: Any, y: Labels, fold_cache: FoldCache
 ) -> tuple[Any, Labels, Labels | None]:
     """Build the sampler of a strategy and run it."""
     from harness.preprocessing.samplers import run_sampler  # imports imbalanced-learn, which only resampling cells need
 
     assert strategy.build is not None  # noqa: S101 -- a strategy of this kind has a builder, its declaration checked that
-    return run_sampler(strategy.build(seed, **params), points, y, cache)
+    return run_sampler(strategy.build(seed, **params), points, y, fold_cache)

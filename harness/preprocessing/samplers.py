@@ -67,36 +67,40 @@ def run_sampler(sampler: Any, points: Any, y: Index, cache: FoldCache) -> tuple[
     """
     counts = np.bincount(y)
     min_count = int(counts[counts > 0].min())
-    sampler, oversamplers = _accelerate_cleaning_samplers(sampler, is_dense=not issparse(points))
-    for oversampler in oversamplers:
-        _limit_neighbor_counts(oversampler, points, min_count, cache)
-    if oversamplers and min_count < 2:
+    sampler, nested_oversamplers = _accelerate_cleaning_samplers(sampler, is_dense=not issparse(points))
+    for nested_oversampler in nested_oversamplers:
+        _limit_neighbor_counts(nested_oversampler, points, min_count, cache)
+    if nested_oversamplers and min_count < 2:
         message = "the rarest class has one training row, which has no neighbour of its class"
         raise Inapplicable(message, always=True, code="single_row_of_class")
     try:
-        sampled, sampled_y = sampler.fit_resample(points, y)
+        sampled_points, sampled_y = sampler.fit_resample(points, y)
     except (ValueError, RuntimeError) as error:
         message = " ".join(str(error).split())
-        if any(refusal in message for refusal in REFUSAL_MESSAGES):
+        if any(refusal_message in message for refusal_message in REFUSAL_MESSAGES):
             raise Inapplicable(message, code="refused_by_sampler") from error
         raise
     sampled_counts = np.bincount(sampled_y, minlength=len(counts))
     if ((sampled_counts == 0) & (counts > 0)).any():
         raise Inapplicable("cleaning left no training row of one class", code="no_row_left")
-    if oversamplers and min_count < counts.max() and (sampled_counts == counts).all():
+    if nested_oversamplers and min_count < counts.max() and (sampled_counts == counts).all():
         message = "no row could be made: none of a rare class lies near another class"
         raise Inapplicable(message, code="no_row_made")
-    return sampled, sampled_y, _selected_indices(sampler, points, sampled)
+    return sampled_points, sampled_y, _selected_indices(sampler, points, sampled_points)
 
 
-def _selected_indices(sampler: Any, points: Any, sampled: Any) -> Index | None:
+def _selected_indices(sampler: Any, points: Any, sampled_points: Any) -> Index | None:
     """Positions of the sampled points if all are unchanged points; a sampler may select points and change them too."""
-    indices: Index | None = getattr(sampler, "sample_indices_", None)
-    if indices is None or len(indices) != sampled.shape[0]:
+    sample_indices: Index | None = getattr(sampler, "sample_indices_", None)
+    if sample_indices is None or len(sample_indices) != sampled_points.shape[0]:
         return None
-    selected = points[indices]
-    is_equal = (selected != sampled).nnz == 0 if issparse(selected) else np.array_equal(selected, sampled)
-    return indices if is_equal else None
+    selected_points = points[sample_indices]
+    is_equal = (
+        (selected_points != sampled_points).nnz == 0
+        if issparse(selected_points)
+        else np.array_equal(selected_points, sampled_points)
+    )
+    return sample_indices if is_equal else None
 
 
 def _accelerate_cleaning_samplers(sampler: Any, is_dense: bool) -> tuple[Any, list[Any]]:
@@ -110,16 +114,16 @@ def _accelerate_cleaning_samplers(sampler: Any, is_dense: bool) -> tuple[Any, li
     return sampler, [step for step in (sampler, *steps.values()) if type(step) in (ADASYN, SMOTE, BorderlineSMOTE)]
 
 
-def _limit_neighbor_counts(oversampler: Any, points: Any, min_count: int, cache: FoldCache) -> None:
+def _limit_neighbor_counts(oversampler: Any, points: Any, min_count: int, fold_cache: FoldCache) -> None:
     """Lower the numbers of neighbours to what there are, and cache the neighbours where points are dense."""
     for name, k in oversampler.get_params().items():
         if not name.endswith("_neighbors") or not isinstance(k, int):
             continue
         # `m_neighbors` are searched among all rows, the others (ADASYN's too) among the rows of one class.
-        available = points.shape[0] - 1 if name == "m_neighbors" else max(1, min_count - 1)
-        neighbors: Any = min(k, available)
+        available_neighbors = points.shape[0] - 1 if name == "m_neighbors" else max(1, min_count - 1)
+        neighbors: Any = min(k, available_neighbors)
         if not issparse(points):
-            neighbors = CachedNeighbors(neighbors + 1, cache)
+            neighbors = CachedNeighbors(neighbors + 1, fold_cache)
         oversampler.set_params(**{name: neighbors})
 
 
@@ -132,10 +136,10 @@ class FastTomekLinks(TomekLinks):  # type: ignore[misc]  # imbalanced-learn ship
     def _fit_resample(self, X: Matrix, y: Index) -> tuple[Matrix, Index]:
         rows = SortedByClass.from_rows(X, y)
         neighbors, distances = nearest_other_class(rows)
-        linked = neighbors[neighbors] == np.arange(len(y))
-        linked[linked] = ~has_nearer_same_class(rows, np.flatnonzero(linked), distances, 1)
-        linked &= linked[neighbors] & np.isin(y[rows.order], list(self.sampling_strategy_))
-        self.sample_indices_ = np.sort(rows.order[~linked])
+        is_linked = neighbors[neighbors] == np.arange(len(y))
+        is_linked[is_linked] = ~has_nearer_same_class(rows, np.flatnonzero(is_linked), distances, 1)
+        is_linked &= is_linked[neighbors] & np.isin(y[rows.order], list(self.sampling_strategy_))
+        self.sample_indices_ = np.sort(rows.order[~is_linked])
         return X[self.sample_indices_], y[self.sample_indices_]
 
 
@@ -148,9 +152,11 @@ class FastEditedNearestNeighbours(EditedNearestNeighbours):  # type: ignore[misc
     def _fit_resample(self, X: Matrix, y: Index) -> tuple[Matrix, Index]:
         rows = SortedByClass.from_rows(X, y)
         _, distances = nearest_other_class(rows)
-        removed = np.isin(y[rows.order], list(self.sampling_strategy_))
-        removed[removed] = ~has_nearer_same_class(rows, np.flatnonzero(removed), distances, self.n_neighbors)
-        self.sample_indices_ = rows.order[~removed]  # class by class, as imbalanced-learn orders them
+        is_removable = np.isin(y[rows.order], list(self.sampling_strategy_))
+        is_removable[is_removable] = ~has_nearer_same_class(
+            rows, np.flatnonzero(is_removable), distances, self.n_neighbors
+        )
+        self.sample_indices_ = rows.order[~is_removable]  # class by class, as imbalanced-learn orders them
         return X[self.sample_indices_], y[self.sample_indices_]
 
 
@@ -185,13 +191,16 @@ class SortedByClass:
     @classmethod
     def from_rows(cls, X: Matrix, y: Index) -> SortedByClass:
         """Sort rows, centre them for precision, and append what turns a product into a squared distance."""
-        order = np.argsort(y, kind="stable")
-        centred = (X - X.mean(axis=0))[order]
-        squares, ones = (centred**2).sum(axis=1, keepdims=True), np.ones((len(X), 1))
+        class_order = np.argsort(y, kind="stable")
+        centred_rows = (X - X.mean(axis=0))[class_order]
+        squared_norms, ones = (centred_rows**2).sum(axis=1, keepdims=True), np.ones((len(X), 1))
         edges = [0, *np.cumsum(np.unique(y, return_counts=True)[1]).tolist()]
-        queries, targets = np.hstack([-2 * centred, squares, ones]), np.hstack([centred, ones, squares])
-        classes = tuple(slice(start, stop) for start, stop in pairwise(edges))
-        return cls(order, classes, queries.astype(np.float32), targets.astype(np.float32))
+        query_factors, targets = (
+            np.hstack([-2 * centred_rows, squared_norms, ones]),
+            np.hstack([centred_rows, ones, squared_norms]),
+        )
+        classes = tuple(slice(first_row, next_class_row) for first_row, next_class_row in pairwise(edges))
+        return cls(class_order, classes, query_factors.astype(np.float32), targets.astype(np.float32))
 
 
 def nearest_other_class(rows: SortedByClass) -> tuple[Index, Distance]:
@@ -207,18 +216,18 @@ def nearest_other_class(rows: SortedByClass) -> tuple[Index, Distance]:
     neighbors = np.zeros(len(rows.order), dtype=np.int64)
     distances = np.full(len(rows.order), np.inf, dtype=np.float32)
 
-    def update(block: slice, other_block: slice, block_distances: Distance) -> None:
+    def update(query_block: slice, other_block: slice, block_distances: Distance) -> None:
         """Take the nearest rows of another block where they are nearer than those found before."""
-        minimum = block_distances.min(axis=1)
-        nearer = np.flatnonzero(minimum < distances[block])
-        distances[block.start + nearer] = minimum[nearer]
-        neighbors[block.start + nearer] = other_block.start + block_distances[nearer].argmin(axis=1)
+        block_minimum = block_distances.min(axis=1)
+        nearer_rows = np.flatnonzero(block_minimum < distances[query_block])
+        distances[query_block.start + nearer_rows] = block_minimum[nearer_rows]
+        neighbors[query_block.start + nearer_rows] = other_block.start + block_distances[nearer_rows].argmin(axis=1)
 
     for class_rows, other_rows in combinations(rows.classes, 2):
-        for block, other_block in product(_split_into_blocks(class_rows), _split_into_blocks(other_rows)):
-            block_distances = rows.queries[block] @ rows.targets[other_block].T
-            update(block, other_block, block_distances)
-            update(other_block, block, block_distances.T)
+        for query_block, other_block in product(_split_into_blocks(class_rows), _split_into_blocks(other_rows)):
+            block_distances = rows.queries[query_block] @ rows.targets[other_block].T
+            update(query_block, other_block, block_distances)
+            update(other_block, query_block, block_distances.T)
     return neighbors, distances
 
 
@@ -246,21 +255,26 @@ def has_nearer_same_class(
     """
     n_nearer = np.zeros(len(rows.order), dtype=np.int64)
     for class_rows in rows.classes:
-        pending = queries[(queries >= class_rows.start) & (queries < class_rows.stop)]
-        for block in _split_into_blocks(class_rows):
-            for start in range(0, len(pending), BLOCK_ROWS):
-                batch = pending[start : start + BLOCK_ROWS]
-                block_distances = rows.queries[batch] @ rows.targets[block].T
-                in_block = np.flatnonzero((batch >= block.start) & (batch < block.stop))
-                block_distances[in_block, batch[in_block] - block.start] = np.inf  # a row is no neighbour of itself
+        pending_queries = queries[(queries >= class_rows.start) & (queries < class_rows.stop)]
+        for row_block in _split_into_blocks(class_rows):
+            for first_row in range(0, len(pending_queries), BLOCK_ROWS):
+                batch = pending_queries[first_row : first_row + BLOCK_ROWS]
+                block_distances = rows.queries[batch] @ rows.targets[row_block].T
+                queries_in_block = np.flatnonzero((batch >= row_block.start) & (batch < row_block.stop))
+                block_distances[queries_in_block, batch[queries_in_block] - row_block.start] = (
+                    np.inf
+                )  # a row is no neighbour of itself
                 n_nearer[batch] += np.count_nonzero(block_distances < distances[batch, None], axis=1)
-            pending = pending[n_nearer[pending] < count]
-    enough: npt.NDArray[np.bool_] = n_nearer[queries] >= count
-    return enough
+            pending_queries = pending_queries[n_nearer[pending_queries] < count]
+    has_enough_neighbors: npt.NDArray[np.bool_] = n_nearer[queries] >= count
+    return has_enough_neighbors
 
 
 def _split_into_blocks(rows: slice) -> list[slice]:
-    return [slice(start, min(start + BLOCK_ROWS, rows.stop)) for start in range(rows.start, rows.stop, BLOCK_ROWS)]
+    return [
+        slice(first_row, min(first_row + BLOCK_ROWS, rows.stop))
+        for first_row in range(rows.start, rows.stop, BLOCK_ROWS)
+    ]
 
 
 class CachedNeighbors:
@@ -320,9 +334,9 @@ class CachedNeighbors:
         from scipy.sparse import csr_matrix
 
         neighbors = self.kneighbors(X)
-        queries = np.repeat(np.arange(len(neighbors)), neighbors.shape[1])
+        query_rows = np.repeat(np.arange(len(neighbors)), neighbors.shape[1])
         n_rows = 0 if self._fit_X is None else len(self._fit_X)
-        return csr_matrix((np.ones(neighbors.size), (queries, neighbors.ravel())), shape=(len(X), n_rows))
+        return csr_matrix((np.ones(neighbors.size), (query_rows, neighbors.ravel())), shape=(len(X), n_rows))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002 -- sklearn's signature
         """Return no parameters."""

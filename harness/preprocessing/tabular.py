@@ -100,19 +100,19 @@ class PreparedRows:
 
     def take(self, index: npt.NDArray[np.int64]) -> PreparedRows:
         """Select rows by position."""
-        unscaled = None if self.unscaled is None else self.unscaled[index]
+        unscaled_numbers = None if self.unscaled is None else self.unscaled[index]
         weights = take_weights(self.weights, index)
-        return PreparedRows(self.numbers[index], self.codes[index], unscaled, weights)
+        return PreparedRows(self.numbers[index], self.codes[index], unscaled_numbers, weights)
 
     def unscale(self, rows: PreparedRows) -> PreparedRows:
         """Add the unscaled numbers to rows that a strategy made from these: equal numbers stay equal, others are interpolated."""
         if self.unscaled is None or rows.unscaled is not None:
             return rows
-        unscaled = np.empty_like(rows.numbers)
-        for j in range(unscaled.shape[1]):
-            numbers, first = np.unique(self.numbers[:, j], return_index=True)
-            unscaled[:, j] = np.interp(rows.numbers[:, j], numbers, self.unscaled[first, j])
-        return replace(rows, unscaled=unscaled)
+        unscaled_numbers = np.empty_like(rows.numbers)
+        for j in range(unscaled_numbers.shape[1]):
+            distinct_numbers, first_positions = np.unique(self.numbers[:, j], return_index=True)
+            unscaled_numbers[:, j] = np.interp(rows.numbers[:, j], distinct_numbers, self.unscaled[first_positions, j])
+        return replace(rows, unscaled=unscaled_numbers)
 
 
 @dataclass(frozen=True)
@@ -151,11 +151,11 @@ class TabularPreprocessor:
     @property
     def table_columns(self) -> tuple[set[str], set[str]]:
         """Names of the numbers and of the categories of the table that are read."""
-        layout = self.layout
-        categories = {name for name, _ in layout.categories[: layout.n_table_categories]}
+        column_layout = self.layout
+        categories = {name for name, _ in column_layout.categories[: column_layout.n_table_categories]}
         if self.target_encoding is not None:
             categories |= set(self.target_encoding.names)
-        return set(layout.numbers[: len(self.medians)]), categories
+        return set(column_layout.numbers[: len(self.medians)]), categories
 
     def transform(self, X: pd.DataFrame, unscaled: bool = False) -> PreparedRows:
         """Prepare rows.
@@ -170,30 +170,30 @@ class TabularPreprocessor:
         Returns
         -------
         PreparedRows
-            The rows in the columns of `layout`; unknown and rare levels are `OTHER`.
+            The rows in the columns of `column_layout`; unknown and rare levels are `OTHER`.
         """
-        layout, n_table_categories = self.layout, self.layout.n_table_categories
-        raw = X[list(layout.numbers[: len(self.medians)])].to_numpy(dtype=np.float64)
-        is_missing = np.isnan(raw)
-        imputed = np.where(is_missing, self.medians, raw)
-        tree_numbers = self._scale_for_trees(imputed) if unscaled and self.for_trees else None
+        column_layout, n_table_categories = self.layout, self.layout.n_table_categories
+        raw_numbers = X[list(column_layout.numbers[: len(self.medians)])].to_numpy(dtype=np.float64)
+        is_missing = np.isnan(raw_numbers)
+        imputed_numbers = np.where(is_missing, self.medians, raw_numbers)
+        tree_numbers = self._scale_for_trees(imputed_numbers) if unscaled and self.for_trees else None
         if self.limits is not None:
-            imputed = np.clip(imputed, *self.limits)
+            imputed_numbers = np.clip(imputed_numbers, *self.limits)
         # Halves, because the difference of two numbers of 1e308 has no float; otherwise the quotient is the same to the bit.
-        numbers = (imputed * 0.5 - self.means * 0.5) / (self.deviations * 0.5)
-        codes = np.empty((len(X), len(layout.categories)), dtype=np.int32)
-        for j, (name, levels) in enumerate(layout.categories[:n_table_categories]):
-            codes[:, j] = levels_to_codes(X[name], levels, self.unknown_levels[j], self.missing_levels[j])
-        codes[:, n_table_categories:] = is_missing[:, list(layout.indicators)]
-        rows = PreparedRows(numbers, codes, tree_numbers)
+        scaled_numbers = (imputed_numbers * 0.5 - self.means * 0.5) / (self.deviations * 0.5)
+        level_codes = np.empty((len(X), len(column_layout.categories)), dtype=np.int32)
+        for j, (name, levels) in enumerate(column_layout.categories[:n_table_categories]):
+            level_codes[:, j] = levels_to_codes(X[name], levels, self.unknown_levels[j], self.missing_levels[j])
+        level_codes[:, n_table_categories:] = is_missing[:, list(column_layout.indicators)]
+        rows = PreparedRows(scaled_numbers, level_codes, tree_numbers)
         return rows if self.target_encoding is None else self.target_encoding.append_to(rows, X)
 
-    def _scale_for_trees(self, imputed: Floats) -> Floats:
+    def _scale_for_trees(self, imputed_numbers: Floats) -> Floats:
         with np.errstate(over="ignore"):  # clipped below
             if self.tree_scaling is not None:
-                offsets, scales = self.tree_scaling
-                imputed = (imputed - offsets) / scales
-        return np.clip(imputed, -MAX_TREE_NUMBER, MAX_TREE_NUMBER)
+                column_offsets, scales = self.tree_scaling
+                imputed_numbers = (imputed_numbers - column_offsets) / scales
+        return np.clip(imputed_numbers, -MAX_TREE_NUMBER, MAX_TREE_NUMBER)
 
 
 def fit_table_preprocessor(X: pd.DataFrame, weights: Floats | None = None) -> TabularPreprocessor:
@@ -214,19 +214,21 @@ def fit_table_preprocessor(X: pd.DataFrame, weights: Floats | None = None) -> Ta
         Medians, means, standard deviations and levels of the training rows.
     """
     names = [name for name in X.columns if X[name].dtype != "category"]
-    raw = X[names].to_numpy(dtype=np.float64)
-    is_missing = np.isnan(raw)
-    medians = np.zeros(len(names))
+    raw_numbers = X[names].to_numpy(dtype=np.float64)
+    is_missing = np.isnan(raw_numbers)
+    column_medians = np.zeros(len(names))
     for j in np.flatnonzero(~is_missing.all(axis=0)):
         known = ~is_missing[:, j]
         known_weights = take_weights(weights, known)
-        medians[j] = (
-            compute_median(raw[known, j] * 0.5, known_weights) * 2
+        column_medians[j] = (
+            compute_median(raw_numbers[known, j] * 0.5, known_weights) * 2
         )  # the sum of two numbers of 1e308 has no float
-    imputed = np.where(is_missing, medians, raw)
-    spreads = _median_absolute_deviations(imputed, medians, weights)
-    limits = _find_outlier_limits(imputed, medians, spreads)
-    means, deviations = mean_and_standard_deviation(imputed if limits is None else np.clip(imputed, *limits), weights)
+    imputed_numbers = np.where(is_missing, column_medians, raw_numbers)
+    column_spreads = _median_absolute_deviations(imputed_numbers, column_medians, weights)
+    outlier_limits = _find_outlier_limits(imputed_numbers, column_medians, column_spreads)
+    means, standard_deviations = mean_and_standard_deviation(
+        imputed_numbers if outlier_limits is None else np.clip(imputed_numbers, *outlier_limits), weights
+    )
     categories: list[tuple[str, tuple[str, ...]]] = []
     unknown_levels: list[int] = []
     missing_levels: list[int] = []
@@ -236,85 +238,93 @@ def fit_table_preprocessor(X: pd.DataFrame, weights: Floats | None = None) -> Ta
             categories.append((str(name), levels))
             unknown_levels.append(unknown_level)
             missing_levels.append(missing_level)
-    indicators = tuple(np.flatnonzero(is_missing.any(axis=0)).tolist())
-    categories += [(f"{names[j]} missing", ("no", "yes")) for j in indicators]
+    missing_indicators = tuple(np.flatnonzero(is_missing.any(axis=0)).tolist())
+    categories += [(f"{names[j]} missing", ("no", "yes")) for j in missing_indicators]
     return TabularPreprocessor(
-        ColumnLayout(tuple(names), tuple(categories), indicators),
-        medians,
+        ColumnLayout(tuple(names), tuple(categories), missing_indicators),
+        column_medians,
         means,
-        deviations,
+        standard_deviations,
         tuple(unknown_levels),
         tuple(missing_levels),
-        limits,
-        _find_tree_scaling(imputed, medians, spreads),
+        outlier_limits,
+        _find_tree_scaling(imputed_numbers, column_medians, column_spreads),
         for_trees=True,
     )
 
 
-def _median_absolute_deviations(imputed: Floats, medians: Floats, weights: Floats | None) -> Floats:
+def _median_absolute_deviations(imputed_numbers: Floats, column_medians: Floats, weights: Floats | None) -> Floats:
     """Median distance from the median of the values that differ from it, for each column; 0 for a constant column."""
-    spreads = np.zeros(len(medians))
-    for j, median in enumerate(medians):
+    column_spreads = np.zeros(len(column_medians))
+    for j, median in enumerate(column_medians):
         with np.errstate(over="ignore"):
-            distances = np.abs(imputed[:, j] - median)
+            distances = np.abs(imputed_numbers[:, j] - median)
         differs = distances > 0
         if differs.any():
             distance = compute_lower_median(distances[differs], take_weights(weights, differs))
-            spreads[j] = min(distance, np.finfo(float).max)
-    return spreads
+            column_spreads[j] = min(distance, np.finfo(float).max)
+    return column_spreads
 
 
-def _find_outlier_limits(imputed: Floats, medians: Floats, spreads: Floats) -> Floats | None:
+def _find_outlier_limits(imputed_numbers: Floats, column_medians: Floats, column_spreads: Floats) -> Floats | None:
     """Limits of the columns of which some values are extremely far from the others; infinite for other columns."""
-    limits = np.array([np.full(len(medians), -np.inf), np.full(len(medians), np.inf)])
-    if not imputed.size:
+    outlier_limits = np.array([np.full(len(column_medians), -np.inf), np.full(len(column_medians), np.inf)])
+    if not imputed_numbers.size:
         return None
-    farthest = np.abs(imputed * 0.5 - medians * 0.5).max(axis=0)
-    extreme = np.flatnonzero((spreads > 0) & (farthest / EXTREME_DISTANCE > spreads * 0.5))
-    if not len(extreme):
+    farthest_distances = np.abs(imputed_numbers * 0.5 - column_medians * 0.5).max(axis=0)
+    extreme_columns = np.flatnonzero(
+        (column_spreads > 0) & (farthest_distances / EXTREME_DISTANCE > column_spreads * 0.5)
+    )
+    if not len(extreme_columns):
         return None
-    limits[0, extreme] = medians[extreme] - CLIP_DISTANCE * spreads[extreme]
-    limits[1, extreme] = medians[extreme] + CLIP_DISTANCE * spreads[extreme]
-    return limits
+    outlier_limits[0, extreme_columns] = (
+        column_medians[extreme_columns] - CLIP_DISTANCE * column_spreads[extreme_columns]
+    )
+    outlier_limits[1, extreme_columns] = (
+        column_medians[extreme_columns] + CLIP_DISTANCE * column_spreads[extreme_columns]
+    )
+    return outlier_limits
 
 
 def mean_and_standard_deviation(imputed: Floats, weights: Floats | None = None) -> tuple[Floats, Floats]:
     """Mean and standard deviation of each column, the latter 1 for a constant column."""
     if not imputed.size:
         return np.zeros(imputed.shape[1]), np.ones(imputed.shape[1])
-    magnitudes = np.abs(imputed).max(axis=0)
-    smallest, largest = SAFE_MAGNITUDES
-    unsafe = (magnitudes > 0) & ((magnitudes < smallest) | (magnitudes > largest))
-    units = _power_of_two_below(np.where(unsafe, magnitudes, 1.0))
-    scaled = imputed / units if unsafe.any() else imputed
-    means, deviations = (moments * units for moments in compute_moments(scaled, weights))
-    varies = (imputed.min(axis=0) < imputed.max(axis=0)) & (deviations * 0.5 > 0)
-    return means, np.where(varies, deviations, 1.0)
+    column_magnitudes = np.abs(imputed).max(axis=0)
+    smallest_safe, largest_safe = SAFE_MAGNITUDES
+    is_unsafe = (column_magnitudes > 0) & ((column_magnitudes < smallest_safe) | (column_magnitudes > largest_safe))
+    scaling_units = _power_of_two_below(np.where(is_unsafe, column_magnitudes, 1.0))
+    scaled_numbers = imputed / scaling_units if is_unsafe.any() else imputed
+    means, standard_deviations = (moments * scaling_units for moments in compute_moments(scaled_numbers, weights))
+    does_vary = (imputed.min(axis=0) < imputed.max(axis=0)) & (standard_deviations * 0.5 > 0)
+    return means, np.where(does_vary, standard_deviations, 1.0)
 
 
-def _power_of_two_below(magnitudes: Floats) -> Floats:
+def _power_of_two_below(column_magnitudes: Floats) -> Floats:
     """Largest power of 2 that is not above each magnitude: a division by it changes no digit."""
-    powers: Floats = np.ldexp(1.0, np.frexp(magnitudes)[1] - 1)
-    return powers
+    powers_of_two: Floats = np.ldexp(1.0, np.frexp(column_magnitudes)[1] - 1)
+    return powers_of_two
 
 
-def _find_tree_scaling(imputed: Floats, medians: Floats, spreads: Floats) -> Floats | None:
+def _find_tree_scaling(imputed_numbers: Floats, column_medians: Floats, column_spreads: Floats) -> Floats | None:
     """Offsets and scales of the numbers that single precision, or a tree of scikit-learn, would not tell apart as they are.
 
     Trees depend on the order of values only: scaling changes them by rounding, and is left out where it is not needed.
     """
-    if not imputed.size:
+    if not imputed_numbers.size:
         return None
     with np.errstate(over="ignore"):
-        single = imputed.astype(np.float32)
-    is_exact = (single == imputed).all(axis=0)
-    is_precise = is_exact | (np.abs(medians) / MAX_TREE_OFFSET <= spreads)
-    is_plain = is_precise & (np.abs(imputed).max(axis=0) <= MAX_TREE_NUMBER) & (spreads >= MIN_TREE_SPREAD)
-    is_plain |= spreads == 0
+        single_precision = imputed_numbers.astype(np.float32)
+    is_exact = (single_precision == imputed_numbers).all(axis=0)
+    is_precise = is_exact | (np.abs(column_medians) / MAX_TREE_OFFSET <= column_spreads)
+    is_plain = (
+        is_precise & (np.abs(imputed_numbers).max(axis=0) <= MAX_TREE_NUMBER) & (column_spreads >= MIN_TREE_SPREAD)
+    )
+    is_plain |= column_spreads == 0
     if is_plain.all():
         return None
-    scales = _power_of_two_below(np.where(is_plain, 1.0, spreads))
-    return np.array([np.where(is_plain, 0.0, medians), scales])
+    scales = _power_of_two_below(np.where(is_plain, 1.0, column_spreads))
+    return np.array([np.where(is_plain, 0.0, column_medians), scales])
 
 
 def many_level_categories(X: pd.DataFrame, weights: Floats | None = None) -> tuple[str, ...]:
@@ -326,8 +336,8 @@ def many_level_categories(X: pd.DataFrame, weights: Floats | None = None) -> tup
     for name in X.columns:
         if X[name].dtype == "category":
             counts, n_frequent = _count_rows_per_level(X[name], weights)
-            merged = counts.iloc[n_frequent:]
-            if len(merged) >= MANY_MERGED_LEVELS and merged.sum() >= MANY_MERGED_SHARE * n_rows:
+            merged_levels = counts.iloc[n_frequent:]
+            if len(merged_levels) >= MANY_MERGED_LEVELS and merged_levels.sum() >= MANY_MERGED_SHARE * n_rows:
                 names.append(str(name))
     return tuple(names)
 
@@ -361,14 +371,16 @@ def levels_to_codes(
     """Level of each row of a category, found once per distinct string and not per row."""
     import pandas as pd
 
-    categorical = column.array
-    if not isinstance(categorical, pd.Categorical):
-        categorical = pd.Categorical(column.astype("str").where(column.notna()))
+    pandas_categorical = column.array
+    if not isinstance(pandas_categorical, pd.Categorical):
+        pandas_categorical = pd.Categorical(column.astype("str").where(column.notna()))
     positions = {level: position for position, level in enumerate(levels)}
     # The last entry is for code -1, by which pandas marks missing values.
-    level_of_code = [positions.get(str(name), unknown_level) for name in categorical.categories] + [missing_level]
-    codes: npt.NDArray[np.int32] = np.array(level_of_code, dtype=np.int32)[categorical.codes]
-    return codes
+    level_of_code = [positions.get(str(name), unknown_level) for name in pandas_categorical.categories] + [
+        missing_level
+    ]
+    level_codes: npt.NDArray[np.int32] = np.array(level_of_code, dtype=np.int32)[pandas_categorical.codes]
+    return level_codes
 
 
 def unused_name(name: str, levels: list[str]) -> str:

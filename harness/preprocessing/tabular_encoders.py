@@ -40,10 +40,10 @@ def most_informative_columns(rows: PreparedRows, y: Labels, layout: ColumnLayout
     list of int
         Ascending positions, numbers before categories; of equal columns the first is selected.
     """
-    information = mutual_information(rows, y, layout)
-    n_selected = max(1, math.ceil(share * len(information)))
-    selected: list[int] = np.sort(np.argsort(-information, kind="stable")[:n_selected]).tolist()
-    return selected
+    information_by_column = mutual_information(rows, y, layout)
+    n_selected = max(1, math.ceil(share * len(information_by_column)))
+    selected_columns: list[int] = np.sort(np.argsort(-information_by_column, kind="stable")[:n_selected]).tolist()
+    return selected_columns
 
 
 def mutual_information(rows: PreparedRows, y: Labels, layout: ColumnLayout) -> Floats:
@@ -68,20 +68,22 @@ def mutual_information(rows: PreparedRows, y: Labels, layout: ColumnLayout) -> F
         estimates.append(
             _mutual_information_of_category(np.searchsorted(edges, column, side="right"), N_BINS, y, rows.weights)
         )
-    for codes, n_levels in zip(rows.codes.T, layout.levels, strict=True):
-        estimates.append(_mutual_information_of_category(codes.astype(np.int64), n_levels, y, rows.weights))
+    for level_codes, n_levels in zip(rows.codes.T, layout.levels, strict=True):
+        estimates.append(_mutual_information_of_category(level_codes.astype(np.int64), n_levels, y, rows.weights))
     return np.array(estimates)
 
 
-def _mutual_information_of_category(codes: Labels, n_levels: int, y: Labels, weights: Floats | None) -> float:
+def _mutual_information_of_category(level_codes: Labels, n_levels: int, y: Labels, weights: Floats | None) -> float:
     n_classes, n_rows = int(y.max()) + 1, len(y) if weights is None else float(weights.sum())
-    counts = np.bincount(codes * n_classes + y, weights=weights, minlength=n_levels * n_classes)
-    joint = counts.reshape(-1, n_classes) / n_rows
-    level_shares, class_shares = joint.sum(axis=1, keepdims=True), joint.sum(axis=0, keepdims=True)
-    occurs = joint > 0
-    plug_in = float(np.sum(joint[occurs] * np.log(joint[occurs] / (level_shares * class_shares)[occurs])))
-    bias = (np.count_nonzero(level_shares) - 1) * (np.count_nonzero(class_shares) - 1) / (2 * n_rows)
-    return plug_in - bias
+    counts = np.bincount(level_codes * n_classes + y, weights=weights, minlength=n_levels * n_classes)
+    joint_shares = counts.reshape(-1, n_classes) / n_rows
+    level_shares, class_shares = joint_shares.sum(axis=1, keepdims=True), joint_shares.sum(axis=0, keepdims=True)
+    does_occur = joint_shares > 0
+    plug_in_estimate = float(
+        np.sum(joint_shares[does_occur] * np.log(joint_shares[does_occur] / (level_shares * class_shares)[does_occur]))
+    )
+    information_bias = (np.count_nonzero(level_shares) - 1) * (np.count_nonzero(class_shares) - 1) / (2 * n_rows)
+    return plug_in_estimate - information_bias
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class NumericEncoder:
     @property
     def widths(self) -> list[int]:
         """Number of encoded columns of each selected column."""
-        return [scaler.width for scaler in self.scalers] or [1] * len(self.columns)
+        return [column_scaler.width for column_scaler in self.scalers] or [1] * len(self.columns)
 
     @property
     def width(self) -> int:
@@ -106,10 +108,10 @@ class NumericEncoder:
         if not self.scalers:
             out[:] = rows.numbers[:, list(self.columns)]
             return
-        start = 0
-        for j, scaler in zip(self.columns, self.scalers, strict=True):
-            out[:, start : start + scaler.width] = scaler(rows.numbers[:, j])
-            start += scaler.width
+        first_column = 0
+        for j, column_scaler in zip(self.columns, self.scalers, strict=True):
+            out[:, first_column : first_column + column_scaler.width] = column_scaler(rows.numbers[:, j])
+            first_column += column_scaler.width
 
 
 @dataclass(frozen=True)
@@ -132,16 +134,16 @@ class OneHotEncoder:
 
     def transform(self, rows: PreparedRows) -> npt.NDArray[np.floating]:
         """Encode rows as an array of shape (n_rows, n_columns)."""
-        start, row_positions = self.numbers.width, np.arange(len(rows))
-        width = start + sum(_one_hot_width(n_levels) for _, n_levels in self.categories)
+        first_column, row_positions = self.numbers.width, np.arange(len(rows))
+        width = first_column + sum(_one_hot_width(n_levels) for _, n_levels in self.categories)
         out = np.zeros((len(rows), width), dtype=self.dtype)
-        self.numbers.write(rows, out[:, :start])
+        self.numbers.write(rows, out[:, :first_column])
         for j, n_levels in self.categories:
             if n_levels > 2:
-                out[row_positions, start + rows.codes[:, j]] = 1
+                out[row_positions, first_column + rows.codes[:, j]] = 1
             elif n_levels == 2:
-                out[:, start] = rows.codes[:, j]
-            start += _one_hot_width(n_levels)
+                out[:, first_column] = rows.codes[:, j]
+            first_column += _one_hot_width(n_levels)
         return out
 
 
@@ -161,10 +163,10 @@ class MixedEncoder:
 
     def transform(self, rows: PreparedRows) -> MixedRows:
         """Encode rows in single precision."""
-        numbers = np.empty((len(rows), self.numbers.width), np.float32)
-        self.numbers.write(rows, numbers)
+        number_columns = np.empty((len(rows), self.numbers.width), np.float32)
+        self.numbers.write(rows, number_columns)
         positions = [position for position, _ in self.categories]
-        return MixedRows(numbers, rows.codes[:, positions], tuple(n_levels for _, n_levels in self.categories))
+        return MixedRows(number_columns, rows.codes[:, positions], tuple(n_levels for _, n_levels in self.categories))
 
 
 @dataclass(frozen=True)
@@ -193,10 +195,10 @@ class NativeEncoder:
         import pandas as pd
 
         n_table_categories = self.layout.n_table_categories
-        numbers = rows.tree_numbers.copy()
+        tree_numbers = rows.tree_numbers.copy()
         for position, j in enumerate(self.layout.indicators, start=n_table_categories):
-            numbers[rows.codes[:, position] == 1, j] = np.nan
-        columns: dict[str, Any] = {f"n{j}": numbers[:, j] for j in range(numbers.shape[1])}
+            tree_numbers[rows.codes[:, position] == 1, j] = np.nan
+        columns: dict[str, Any] = {f"n{j}": tree_numbers[:, j] for j in range(tree_numbers.shape[1])}
         for j, n_levels in enumerate(self.layout.levels[:n_table_categories]):
             columns[f"c{j}"] = pd.Categorical.from_codes(rows.codes[:, j], categories=pd.RangeIndex(n_levels))
         return pd.DataFrame(columns, index=pd.RangeIndex(len(rows)))
@@ -280,19 +282,19 @@ def fit_frame_encoder(rows: PreparedRows, y: Labels, layout: ColumnLayout) -> Fr
 
 
 def _select_and_scale_columns(
-    rows: PreparedRows, y: Labels, layout: ColumnLayout, scaling: str, select: str
+    rows: PreparedRows, y: Labels, column_layout: ColumnLayout, scaling_method: str, selected_share: str
 ) -> tuple[NumericEncoder, tuple[tuple[int, int], ...]]:
     """Select columns and fit the scalers of the numbers; of the categories, positions and numbers of levels."""
-    n_numbers = len(layout.numbers)
-    selected = list(range(n_numbers + len(layout.levels)))
-    if select != "all":
-        selected = most_informative_columns(rows, y, layout, SELECTED_SHARES[select])
-    numbers = tuple(j for j in selected if j < n_numbers)
-    scalers: tuple[Scaler, ...] = ()
-    if scaling != "standard":
-        scalers = tuple(FIT_SCALER[scaling](rows.numbers[:, j], rows.weights) for j in numbers)
-    categories = tuple((j - n_numbers, layout.levels[j - n_numbers]) for j in selected if j >= n_numbers)
-    return NumericEncoder(numbers, scalers), categories
+    n_numbers = len(column_layout.numbers)
+    selected_columns = list(range(n_numbers + len(column_layout.levels)))
+    if selected_share != "all":
+        selected_columns = most_informative_columns(rows, y, column_layout, SELECTED_SHARES[selected_share])
+    number_columns = tuple(j for j in selected_columns if j < n_numbers)
+    column_scalers: tuple[Scaler, ...] = ()
+    if scaling_method != "standard":
+        column_scalers = tuple(FIT_SCALER[scaling_method](rows.numbers[:, j], rows.weights) for j in number_columns)
+    categories = tuple((j - n_numbers, column_layout.levels[j - n_numbers]) for j in selected_columns if j >= n_numbers)
+    return NumericEncoder(number_columns, column_scalers), categories
 
 
 def source_columns_of_encoding(encoder: Any, layout: ColumnLayout) -> tuple[str, ...]:
@@ -323,9 +325,9 @@ def source_columns_of_encoding(encoder: Any, layout: ColumnLayout) -> tuple[str,
         return (*layout.numbers, *names)
     if not isinstance(encoder, OneHotEncoder):
         raise TypeError(f"{type(encoder).__name__} makes no columns of rows")
-    sources: list[str] = []
+    source_columns: list[str] = []
     for j, width in zip(encoder.numbers.columns, encoder.numbers.widths, strict=True):
-        sources += [layout.numbers[j]] * width
+        source_columns += [layout.numbers[j]] * width
     for j, n_levels in encoder.categories:
-        sources += [names[j]] * _one_hot_width(n_levels)
-    return tuple(sources)
+        source_columns += [names[j]] * _one_hot_width(n_levels)
+    return tuple(source_columns)

@@ -58,8 +58,13 @@ class TargetEncoding:
 
     def transform(self, X: pd.DataFrame) -> Floats:
         """Encode rows by the shares in all training rows: an array of shape (n_rows, n_encoded)."""
-        codes = _levels_to_numbers(X, self.names, self.levels)
-        return np.hstack([shares[column] for shares, column in zip(self.shares, codes.T, strict=True)])
+        level_codes = _levels_to_numbers(X, self.names, self.levels)
+        return np.hstack(
+            [
+                class_shares_of_levels[column]
+                for class_shares_of_levels, column in zip(self.shares, level_codes.T, strict=True)
+            ]
+        )
 
     def append_to(self, rows: PreparedRows, X: pd.DataFrame) -> PreparedRows:
         """Append the encoded columns of `X` to the numbers of its prepared rows."""
@@ -70,9 +75,9 @@ class TargetEncoding:
         return self._append(rows, class_shares, rows.numbers.shape[1] - class_shares.shape[1])
 
     def _append(self, rows: PreparedRows, class_shares: Floats, n_numbers: int) -> PreparedRows:
-        numbers = np.hstack([rows.numbers[:, :n_numbers], (class_shares - self.means) / self.deviations])
-        unscaled = None if rows.unscaled is None else np.hstack([rows.unscaled[:, :n_numbers], class_shares])
-        return PreparedRows(numbers, rows.codes, unscaled, rows.weights)
+        extended_numbers = np.hstack([rows.numbers[:, :n_numbers], (class_shares - self.means) / self.deviations])
+        unscaled_numbers = None if rows.unscaled is None else np.hstack([rows.unscaled[:, :n_numbers], class_shares])
+        return PreparedRows(extended_numbers, rows.codes, unscaled_numbers, rows.weights)
 
 
 def add_target_encoding(
@@ -129,9 +134,9 @@ def add_target_encoding(
     if weights is None:
         encoder = _make_target_encoder(sizes, folds, y)
     class_shares: Floats = encoder.fit_transform(codes, y)
-    means, deviations = mean_and_standard_deviation(class_shares, weights)
-    shares = _class_shares_by_category(encoder, len(names))
-    encoding = TargetEncoding(names, levels, shares, means, deviations)
+    means, standard_deviations = mean_and_standard_deviation(class_shares, weights)
+    class_shares_of_levels = _class_shares_by_category(encoder, len(names))
+    encoding = TargetEncoding(names, levels, class_shares_of_levels, means, standard_deviations)
     return _append_encoding_to_preparation(preparer, encoding), class_shares
 
 
@@ -197,21 +202,21 @@ class WeightedTargetEncoder:
 
 def _levels_to_numbers(X: pd.DataFrame, names: tuple[str, ...], levels: tuple[tuple[str, ...], ...]) -> Codes:
     """Number of the level of each row, shape (n_rows, n_categories): after the levels, missing values and unknown levels."""
-    codes = np.empty((len(X), len(names)), dtype=np.int32)
+    level_codes = np.empty((len(X), len(names)), dtype=np.int32)
     for j, name in enumerate(names):
         n_levels = len(levels[j])
-        codes[:, j] = levels_to_codes(X[name], levels[j], unknown_level=n_levels + 1, missing_level=n_levels)
-    return codes
+        level_codes[:, j] = levels_to_codes(X[name], levels[j], unknown_level=n_levels + 1, missing_level=n_levels)
+    return level_codes
 
 
-def _cross_fitting_folds(y: Labels, blocks: Labels, seed: int) -> list[tuple[Labels, Labels]]:
+def _cross_fitting_folds(y: Labels, row_blocks: Labels, seed: int) -> list[tuple[Labels, Labels]]:
     """Split rows for cross-fitting, with each block in one fold; stratified, unless a class has too few blocks for that."""
     try:
-        fold_of_row = assign_folds(y, blocks, FOLDS, seed)
+        fold_of_row = assign_folds(y, row_blocks, FOLDS, seed)
     except DataError:
-        _, block = np.unique(blocks, return_inverse=True)
-        order = np.random.default_rng(seed).permutation(int(block.max()) + 1)
-        fold_of_row = (order % FOLDS)[block]
+        _, block_numbers = np.unique(row_blocks, return_inverse=True)
+        block_order = np.random.default_rng(seed).permutation(int(block_numbers.max()) + 1)
+        fold_of_row = (block_order % FOLDS)[block_numbers]
     folds = []
     for fold in np.unique(fold_of_row):
         folds.append((np.flatnonzero(fold_of_row != fold), np.flatnonzero(fold_of_row == fold)))
@@ -220,31 +225,33 @@ def _cross_fitting_folds(y: Labels, blocks: Labels, seed: int) -> list[tuple[Lab
 
 def _class_shares_by_category(encoder: Any, n_categories: int) -> tuple[Floats, ...]:
     """The shares of a fitted encoder by category; the row after the levels and missing values is that of unknown levels."""
-    overall = np.atleast_1d(encoder.target_mean_)
-    width = len(overall)
-    shares = []
+    overall_class_shares = np.atleast_1d(encoder.target_mean_)
+    width = len(overall_class_shares)
+    shares_by_category = []
     for j in range(n_categories):
-        of_levels = np.column_stack(encoder.encodings_[j * width : (j + 1) * width])
-        shares.append(np.vstack([of_levels, overall]))
-    return tuple(shares)
+        shares_of_levels = np.column_stack(encoder.encodings_[j * width : (j + 1) * width])
+        shares_by_category.append(np.vstack([shares_of_levels, overall_class_shares]))
+    return tuple(shares_by_category)
 
 
-def _append_encoding_to_preparation(preparer: TabularPreprocessor, encoding: TargetEncoding) -> TabularPreprocessor:
+def _append_encoding_to_preparation(
+    table_preparer: TabularPreprocessor, encoding: TargetEncoding
+) -> TabularPreprocessor:
     """The preparation in which the encoded columns follow the numbers and the encoded categories are gone."""
-    layout = preparer.layout
+    column_layout = table_preparer.layout
     encoded_names: list[str] = []
-    for name, shares in zip(encoding.names, encoding.shares, strict=True):
-        encoded_names += [name] * shares.shape[1]
-    remaining = []
-    for j, (name, _) in enumerate(layout.categories[: layout.n_table_categories]):
+    for name, class_shares_of_levels in zip(encoding.names, encoding.shares, strict=True):
+        encoded_names += [name] * class_shares_of_levels.shape[1]
+    remaining_columns = []
+    for j, (name, _) in enumerate(column_layout.categories[: column_layout.n_table_categories]):
         if name not in encoding.names:
-            remaining.append(j)
-    indicators = layout.categories[layout.n_table_categories :]
-    categories = tuple(layout.categories[j] for j in remaining) + indicators
+            remaining_columns.append(j)
+    indicator_columns = column_layout.categories[column_layout.n_table_categories :]
+    categories = tuple(column_layout.categories[j] for j in remaining_columns) + indicator_columns
     return replace(
-        preparer,
-        layout=ColumnLayout((*layout.numbers, *encoded_names), categories, layout.indicators),
-        unknown_levels=tuple(preparer.unknown_levels[j] for j in remaining),
-        missing_levels=tuple(preparer.missing_levels[j] for j in remaining),
+        table_preparer,
+        layout=ColumnLayout((*column_layout.numbers, *encoded_names), categories, column_layout.indicators),
+        unknown_levels=tuple(table_preparer.unknown_levels[j] for j in remaining_columns),
+        missing_levels=tuple(table_preparer.missing_levels[j] for j in remaining_columns),
         target_encoding=encoding,
     )

@@ -66,11 +66,13 @@ class TokenEncoder:
             Token numbers: 0 is padding at the end, 1 an unknown word, others follow the order of `words`. A text without
             any token is one unknown word.
         """
-        token_numbers = {word: number for number, word in enumerate(self.words, start=UNKNOWN + 1)}
+        token_numbers = {word: token_number for token_number, word in enumerate(self.words, start=UNKNOWN + 1)}
         out = np.full((len(rows), self.length), PADDING, dtype=np.int32)
         for row, text in enumerate(rows):
-            numbers = [token_numbers.get(token, UNKNOWN) for token in tokenise(text)[: self.length]] or [UNKNOWN]
-            out[row, : len(numbers)] = numbers
+            text_token_numbers = [token_numbers.get(token, UNKNOWN) for token in tokenise(text)[: self.length]] or [
+                UNKNOWN
+            ]
+            out[row, : len(text_token_numbers)] = text_token_numbers
         return out
 
 
@@ -93,10 +95,10 @@ def fit_token_encoder(X: Texts, y: Labels, seed: int, vocabulary: int = 5000) ->
     """
     texts = list(map(tokenise, X))
     counts = Counter(chain.from_iterable(texts))
-    frequent = [word for word, count in counts.items() if count >= MIN_COUNT]
-    words = sorted(frequent, key=lambda word: (-counts[word], word))
-    length = np.quantile(list(map(len, texts)), FULL_TEXT_SHARE, method="higher")
-    return TokenEncoder(tuple(words[:vocabulary]), int(np.clip(length, 1, MAX_TOKENS)))
+    frequent_words = [word for word, count in counts.items() if count >= MIN_COUNT]
+    words = sorted(frequent_words, key=lambda word: (-counts[word], word))
+    text_length = np.quantile(list(map(len, texts)), FULL_TEXT_SHARE, method="higher")
+    return TokenEncoder(tuple(words[:vocabulary]), int(np.clip(text_length, 1, MAX_TOKENS)))
 
 
 def tokenise(text: str) -> list[str]:
@@ -112,7 +114,7 @@ def _mask_number_token(token: str) -> str:
     """Replace a number by zeros, of a length in `NUMBER_LENGTHS`; any other token is returned as it is."""
     if not token.isdecimal():
         return token
-    return "0" * max(length for length in NUMBER_LENGTHS if length <= len(token))
+    return "0" * max(number_length for number_length in NUMBER_LENGTHS if number_length <= len(token))
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,11 @@ class TfidfEncoder:
         """
         from scipy.sparse import hstack
 
-        return hstack([fitted.transform(rows) for fitted in self.vectorizers], format="csr", dtype=np.float32)
+        return hstack(
+            [fitted_vectorizer.transform(rows) for fitted_vectorizer in self.vectorizers],
+            format="csr",
+            dtype=np.float32,
+        )
 
 
 @dataclass(frozen=True)
@@ -187,25 +193,27 @@ def fit_tfidf(X: Texts, y: Labels, seed: int) -> TfidfEncoder:  # noqa: ARG001 -
     ----------
     Salton and Buckley (1988), Term-weighting approaches in automatic text retrieval.
     """
-    fitted = []
-    for unfitted in map(make_tfidf_vectorizer, TERM_TYPES):
+    fitted_vectorizers = []
+    for unfitted_vectorizer in map(make_tfidf_vectorizer, TERM_TYPES):
         try:
-            fitted.append(unfitted.fit(X))
+            fitted_vectorizers.append(unfitted_vectorizer.fit(X))
         except ValueError:  # scikit-learn's error where no term is left: short texts may share n-grams but no word
             continue
-    if not fitted:
+    if not fitted_vectorizers:
         raise DataError(f"no word or piece of a word occurs in two of the {len(X)} texts: are these texts?")
-    return TfidfEncoder(tuple(fitted))
+    return TfidfEncoder(tuple(fitted_vectorizers))
 
 
 def make_tfidf_vectorizer(term_type: str) -> Any:
     """Build the unfitted vectorizer for one of `TERM_TYPES`."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    common = {"min_df": 2, "sublinear_tf": True, "dtype": np.float32}
+    common_settings = {"min_df": 2, "sublinear_tf": True, "dtype": np.float32}
     if term_type == "words":
-        return TfidfVectorizer(preprocessor=mask_digits, token_pattern=WORD_PATTERN, ngram_range=(1, 2), **common)
-    return TfidfVectorizer(analyzer=character_ngrams, max_features=MAX_TERMS, **common)
+        return TfidfVectorizer(
+            preprocessor=mask_digits, token_pattern=WORD_PATTERN, ngram_range=(1, 2), **common_settings
+        )
+    return TfidfVectorizer(analyzer=character_ngrams, max_features=MAX_TERMS, **common_settings)
 
 
 def mask_digits(text: str) -> str:
@@ -230,8 +238,10 @@ def _cached_character_ngrams(text: str) -> tuple[str, ...]:
 def _make_ngram_analyzer() -> Callable[[str], list[str]]:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    analyzer: Callable[[str], list[str]] = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5)).build_analyzer()
-    return analyzer
+    ngram_analyzer: Callable[[str], list[str]] = TfidfVectorizer(
+        analyzer="char_wb", ngram_range=(2, 5)
+    ).build_analyzer()
+    return ngram_analyzer
 
 
 def fit_lsa(X: Texts, y: Labels, seed: int) -> LsaEncoder:

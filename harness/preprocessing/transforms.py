@@ -84,14 +84,14 @@ def _fit_quantile_map(column: Floats, weights: Floats | None = None) -> Quantile
     levels = np.linspace(0, 1, N_QUANTILES)
     quantiles, positions = np.unique(compute_quantiles(column, levels, weights), return_inverse=True)
     mean_levels = np.bincount(positions, weights=levels) / np.bincount(positions)
-    margin = 0.5 / N_QUANTILES  # the ends are half a step from 0 and 1, so that scores are finite
-    return QuantileMap(quantiles, ndtri(np.clip(mean_levels, margin, 1 - margin)))
+    half_quantile_step = 0.5 / N_QUANTILES  # the ends are half a step from 0 and 1, so that scores are finite
+    return QuantileMap(quantiles, ndtri(np.clip(mean_levels, half_quantile_step, 1 - half_quantile_step)))
 
 
 def _fit_robust_scale(column: Floats, weights: Floats | None = None) -> RobustScale:
     """Fit median and interquartile range; half the range where the quartiles are equal, 1 for a constant column."""
-    low, median, high = compute_quantiles(column, [0.25, 0.5, 0.75], weights)
-    scale = high - low or (column.max() - column.min()) / 2
+    lower_quartile, median, upper_quartile = compute_quantiles(column, [0.25, 0.5, 0.75], weights)
+    scale = upper_quartile - lower_quartile or (column.max() - column.min()) / 2
     return RobustScale(float(median), float(scale) or 1.0)
 
 
@@ -156,9 +156,9 @@ def fit_truncated_svd(X: Any, n_components: int, seed: int) -> TruncatedSvd:
     from sklearn.utils.extmath import randomized_svd
 
     n_components = max(1, min(n_components, min(X.shape) - 1))
-    _, _, vectors = randomized_svd(X, n_components, n_iter=3, random_state=seed % 2**32)
-    projected = X @ vectors.T
-    scale = np.maximum(projected.std(axis=0), 1e-6)
+    _, _, singular_vectors = randomized_svd(X, n_components, n_iter=3, random_state=seed % 2**32)
+    projected_rows = X @ singular_vectors.T
+    scale = np.maximum(projected_rows.std(axis=0), 1e-6)
     return TruncatedSvd(
-        vectors.T.astype(np.float32), projected.mean(axis=0).astype(np.float32), scale.astype(np.float32)
+        singular_vectors.T.astype(np.float32), projected_rows.mean(axis=0).astype(np.float32), scale.astype(np.float32)
     )

@@ -53,20 +53,20 @@ def describe_fitted_part(estimator: Any) -> str:
     """
     from sklearn.base import clone
 
-    for component in iterate_objects(clone(estimator)):
-        if not isinstance(component, type) and hasattr(component, "fit"):
-            attributes = _fitted_attributes(component)
-            if attributes:
-                return f"{type(component).__name__} with {attributes[0]}"
+    for estimator_component in iterate_objects(clone(estimator)):
+        if not isinstance(estimator_component, type) and hasattr(estimator_component, "fit"):
+            fitted_attributes = _fitted_attributes(estimator_component)
+            if fitted_attributes:
+                return f"{type(estimator_component).__name__} with {fitted_attributes[0]}"
     return ""
 
 
-def _fitted_attributes(component: Any) -> list[str]:
+def _fitted_attributes(estimator_component: Any) -> list[str]:
     """Names of the attributes that `fit` has set, by scikit-learn's convention."""
-    params = component.get_params(deep=False) if hasattr(component, "get_params") else ()
+    params = estimator_component.get_params(deep=False) if hasattr(estimator_component, "get_params") else ()
     names = []
-    for name, setting in getattr(component, "__dict__", {}).items():
-        is_unset = setting is None or setting is False  # LightGBM sets `fitted_ = False`
+    for name, attribute_value in getattr(estimator_component, "__dict__", {}).items():
+        is_unset = attribute_value is None or attribute_value is False  # LightGBM sets `fitted_ = False`
         if name.endswith("_") and not name.startswith("_") and name not in params and not is_unset:
             names.append(name)
     return names
@@ -74,30 +74,30 @@ def _fitted_attributes(component: Any) -> list[str]:
 
 def iterate_objects(root: Any) -> Iterator[Any]:
     """Yield an object and all that it holds: attributes, contents of containers, and what the user's own code refers to."""
-    pending = [root]
-    visited: dict[int, Any] = {}
-    while pending and len(visited) < MAX_OBJECTS:
-        component = pending.pop()
-        if isinstance(component, PLAIN_TYPES) or id(component) in visited:
+    pending_objects = [root]
+    visited_by_id: dict[int, Any] = {}
+    while pending_objects and len(visited_by_id) < MAX_OBJECTS:
+        nested_object = pending_objects.pop()
+        if isinstance(nested_object, PLAIN_TYPES) or id(nested_object) in visited_by_id:
             continue
-        visited[id(component)] = component  # keeps it alive, so that no other object gets its id
-        yield component
-        pending += _objects_in_object(component)
+        visited_by_id[id(nested_object)] = nested_object  # keeps it alive, so that no other object gets its id
+        yield nested_object
+        pending_objects += _objects_in_object(nested_object)
 
 
-def _objects_in_object(component: Any) -> list[Any]:
+def _objects_in_object(nested_object: Any) -> list[Any]:
     """The objects that an object holds itself."""
-    if isinstance(component, Mapping):
-        return [*component.keys(), *component.values()]
-    if isinstance(component, (list, tuple, set, frozenset)):
-        return list(component)
-    if isinstance(component, (type, FunctionType)):
-        return list(_code_state(component).values())
-    if type(component).__module__.partition(".")[0] in ROW_PACKAGES:
+    if isinstance(nested_object, Mapping):
+        return [*nested_object.keys(), *nested_object.values()]
+    if isinstance(nested_object, (list, tuple, set, frozenset)):
+        return list(nested_object)
+    if isinstance(nested_object, (type, FunctionType)):
+        return list(_code_state(nested_object).values())
+    if type(nested_object).__module__.partition(".")[0] in ROW_PACKAGES:
         return []
-    attributes = list(getattr(component, "__dict__", {}).values())
-    classes = [owner for owner in type(component).__mro__ if not is_installed(owner)]
-    return [*attributes, *classes]
+    attribute_values = list(getattr(nested_object, "__dict__", {}).values())
+    classes = [base_class for base_class in type(nested_object).__mro__ if not is_installed(base_class)]
+    return [*attribute_values, *classes]
 
 
 def digest_shared_state(*roots: Any) -> dict[str, str]:
@@ -115,55 +115,55 @@ def digest_shared_state(*roots: Any) -> dict[str, str]:
     dict
         Name such as ``Memory.rows`` → digest.
     """
-    digests: dict[str, str] = {}
-    for root in roots:
-        for component in iterate_objects(root):
-            if isinstance(component, (type, FunctionType)):
-                for name, setting in _code_state(component).items():
-                    if not isinstance(setting, (type, FunctionType, ModuleType)):
-                        digests[name] = _settings_digest(setting)
-    return digests
+    digests_by_name: dict[str, str] = {}
+    for root_object in roots:
+        for nested_object in iterate_objects(root_object):
+            if isinstance(nested_object, (type, FunctionType)):
+                for name, attribute_value in _code_state(nested_object).items():
+                    if not isinstance(attribute_value, (type, FunctionType, ModuleType)):
+                        digests_by_name[name] = _settings_digest(attribute_value)
+    return digests_by_name
 
 
-def _settings_digest(setting: Any) -> str:
+def _settings_digest(attribute_value: Any) -> str:
     import joblib
 
     try:
-        return str(joblib.hash(setting))
+        return str(joblib.hash(attribute_value))
     except Exception:  # noqa: BLE001 -- what cannot be pickled, such as a lock, is told by its identity
-        return f"{type(setting).__name__} {id(setting)}"
+        return f"{type(attribute_value).__name__} {id(attribute_value)}"
 
 
-def _code_state(declared: type | FunctionType) -> dict[str, Any]:
+def _code_state(declared_object: type | FunctionType) -> dict[str, Any]:
     """What the user's own class or function holds or refers to, by name; nothing of installed ones."""
-    if is_installed(declared):
+    if is_installed(declared_object):
         return {}
-    if isinstance(declared, FunctionType):
-        return _function_state(declared)
-    state: dict[str, Any] = {}
-    for owner in declared.__mro__:
-        if is_installed(owner):
+    if isinstance(declared_object, FunctionType):
+        return _function_state(declared_object)
+    code_state_by_name: dict[str, Any] = {}
+    for base_class in declared_object.__mro__:
+        if is_installed(base_class):
             continue
-        for name, member in vars(owner).items():
-            function = getattr(member, "__func__", getattr(member, "fget", member))  # of methods and properties
-            if isinstance(function, FunctionType):
-                state |= _function_state(function)
+        for name, member in vars(base_class).items():
+            python_function = getattr(member, "__func__", getattr(member, "fget", member))  # of methods and properties
+            if isinstance(python_function, FunctionType):
+                code_state_by_name |= _function_state(python_function)
             elif not name.startswith("__") and not name.startswith("_abc"):
-                state[f"{owner.__name__}.{name}"] = member
-    return state
+                code_state_by_name[f"{base_class.__name__}.{name}"] = member
+    return code_state_by_name
 
 
-def _function_state(function: FunctionType) -> dict[str, Any]:
+def _function_state(python_function: FunctionType) -> dict[str, Any]:
     """Default arguments, enclosed variables and global names of a function of the user."""
-    state: dict[str, Any] = {}
-    for position, default in enumerate(function.__defaults__ or ()):
-        state[f"default {position} of {function.__qualname__}()"] = default
+    state_by_name: dict[str, Any] = {}
+    for position, default in enumerate(python_function.__defaults__ or ()):
+        state_by_name[f"default {position} of {python_function.__qualname__}()"] = default
     try:
-        variables = inspect.getclosurevars(function)
+        closure_variables = inspect.getclosurevars(python_function)
     except ValueError:  # an enclosed variable that has no value yet
-        return state
-    for names in (variables.nonlocals, variables.globals):
-        for name, setting in names.items():
+        return state_by_name
+    for names in (closure_variables.nonlocals, closure_variables.globals):
+        for name, attribute_value in names.items():
             if name != "__class__":
-                state[name] = setting
-    return state
+                state_by_name[name] = attribute_value
+    return state_by_name

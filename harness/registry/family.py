@@ -86,8 +86,10 @@ class Family:
         )
         check_space(self.space)
         check_encodings(self.name, self.encodings)
-        if reserved := [name for name in self.space if name in RESERVED_NAMES or "." in name]:
-            raise DeclarationError(f"family {self.name!r}: parameters {reserved} have names that mean something else")
+        if reserved_names := [name for name in self.space if name in RESERVED_NAMES or "." in name]:
+            raise DeclarationError(
+                f"family {self.name!r}: parameters {reserved_names} have names that mean something else"
+            )
 
 
 def check_encodings(family: str, encodings: Mapping[str, str]) -> None:
@@ -130,12 +132,12 @@ def limit_leaf_sizes(params: Mapping[str, Any], rows: int) -> dict[str, Any]:
     dict
         The parameters; those that do not count rows, and those that are small enough, are unchanged.
     """
-    limited = dict(params)
+    limited_params = dict(params)
     for name, rows_per_unit in LEAF_SIZES.items():
-        if name in limited and not isinstance(limited[name], bool | str):
-            largest = max(1, rows // (MIN_LEAVES * rows_per_unit))
-            limited[name] = min(limited[name], largest)
-    return limited
+        if name in limited_params and not isinstance(limited_params[name], bool | str):
+            largest_leaf_size = max(1, rows // (MIN_LEAVES * rows_per_unit))
+            limited_params[name] = min(limited_params[name], largest_leaf_size)
+    return limited_params
 
 
 def import_needed_packages(family: Family) -> None:
@@ -154,6 +156,8 @@ def import_needed_packages(family: Family) -> None:
 
 def missing_packages(family: Family, encoding_needs: Iterable[str] = ()) -> str:
     """Say which packages a family or its encoding needs that are not installed, and how to install them; empty otherwise."""
-    needed = dict.fromkeys((*family.needs, *encoding_needs))
-    missing = [package for package in needed if importlib.util.find_spec(package) is None]
-    return f"needs {' and '.join(missing)}: pip install 'evenhand[{family.extra}]'" if missing else ""
+    needed_packages = dict.fromkeys((*family.needs, *encoding_needs))
+    absent_packages = [
+        package_name for package_name in needed_packages if importlib.util.find_spec(package_name) is None
+    ]
+    return f"needs {' and '.join(absent_packages)}: pip install 'evenhand[{family.extra}]'" if absent_packages else ""

@@ -22,10 +22,12 @@ class EvaluationProtocol:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, low in (("folds", 2), ("repeats", 1), ("inner_folds", 2), ("trials", 1), ("seed", 0)):
-            number = getattr(self, name)
-            if number is not None and number < low:
-                raise EvenhandError(f"--{name.replace('_', '-')} must be at least {low}, but got {number}")
+        for name, lowest_allowed in (("folds", 2), ("repeats", 1), ("inner_folds", 2), ("trials", 1), ("seed", 0)):
+            protocol_number = getattr(self, name)
+            if protocol_number is not None and protocol_number < lowest_allowed:
+                raise EvenhandError(
+                    f"--{name.replace('_', '-')} must be at least {lowest_allowed}, but got {protocol_number}"
+                )
         if self.trials is None and self.budget is None:
             raise EvenhandError(
                 "a search needs an end: say --trials, --cell-budget or both (in Python: trials=, cell_budget=)"

@@ -118,8 +118,10 @@ class Registry:
         registry = Registry(dict(self.tasks), dict(self.families), dict(self.strategies), dict(self.metrics))
         for declaration in declarations:
             if not isinstance(declaration, tuple(PLURALS)):
-                kind = type(declaration).__name__
-                raise DeclarationError(f"{source}: a Task, Family, Strategy or Metric is expected, but got a {kind}")
+                declaration_type = type(declaration).__name__
+                raise DeclarationError(
+                    f"{source}: a Task, Family, Strategy or Metric is expected, but got a {declaration_type}"
+                )
             _add_declaration(registry, declaration, source)
         return registry
 
@@ -201,8 +203,10 @@ def lookup_declaration(known: Mapping[str, Declaration], name: str, kind: str) -
     """
     if name in known:
         return known[name]
-    plural = {"family": "families", "strategy": "strategies"}.get(kind, kind + "s")
-    raise UnknownNameError(f"unknown {kind} {name!r}: {suggest_similar_name(name, known)} (evenhand list {plural})")
+    plural_kind = {"family": "families", "strategy": "strategies"}.get(kind, kind + "s")
+    raise UnknownNameError(
+        f"unknown {kind} {name!r}: {suggest_similar_name(name, known)} (evenhand list {plural_kind})"
+    )
 
 
 def suggest_similar_name(name: str, known: Iterable[str]) -> str:
@@ -216,26 +220,26 @@ def suggest_similar_name(name: str, known: Iterable[str]) -> str:
         The known names; where none is similar, they are listed if there are at most `MAX_LISTED_NAMES`.
     """
     known = list(known)
-    alias = ALIASES.get(name.lower())
-    if alias in known:
-        return f"did you mean {alias!r}?"
-    lower_case = {other.lower(): other for other in known}
-    similar = difflib.get_close_matches(name.lower(), lower_case, n=1, cutoff=0.5)
-    if not similar and name:
-        similar = [other for other in lower_case if name.lower() in other]
-    if similar:
-        return f"did you mean {lower_case[similar[0]]!r}?"
+    alias_name = ALIASES.get(name.lower())
+    if alias_name in known:
+        return f"did you mean {alias_name!r}?"
+    lower_case = {known_name.lower(): known_name for known_name in known}
+    similar_names = difflib.get_close_matches(name.lower(), lower_case, n=1, cutoff=0.5)
+    if not similar_names and name:
+        similar_names = [known_name for known_name in lower_case if name.lower() in known_name]
+    if similar_names:
+        return f"did you mean {lower_case[similar_names[0]]!r}?"
     return f"there are {len(known)}" if len(known) > MAX_LISTED_NAMES else f"there are: {', '.join(known)}"
 
 
 def _import_declaration_modules(plugins: Iterable[str]) -> Iterator[ModuleType]:
     for name in DECLARATION_PACKAGES:
-        package = importlib.import_module(name)
-        yield package
-        for submodule in pkgutil.iter_modules(getattr(package, "__path__", [])):
-            yield importlib.import_module(f"{name}.{submodule.name}")
-    published = [point.value.split(":")[0] for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
-    for plugin in dict.fromkeys([*published, *make_plugin_paths_absolute(plugins)]):
+        declaration_package = importlib.import_module(name)
+        yield declaration_package
+        for declaration_module in pkgutil.iter_modules(getattr(declaration_package, "__path__", [])):
+            yield importlib.import_module(f"{name}.{declaration_module.name}")
+    published_plugins = [point.value.split(":")[0] for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
+    for plugin in dict.fromkeys([*published_plugins, *make_plugin_paths_absolute(plugins)]):
         yield _import_plugin(plugin)
 
 
@@ -268,13 +272,13 @@ def make_plugin_paths_absolute(plugins: Iterable[str]) -> tuple[str, ...]:
     EvenhandError
         If there is no such file.
     """
-    resolved = []
+    resolved_plugins = []
     for plugin in plugins:
         path = Path(plugin).expanduser().resolve()
         if plugin.endswith(".py") and not path.is_file():
             raise EvenhandError(f"no such file: {plugin} (--plugin)")
-        resolved.append(str(path) if plugin.endswith(".py") else plugin)
-    return tuple(dict.fromkeys(resolved))
+        resolved_plugins.append(str(path) if plugin.endswith(".py") else plugin)
+    return tuple(dict.fromkeys(resolved_plugins))
 
 
 def _import_plugin_file(path: Path) -> ModuleType:
@@ -318,10 +322,15 @@ def _add_declarations_of_module(registry: Registry, module: ModuleType) -> None:
             _add_declaration(registry, candidate, module.__name__)
 
 
-def _add_declaration(registry: Registry, candidate: Any, source: str) -> None:
+def _add_declaration(registry: Registry, candidate_declaration: Any, declaring_module: str) -> None:
     """Add an object to the registry if it is a declaration."""
-    for kind, plural in PLURALS.items():
-        if isinstance(candidate, kind):
-            known = getattr(registry, plural)
-            if known.setdefault(candidate.name, candidate) is not candidate:
-                raise DeclarationError(f"{source}: {plural} named {candidate.name!r} are declared twice")
+    for declaration_class, plural_kind in PLURALS.items():
+        if isinstance(candidate_declaration, declaration_class):
+            known_declarations = getattr(registry, plural_kind)
+            if (
+                known_declarations.setdefault(candidate_declaration.name, candidate_declaration)
+                is not candidate_declaration
+            ):
+                raise DeclarationError(
+                    f"{declaring_module}: {plural_kind} named {candidate_declaration.name!r} are declared twice"
+                )

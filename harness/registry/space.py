@@ -58,11 +58,11 @@ class Choice:
     def __post_init__(self) -> None:
         if not isinstance(self.options, tuple):
             raise DeclarationError(f"options must be a tuple, but got {describe_argument(self.options)}")
-        for setting in (*self.options, self.default):
-            if not isinstance(setting, PLAIN_TYPES):
+        for parameter_setting in (*self.options, self.default):
+            if not isinstance(parameter_setting, PLAIN_TYPES):
                 raise DeclarationError(
                     f"options are plain values, listed one by one as in choice('a', 'b', default='a'), but got "
-                    f"{describe_argument(setting)}"
+                    f"{describe_argument(parameter_setting)}"
                 )
         if self.default not in self.options:
             raise DeclarationError(f"the default must be one of the options {self.options}, but got {self.default!r}")
@@ -82,17 +82,17 @@ class When:
             raise DeclarationError(f"When: value must be a plain value, but got {describe_argument(self.value)}")
 
 
-def _plain_parameter(argument: Any) -> Any:
-    if not isinstance(argument, (Float, Integer, Choice)):
+def _plain_parameter(space_argument: Any) -> Any:
+    if not isinstance(space_argument, (Float, Integer, Choice)):
         raise TypeError
-    return argument
+    return space_argument
 
 
-def _check_space_argument(argument: Any) -> Any:
-    for name, parameter in argument.items() if isinstance(argument, Mapping) else [(None, None)]:
+def _check_space_argument(space_argument: Any) -> Any:
+    for name, parameter in space_argument.items() if isinstance(space_argument, Mapping) else [(None, None)]:
         if not isinstance(name, str) or not isinstance(parameter, (Float, Integer, Choice, When)):
             raise TypeError
-    return argument
+    return space_argument
 
 
 PLAIN_PARAMETER = ArgumentKind("made by choice, integer, real or log_float", _plain_parameter)
@@ -166,37 +166,39 @@ def add_prefix(space: Space, prefix: str, selector: str | None = None) -> dict[s
 
     With `selector` it exists only where the parameter of that name has the value `prefix`.
     """
-    prefixed: dict[str, Any] = {}
+    prefixed_space: dict[str, Any] = {}
     for name, parameter in space.items():
         if isinstance(parameter, When):
-            prefixed[f"{prefix}.{name}"] = When(f"{prefix}.{parameter.parent}", parameter.value, parameter.parameter)
+            prefixed_space[f"{prefix}.{name}"] = When(
+                f"{prefix}.{parameter.parent}", parameter.value, parameter.parameter
+            )
         elif selector is not None:
-            prefixed[f"{prefix}.{name}"] = When(selector, prefix, parameter)
+            prefixed_space[f"{prefix}.{name}"] = When(selector, prefix, parameter)
         else:
-            prefixed[f"{prefix}.{name}"] = parameter
-    return prefixed
+            prefixed_space[f"{prefix}.{name}"] = parameter
+    return prefixed_space
 
 
 def strip_prefix(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """The parameters whose names begin with `<prefix>.`, without it."""
-    stripped = {}
-    for name, setting in params.items():
+    stripped_params = {}
+    for name, parameter_setting in params.items():
         if name.startswith(f"{prefix}."):
-            stripped[name.removeprefix(f"{prefix}.")] = setting
-    return stripped
+            stripped_params[name.removeprefix(f"{prefix}.")] = parameter_setting
+    return stripped_params
 
 
 def check_space(space: Space) -> None:
     """Raise `DeclarationError` where a conditional parameter precedes its parent, or has none."""
-    previous: set[str] = set()
+    previous_names: set[str] = set()
     for name, parameter in space.items():
-        if isinstance(parameter, When) and parameter.parent not in previous:
+        if isinstance(parameter, When) and parameter.parent not in previous_names:
             raise DeclarationError(f"parameter {name!r} depends on {parameter.parent!r}, which must stand before it")
-        previous.add(name)
+        previous_names.add(name)
 
 
-def _check_range(low: float, high: float, default: float, log: bool) -> None:
-    if not low <= default <= high:
-        raise DeclarationError(f"low <= default <= high must hold, but got {low}, {default}, {high}")
-    if log and low <= 0:
-        raise DeclarationError(f"a logarithmic range must be positive, but got low={low}")
+def _check_range(lower_bound: float, upper_bound: float, default: float, is_logarithmic: bool) -> None:
+    if not lower_bound <= default <= upper_bound:
+        raise DeclarationError(f"low <= default <= high must hold, but got {lower_bound}, {default}, {upper_bound}")
+    if is_logarithmic and lower_bound <= 0:
+        raise DeclarationError(f"a logarithmic range must be positive, but got low={lower_bound}")

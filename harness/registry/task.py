@@ -96,19 +96,19 @@ class Task:
             costs_by_class=MAPPING,
             drop_missing_target=FLAG,
         )
-        problem = ""
+        problem_text = ""
         if self.target in self.banned:
-            problem = f"the target {self.target!r} is also banned"
+            problem_text = f"the target {self.target!r} is also banned"
         elif self.time is not None and self.split is not None:
-            problem = "a time column and a split column exclude each other"
+            problem_text = "a time column and a split column exclude each other"
         elif (self.modality == "text") != (self.text is not None):
-            problem = "a text task, and no other, names the column that holds its texts"
+            problem_text = "a text task, and no other, names the column that holds its texts"
         elif self.costs is not None and self.costs_by_class:
-            problem = "costs are given twice, as a matrix and by class"
+            problem_text = "costs are given twice, as a matrix and by class"
         elif self.modality == "image" and any(map(bool, self._columns_of_rows())):
-            problem = "images have no columns that could be named"
-        if problem:
-            raise DeclarationError(f"task {self.name!r}: {problem}")
+            problem_text = "images have no columns that could be named"
+        if problem_text:
+            raise DeclarationError(f"task {self.name!r}: {problem_text}")
 
     def _columns_of_rows(self) -> tuple[Any, ...]:
         """Fields that name columns, which rows of images do not have."""
@@ -117,14 +117,14 @@ class Task:
     @property
     def column_roles(self) -> dict[str, str]:
         """Column → its role, of those that are no features: target, text, group, time, split, weights or id."""
-        roles = {self.target: "target"}
-        for role in ("text", "group", "time", "split", "weights"):
-            name = getattr(self, role)
+        roles_by_column = {self.target: "target"}
+        for column_role in ("text", "group", "time", "split", "weights"):
+            name = getattr(self, column_role)
             if name is not None:
-                roles.setdefault(name, role)
+                roles_by_column.setdefault(name, column_role)
         for name in self.ids:
-            roles.setdefault(name, "id")
-        return roles
+            roles_by_column.setdefault(name, "id")
+        return roles_by_column
 
 
 @dataclass(frozen=True)
@@ -154,10 +154,12 @@ class Table:
     ids: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
-        for part in ("X", "y"):
-            if not hasattr(getattr(self, part), "shape"):
-                kind = "a data frame or an array" if part == "X" else "an array"
-                raise DataError(f"{part} must be {kind}, but got {describe_argument(getattr(self, part))}")
+        for part_name in ("X", "y"):
+            if not hasattr(getattr(self, part_name), "shape"):
+                expected_type = "a data frame or an array" if part_name == "X" else "an array"
+                raise DataError(
+                    f"{part_name} must be {expected_type}, but got {describe_argument(getattr(self, part_name))}"
+                )
 
     @property
     def has_predefined_split(self) -> bool:
@@ -171,14 +173,14 @@ class Table:
 
     def take(self, rows: npt.NDArray[np.int64]) -> Table:
         """The rows at these positions."""
-        parts: dict[str, Any] = {}
+        taken_parts: dict[str, Any] = {}
         for name in ("groups", "time", "test", "folds", "weights"):
             column = getattr(self, name)
             if column is not None:
-                parts[name] = column[rows]
+                taken_parts[name] = column[rows]
         if self.ids is not None:
-            parts["ids"] = self.ids.iloc[rows]
-        return replace(self, X=take(self.X, rows), y=self.y[rows], **parts)
+            taken_parts["ids"] = self.ids.iloc[rows]
+        return replace(self, X=take(self.X, rows), y=self.y[rows], **taken_parts)
 
 
 def take(X: Features, rows: npt.NDArray[np.int64]) -> Features:
@@ -200,6 +202,6 @@ def fill_empty_columns(X: Any) -> Any:
     """
     if not hasattr(X, "select_dtypes"):
         return X
-    numbers = X.select_dtypes("number")
-    empty = list(numbers.columns[numbers.isna().all()])
-    return X.assign(**dict.fromkeys(empty, 0.0)) if empty else X
+    number_columns = X.select_dtypes("number")
+    empty_columns = list(number_columns.columns[number_columns.isna().all()])
+    return X.assign(**dict.fromkeys(empty_columns, 0.0)) if empty_columns else X

@@ -59,11 +59,11 @@ class EstimatorBuilder:
 
         estimator = clone(self.estimator).set_params(**params)
         settings: dict[str, Any] = {}
-        for name, setting in estimator.get_params(deep=True).items():
+        for name, parameter_setting in estimator.get_params(deep=True).items():
             final_name = name.rpartition("__")[2]
             if final_name == "random_state":
                 settings[name] = seed
-            elif final_name == "n_jobs" and setting is not None:
+            elif final_name == "n_jobs" and parameter_setting is not None:
                 settings[name] = 1
         return EstimatorClassifier(estimator.set_params(**settings))
 
@@ -96,9 +96,9 @@ class EstimatorClassifier:
         labels = np.asarray(self.estimator.classes_)
         if np.array_equal(labels, np.arange(proba.shape[1])):
             return proba
-        ordered = np.zeros((len(proba), self.n_classes))
-        ordered[:, labels.astype(np.int64)] = proba
-        return ordered
+        ordered_proba = np.zeros((len(proba), self.n_classes))
+        ordered_proba[:, labels.astype(np.int64)] = proba
+        return ordered_proba
 
 
 @check_arguments(name=NAME, space=SPACE)
@@ -138,29 +138,31 @@ def estimator_family(name: str, estimator: Any, space: Space | None = None) -> F
             raise DeclarationError(
                 f"family {name!r} has no parameter {parameter!r}: {suggest_similar_name(parameter, params)}"
             )
-    limits = {}
+    family_limits = {}
     if not sample_weight_argument(estimator):
-        limits["weight"] = f"fit() of {final_step_class_name(estimator)} takes no sample_weight"
+        family_limits["weight"] = f"fit() of {final_step_class_name(estimator)} takes no sample_weight"
     return Family(
         name=name,
         build=EstimatorBuilder(estimator, estimator_fingerprint(estimator)),
         space=space,
         encodings=FRAME_ENCODINGS if _selects_columns_by_name(estimator) else MATRIX_ENCODINGS,
         description=f"{final_step_class_name(estimator)}, declared in Python",
-        limits=limits,
+        limits=family_limits,
     )
 
 
 def _check_methods(name: str, estimator: Any) -> None:
     """Raise `DeclarationError` for what is no classifier that gives probabilities."""
-    kind = type(estimator).__name__
-    for method in ("fit", "get_params", "set_params"):
-        if not callable(getattr(estimator, method, None)):
-            raise DeclarationError(f"family {name!r}: {kind} has no {method}(): expected a scikit-learn classifier")
+    estimator_type = type(estimator).__name__
+    for method_name in ("fit", "get_params", "set_params"):
+        if not callable(getattr(estimator, method_name, None)):
+            raise DeclarationError(
+                f"family {name!r}: {estimator_type} has no {method_name}(): expected a scikit-learn classifier"
+            )
     # The methods of a stack depend on its last classifier, which is known once it is fitted.
     if not hasattr(estimator, "predict_proba") and not hasattr(estimator, "final_estimator"):
         raise DeclarationError(
-            f"family {name!r}: {kind} has no predict_proba(), and entries are ranked and thresholds chosen by probabilities: "
+            f"family {name!r}: {estimator_type} has no predict_proba(), and entries are ranked and thresholds chosen by probabilities: "
             "use an option such as SVC(probability=True), or wrap it in sklearn.calibration.CalibratedClassifierCV"
         )
 
@@ -171,8 +173,8 @@ def _check_unfitted(name: str, estimator: Any) -> None:
         fitted = describe_fitted_part(estimator)
     except Exception as error:  # whatever the constructors of a user raise
         raise DeclarationError(f"family {name!r} cannot be copied by sklearn.base.clone: {failure(error)}") from error
-    for component in _component_estimators(estimator):
-        if type(component).__name__ == "FrozenEstimator":
+    for component_estimator in _component_estimators(estimator):
+        if type(component_estimator).__name__ == "FrozenEstimator":
             fitted = "FrozenEstimator"
     if fitted:
         raise DeclarationError(
@@ -225,44 +227,47 @@ def user_modules() -> list[ModuleType]:
     return modules
 
 
-def _component_estimators(value: Any) -> Iterator[Any]:
+def _component_estimators(nested_object: Any) -> Iterator[Any]:
     """An estimator, its parameters and those of its steps, one after the other."""
-    yield value
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        for element in value:
-            yield from _component_estimators(element)
-    elif hasattr(value, "get_params") and not isinstance(value, type):
-        yield from _component_estimators(value.get_params(deep=False))
+    yield nested_object
+    if isinstance(nested_object, Mapping):
+        nested_object = list(nested_object.values())
+    if isinstance(nested_object, (list, tuple)):
+        for nested_element in nested_object:
+            yield from _component_estimators(nested_element)
+    elif hasattr(nested_object, "get_params") and not isinstance(nested_object, type):
+        yield from _component_estimators(nested_object.get_params(deep=False))
 
 
-def _estimator_text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        entries = [f"{_estimator_text(key)}: {_estimator_text(entry)}" for key, entry in value.items()]
+def _estimator_text(written_object: Any) -> str:
+    if isinstance(written_object, Mapping):
+        entries = [f"{_estimator_text(key)}: {_estimator_text(entry)}" for key, entry in written_object.items()]
         return f"{{{', '.join(entries)}}}"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_estimator_text, value))}]"
-    if isinstance(value, (type, FunctionType)):
-        name = f"{value.__module__}.{value.__qualname__}"
-        return name if is_installed(value) else f"{name}: {canonical_text(value)}"
-    return _object_text(value)
+    if isinstance(written_object, (list, tuple)):
+        return f"[{', '.join(map(_estimator_text, written_object))}]"
+    if isinstance(written_object, (type, FunctionType)):
+        name = f"{written_object.__module__}.{written_object.__qualname__}"
+        return name if is_installed(written_object) else f"{name}: {canonical_text(written_object)}"
+    return _object_text(written_object)
 
 
-def _object_text(value: Any) -> str:
+def _object_text(written_object: Any) -> str:
     """An estimator by its class and parameters, an object of a class that is not installed by its attributes."""
-    if hasattr(value, "get_params"):
-        return f"{_estimator_text(type(value))}({_estimator_text(value.get_params(deep=False))})"
-    if type(value).__module__.partition(".")[0] in ("pandas", "polars"):  # their `repr` leaves out rows
-        return f"{type(value).__name__}({hashlib.sha256(pickle.dumps(value)).hexdigest()})"
-    if hasattr(value, "__dict__") and not is_installed(type(value)):
-        return f"{_estimator_text(type(value))}({_estimator_text(vars(value))})"
-    return canonical_text(value)
+    if hasattr(written_object, "get_params"):
+        return f"{_estimator_text(type(written_object))}({_estimator_text(written_object.get_params(deep=False))})"
+    if type(written_object).__module__.partition(".")[0] in ("pandas", "polars"):  # their `repr` leaves out rows
+        return f"{type(written_object).__name__}({hashlib.sha256(pickle.dumps(written_object)).hexdigest()})"
+    if hasattr(written_object, "__dict__") and not is_installed(type(written_object)):
+        return f"{_estimator_text(type(written_object))}({_estimator_text(vars(written_object))})"
+    return canonical_text(written_object)
 
 
 def _selects_columns_by_name(estimator: Any) -> bool:
     """Whether a step of a pipeline selects columns by their names."""
-    return any(type(component).__name__ == COLUMN_TRANSFORMER for component in _component_estimators(estimator))
+    return any(
+        type(component_estimator).__name__ == COLUMN_TRANSFORMER
+        for component_estimator in _component_estimators(estimator)
+    )
 
 
 def pickle_declarations(declarations: Iterable[Any]) -> str:
@@ -285,17 +290,17 @@ def pickle_declarations(declarations: Iterable[Any]) -> str:
     """
     import cloudpickle
 
-    pickled = tuple(declarations)
-    if not pickled:
+    pickled_declarations = tuple(declarations)
+    if not pickled_declarations:
         return ""
     with PICKLE_LOCK:
         modules = user_modules()
         for module in modules:  # a worker cannot import what is not installed
             cloudpickle.register_pickle_by_value(module)
         try:
-            return base64.b64encode(cloudpickle.dumps(pickled)).decode()
+            return base64.b64encode(cloudpickle.dumps(pickled_declarations)).decode()
         except Exception as error:  # whatever the objects of a user raise
-            names = ", ".join(declaration.name for declaration in pickled)
+            names = ", ".join(declaration.name for declaration in pickled_declarations)
             raise DeclarationError(f"{names} cannot be sent to worker processes: {failure(error)}") from error
         finally:
             for module in modules:

@@ -219,14 +219,19 @@ def mark_best_cells(
     list of ReportCell
         A cell per number.
     """
-    candidates = list(values)
+    candidate_values = list(values)
     if compared is not None:
-        candidates = [value if may_be_best else math.nan for value, may_be_best in zip(values, compared, strict=True)]
-    known = [value for value in candidates if not math.isnan(value)]
-    best = ""
-    if known:
-        best = f"{max(known) if greater else min(known):.{digits}f}"
-    return [ReportCell(value, f"{other:.{digits}f}" == best) for value, other in zip(values, candidates, strict=True)]
+        candidate_values = [
+            cell_value if may_be_best else math.nan for cell_value, may_be_best in zip(values, compared, strict=True)
+        ]
+    known_values = [cell_value for cell_value in candidate_values if not math.isnan(cell_value)]
+    best_text = ""
+    if known_values:
+        best_text = f"{max(known_values) if greater else min(known_values):.{digits}f}"
+    return [
+        ReportCell(cell_value, f"{candidate_value:.{digits}f}" == best_text)
+        for cell_value, candidate_value in zip(values, candidate_values, strict=True)
+    ]
 
 
 def drop_constant_columns(
@@ -247,22 +252,22 @@ def drop_constant_columns(
     """
     if len(table.rows) < MIN_COMPARED_ROWS:
         return table, []
-    first = table.rows[0]
-    positions, shared = [0], []
+    first_row = table.rows[0]
+    positions, shared_columns = [0], []
     for position in range(1, len(table.columns)):
         if position == table.drawn_column or not _is_constant_column(table, position):
             positions.append(position)
-        elif not _is_empty_cell(first[position]):
-            shared.append((table.columns[position], first[position]))
-    drawn = None if table.drawn_column is None else positions.index(table.drawn_column)
+        elif not _is_empty_cell(first_row[position]):
+            shared_columns.append((table.columns[position], first_row[position]))
+    drawn_column = None if table.drawn_column is None else positions.index(table.drawn_column)
     rows = tuple(tuple(row[position] for position in positions) for row in table.rows)
     columns = tuple(table.columns[position] for position in positions)
-    return replace(table, columns=columns, rows=rows, drawn_column=drawn), shared
+    return replace(table, columns=columns, rows=rows, drawn_column=drawn_column), shared_columns
 
 
-def _is_constant_column(table: ReportTable, position: int) -> bool:
-    first = repr(table.rows[0][position])
-    return all(repr(row[position]) == first for row in table.rows)
+def _is_constant_column(table: ReportTable, column_position: int) -> bool:
+    first_cell_text = repr(table.rows[0][column_position])
+    return all(repr(row[column_position]) == first_cell_text for row in table.rows)
 
 
 def _is_empty_cell(cell: CellValue | ReportCell) -> bool:
@@ -271,8 +276,8 @@ def _is_empty_cell(cell: CellValue | ReportCell) -> bool:
 
 def find_tables(parts: Iterable[Part]) -> Iterator[ReportTable]:
     """Iterate over the tables among parts, including those that are collapsed."""
-    for part in parts:
-        if isinstance(part, ReportTable):
-            yield part
-        elif isinstance(part, CollapsedParts):
-            yield from find_tables(part.parts)
+    for section_part in parts:
+        if isinstance(section_part, ReportTable):
+            yield section_part
+        elif isinstance(section_part, CollapsedParts):
+            yield from find_tables(section_part.parts)

@@ -158,49 +158,53 @@ def build_leaderboard(scores: Scores, ranking: Ranking) -> LeaderboardView:
         The entries that were scored, in the order of their ranks.
     """
     entries = [entry for entry in ranking.entries if entry.score.n]
-    filled = _make_verdict_columns(ranking, entries) + _make_metric_columns(scores, ranking, entries)
-    filled += _make_inner_and_training_columns(ranking, entries) + _make_effort_columns(ranking, entries)
-    filled, shared = _split_constant_columns(filled)
-    columns, cell_columns = zip(*filled, strict=True)
-    limits = _find_scale_limits(entries)
+    filled_columns = _make_verdict_columns(ranking, entries) + _make_metric_columns(scores, ranking, entries)
+    filled_columns += _make_inner_and_training_columns(ranking, entries) + _make_effort_columns(ranking, entries)
+    filled_columns, shared_texts = _split_constant_columns(filled_columns)
+    columns, cell_columns = zip(*filled_columns, strict=True)
+    scale_limits = _find_scale_limits(entries)
     recommended_entry = recommend_entry(scores, ranking).entry
     rows = []
     for entry, *cells in zip(entries, *cell_columns, strict=True):
         text = format_estimate(entry.score, digits=ranking.digits)
         score = LeaderboardCell(text, f"{entry.score.mean:.9g}", entry.rank == 1)
-        bar = _make_interval_bar(entry, limits, ranking.digits)
-        mark = format_value(ReportColumn("#", "count"), format_rank(entry))
+        bar = _make_interval_bar(entry, scale_limits, ranking.digits)
+        rank_mark = format_value(ReportColumn("#", "count"), format_rank(entry))
         recommended = recommended_entry is not None and recommended_entry.name == entry.name
-        rows.append(LeaderboardRow(entry, recommended, mark, score, bar, tuple(cells)))
+        rows.append(LeaderboardRow(entry, recommended, rank_mark, score, bar, tuple(cells)))
     limit_texts = ("", "")
-    if limits is not None:
-        limit_texts = (format_number(limits[0], ranking.digits), format_number(limits[1], ranking.digits))
-    label = metric_name(ranking.metric)
-    return LeaderboardView(label, limit_texts, columns, tuple(rows), scores.threshold_kinds(ranking.task), shared)
+    if scale_limits is not None:
+        limit_texts = (format_number(scale_limits[0], ranking.digits), format_number(scale_limits[1], ranking.digits))
+    metric_label = metric_name(ranking.metric)
+    return LeaderboardView(
+        metric_label, limit_texts, columns, tuple(rows), scores.threshold_kinds(ranking.task), shared_texts
+    )
 
 
-def _split_constant_columns(filled: Sequence[_FilledColumn]) -> tuple[list[_FilledColumn], str]:
+def _split_constant_columns(filled_columns: Sequence[_FilledColumn]) -> tuple[list[_FilledColumn], str]:
     """The columns that say something of single entries, and the others in words: ``Trials 5; Splits 3/3``."""
-    varied, shared = [], []
-    for column, cells in filled:
+    varied_columns, shared_texts = [], []
+    for column, cells in filled_columns:
         texts = {cell.text for cell in cells}
         if len(texts) > 1 or len(cells) < MIN_COMPARED_ROWS:
-            varied.append((column, cells))
+            varied_columns.append((column, cells))
         elif texts != {MISSING}:
-            shared.append(f"{column.label} {texts.pop()}")
-    return varied or list(filled[:1]), "; ".join(shared)
+            shared_texts.append(f"{column.label} {texts.pop()}")
+    return varied_columns or list(filled_columns[:1]), "; ".join(shared_texts)
 
 
 def _make_verdict_columns(ranking: Ranking, entries: Sequence[RankedEntry]) -> list[_FilledColumn]:
     """The comparison of every entry with the first; no column where nothing is tested."""
     if ranking.no_test_reason:
         return []
-    description = "the first entry against the others, simultaneous 95 % intervals over all pairs"
+    column_description = "the first entry against the others, simultaneous 95 % intervals over all pairs"
     cells = []
     for entry in entries:
-        verdict = format_verdict(ranking, entry)
-        cells.append(LeaderboardCell(verdict or MISSING, verdict, verdict=VERDICT_CLASSES.get(verdict, "")))
-    return [(LeaderboardColumn("Against the best", description, "decisions", numeric=False), cells)]
+        verdict_text = format_verdict(ranking, entry)
+        cells.append(
+            LeaderboardCell(verdict_text or MISSING, verdict_text, verdict=VERDICT_CLASSES.get(verdict_text, ""))
+        )
+    return [(LeaderboardColumn("Against the best", column_description, "decisions", numeric=False), cells)]
 
 
 def _make_metric_columns(scores: Scores, ranking: Ranking, entries: Sequence[RankedEntry]) -> list[_FilledColumn]:
@@ -210,63 +214,63 @@ def _make_metric_columns(scores: Scores, ranking: Ranking, entries: Sequence[Ran
     for metric in (*list_quality_metrics(scores, task), *list_probability_metrics(scores, task)):
         if metric.name == ranking.metric.name:
             continue
-        kinds: tuple[str, ...] = ("",)
+        threshold_kinds: tuple[str, ...] = ("",)
         if metric.metric_type == "decision":
-            kinds = scores.threshold_kinds(task)
-        for kind in kinds:
+            threshold_kinds = scores.threshold_kinds(task)
+        for threshold_kind in threshold_kinds:
             column = LeaderboardColumn(
                 metric_name(metric),
-                metric.description + THRESHOLD_TEXTS.get(kind, ""),
+                metric.description + THRESHOLD_TEXTS.get(threshold_kind, ""),
                 "probabilities" if metric.metric_type == "probability" else "decisions",
-                kind if len(kinds) > 1 else "",
+                threshold_kind if len(threshold_kinds) > 1 else "",
             )
-            columns.append((column, _make_metric_cells(scores, task, entries, metric, kind)))
+            columns.append((column, _make_metric_cells(scores, task, entries, metric, threshold_kind)))
     return columns
 
 
 def _make_metric_cells(
-    scores: Scores, task: str, entries: Sequence[RankedEntry], metric: Metric, kind: str
+    scores: Scores, task: str, entries: Sequence[RankedEntry], metric: Metric, threshold_kind: str
 ) -> list[LeaderboardCell]:
     """The means of a metric over the splits; the best is marked, among entries with all splits and without the baseline."""
-    means, compared = [], []
+    metric_means, compared_means = [], []
     for entry in entries:
         rows = entry.rows
-        if kind in THRESHOLD_TEXTS:
-            rows = scores.score_rows_of_entry(task, entry.entry, kind)
-        means.append(rows.mean(metric.name))
-        comparable = entry.complete and entry.entry.family != BASELINE
-        compared.append(means[-1] if comparable else math.nan)
-    digits = choose_decimals(compared, greater_is_better=metric.greater_is_better)
-    cells = _make_number_cells(means, partial(format_number, digits=digits))
-    if np.isnan(compared).all():
+        if threshold_kind in THRESHOLD_TEXTS:
+            rows = scores.score_rows_of_entry(task, entry.entry, threshold_kind)
+        metric_means.append(rows.mean(metric.name))
+        is_comparable = entry.complete and entry.entry.family != BASELINE
+        compared_means.append(metric_means[-1] if is_comparable else math.nan)
+    digits = choose_decimals(compared_means, greater_is_better=metric.greater_is_better)
+    cells = _make_number_cells(metric_means, partial(format_number, digits=digits))
+    if np.isnan(compared_means).all():
         return cells
-    best = np.nanargmax(compared) if metric.greater_is_better else np.nanargmin(compared)
-    for row in np.flatnonzero(~np.isnan(compared)):
-        if cells[row].text == cells[best].text:
+    best_position = np.nanargmax(compared_means) if metric.greater_is_better else np.nanargmin(compared_means)
+    for row in np.flatnonzero(~np.isnan(compared_means)):
+        if cells[row].text == cells[best_position].text:
             cells[row] = replace(cells[row], best=True)
     return cells
 
 
 def _make_inner_and_training_columns(ranking: Ranking, entries: Sequence[RankedEntry]) -> list[_FilledColumn]:
     """The objective on the inner folds and on the training rows."""
-    label = metric_name(ranking.metric)
+    metric_label = metric_name(ranking.metric)
     columns = []
     for name, heading, rows in (
         ("inner", "inner", "inner folds: what the search saw"),
         ("train", "training", "training rows"),
     ):
-        column = LeaderboardColumn(f"{label} {heading}", f"{label} on the {rows}", "probabilities")
-        means = [entry.rows.mean(name) for entry in entries]
-        columns.append((column, _make_number_cells(means, partial(format_number, digits=ranking.digits))))
+        column = LeaderboardColumn(f"{metric_label} {heading}", f"{metric_label} on the {rows}", "probabilities")
+        entry_means = [entry.rows.mean(name) for entry in entries]
+        columns.append((column, _make_number_cells(entry_means, partial(format_number, digits=ranking.digits))))
     return columns
 
 
 def _make_effort_columns(ranking: Ranking, entries: Sequence[RankedEntry]) -> list[_FilledColumn]:
     """Time, size and trials, the number of splits, and the status."""
     columns = []
-    for name, (label, description, unit) in EFFORT_COLUMNS.items():
-        cells = _make_number_cells([entry.rows.mean(name) * unit for entry in entries], format_quantity)
-        columns.append((LeaderboardColumn(label, description, "effort"), cells))
+    for name, (column_label, column_description, column_unit) in EFFORT_COLUMNS.items():
+        cells = _make_number_cells([entry.rows.mean(name) * column_unit for entry in entries], format_quantity)
+        columns.append((LeaderboardColumn(column_label, column_description, "effort"), cells))
     splits = [LeaderboardCell(f"{entry.score.n}/{ranking.splits}", str(entry.score.n)) for entry in entries]
     columns.append((LeaderboardColumn("Splits", "splits with scores, of those planned", "effort"), splits))
     statuses = [LeaderboardCell(entry.status, entry.status) for entry in entries]
@@ -274,11 +278,11 @@ def _make_effort_columns(ranking: Ranking, entries: Sequence[RankedEntry]) -> li
     return columns
 
 
-def _make_number_cells(numbers: Sequence[float], format_text: Callable[[float], str]) -> list[LeaderboardCell]:
+def _make_number_cells(cell_numbers: Sequence[float], format_text: Callable[[float], str]) -> list[LeaderboardCell]:
     cells = []
-    for number in numbers:
-        sort_key = "" if math.isnan(number) else f"{number:.9g}"
-        cells.append(LeaderboardCell(format_text(number), sort_key))
+    for cell_number in cell_numbers:
+        sort_key = "" if math.isnan(cell_number) else f"{cell_number:.9g}"
+        cells.append(LeaderboardCell(format_text(cell_number), sort_key))
     return cells
 
 
@@ -286,41 +290,45 @@ def _find_scale_limits(entries: Sequence[RankedEntry]) -> tuple[float, float] | 
     """The least and the greatest end of the intervals of competitors: the baseline is often far from them, and what is combined
     of others has wide intervals.
     """
-    competitors = list(filter(_is_competitor, entries)) or entries
-    means = np.array([entry.score.mean for entry in competitors])
-    lows = [entry.score.mean if math.isnan(entry.score.low) else entry.score.low for entry in competitors]
-    highs = [entry.score.mean if math.isnan(entry.score.high) else entry.score.high for entry in competitors]
-    if np.isnan(means).all():
+    competing_entries = list(filter(_is_competitor, entries)) or entries
+    entry_means = np.array([entry.score.mean for entry in competing_entries])
+    interval_lows = [
+        entry.score.mean if math.isnan(entry.score.low) else entry.score.low for entry in competing_entries
+    ]
+    interval_highs = [
+        entry.score.mean if math.isnan(entry.score.high) else entry.score.high for entry in competing_entries
+    ]
+    if np.isnan(entry_means).all():
         return None
-    return float(np.nanmin(lows)), float(np.nanmax(highs))
+    return float(np.nanmin(interval_lows)), float(np.nanmax(interval_highs))
 
 
 def _is_competitor(entry: RankedEntry) -> bool:
     return entry.rank is not None and entry.entry.family != BASELINE
 
 
-def _make_interval_bar(entry: RankedEntry, limits: tuple[float, float] | None, digits: int) -> IntervalBar | None:
-    mean, low, high = entry.score.mean, entry.score.low, entry.score.high
-    if limits is None or math.isnan(mean):
+def _make_interval_bar(entry: RankedEntry, scale_limits: tuple[float, float] | None, digits: int) -> IntervalBar | None:
+    mean_score, interval_low, interval_high = entry.score.mean, entry.score.low, entry.score.high
+    if scale_limits is None or math.isnan(mean_score):
         return None
-    alt_text = format_number(mean, digits)
-    if math.isnan(low):
-        low = high = mean
+    alt_text = format_number(mean_score, digits)
+    if math.isnan(interval_low):
+        interval_low = interval_high = mean_score
     else:
-        alt_text += f", 95 % interval {format_number(low, digits)} to {format_number(high, digits)}"
+        alt_text += f", 95 % interval {format_number(interval_low, digits)} to {format_number(interval_high, digits)}"
     return IntervalBar(
-        low=_score_to_pixels(low, limits),
-        mean=_score_to_pixels(mean, limits),
-        high=_score_to_pixels(high, limits),
-        overflow=int(mean > limits[1]) - int(mean < limits[0]),
+        low=_score_to_pixels(interval_low, scale_limits),
+        mean=_score_to_pixels(mean_score, scale_limits),
+        high=_score_to_pixels(interval_high, scale_limits),
+        overflow=int(mean_score > scale_limits[1]) - int(mean_score < scale_limits[0]),
         alt_text=alt_text,
     )
 
 
-def _score_to_pixels(score: float, limits: tuple[float, float]) -> float:
+def _score_to_pixels(score: float, scale_limits: tuple[float, float]) -> float:
     """The position of a score on the scale; one beyond its ends is moved to the end."""
-    low, high = limits
-    share = 0.5
-    if high > low:
-        share = (min(max(score, low), high) - low) / (high - low)
-    return round(BAR_MARGIN + share * (BAR_WIDTH - 2 * BAR_MARGIN), 1)
+    scale_low, scale_high = scale_limits
+    scale_share = 0.5
+    if scale_high > scale_low:
+        scale_share = (min(max(score, scale_low), scale_high) - scale_low) / (scale_high - scale_low)
+    return round(BAR_MARGIN + scale_share * (BAR_WIDTH - 2 * BAR_MARGIN), 1)

@@ -98,51 +98,53 @@ def build_pages(
     HtmlReport
         The pages and their tables.
     """
-    embedder = _StoredFigureEmbedder(evidence.store, max_figure_bytes)
-    chapters = []
-    for number, chapter in enumerate(collect_chapters(topics), start=1):
-        anchor = f"chapter-{number}"
-        sections = _build_sections(anchor, chapter.title, chapter.sections, embedder)
-        chapters.append(PageChapter(anchor, chapter.title, sections))
+    figure_embedder = _StoredFigureEmbedder(evidence.store, max_figure_bytes)
+    page_chapters = []
+    for chapter_number, report_chapter in enumerate(collect_chapters(topics), start=1):
+        anchor = f"chapter-{chapter_number}"
+        sections = _build_sections(anchor, report_chapter.title, report_chapter.sections, figure_embedder)
+        page_chapters.append(PageChapter(anchor, report_chapter.title, sections))
     tasks, detailed_tasks = [], []
-    for number, task in enumerate(link_repeated_paragraphs(collect_task_reports(evidence, topics)), start=1):
-        anchor, name = f"task-{number}", task.ranking.task
-        tasks.append(_build_task(evidence, anchor, task, embedder))
-        sections = _build_sections(anchor, name, task.sections, embedder)
+    for chapter_number, task in enumerate(link_repeated_paragraphs(collect_task_reports(evidence, topics)), start=1):
+        anchor, name = f"task-{chapter_number}", task.ranking.task
+        tasks.append(_build_task(evidence, anchor, task, figure_embedder))
+        sections = _build_sections(anchor, name, task.sections, figure_embedder)
         detailed_tasks.append(PageChapter(anchor, name, sections, headline=tasks[-1].headline))
-    overview_page = _build_overview(evidence, embedder)
-    tables = _collect_csv_tables(PageChapter("overview", "", (overview_page,)), task="")
-    for page_chapter in chapters:
-        tables |= _collect_csv_tables(page_chapter, task="")
+    overview_page = _build_overview(evidence, figure_embedder)
+    tables = _collect_csv_tables(PageChapter("overview", "", (overview_page,)), task_name="")
+    for page_chapter in page_chapters:
+        tables |= _collect_csv_tables(page_chapter, task_name="")
     for page_task, detailed_task in zip(tasks, detailed_tasks, strict=True):
         sections = (*page_task.sections, *detailed_task.sections)
-        tables |= _collect_csv_tables(replace(page_task, sections=sections), task=page_task.title)
-    common = {"name": str(evidence.scores.run["name"]), "expanded": len(tasks) <= MAX_EXPANDED_TASKS}
-    report = render_report_page("report.html", **common, overview=overview_page, tasks=tasks)
-    reading_guide = build_blocks((explain_leaderboard_columns(evidence.scores),), "", embedder.embed)
-    details = render_report_page(
-        "details.html", **common, tasks=detailed_tasks, chapters=chapters, reading_guide=reading_guide
+        tables |= _collect_csv_tables(replace(page_task, sections=sections), task_name=page_task.title)
+    common_content = {"name": str(evidence.scores.run["name"]), "expanded": len(tasks) <= MAX_EXPANDED_TASKS}
+    report = render_report_page("report.html", **common_content, overview=overview_page, tasks=tasks)
+    reading_guide = build_blocks((explain_leaderboard_columns(evidence.scores),), "", figure_embedder.embed)
+    details_html = render_report_page(
+        "details.html", **common_content, tasks=detailed_tasks, chapters=page_chapters, reading_guide=reading_guide
     )
-    return HtmlReport(report, details, tables)
+    return HtmlReport(report, details_html, tables)
 
 
-def _build_overview(evidence: Evidence, embedder: FigureEmbedder) -> PageSection:
+def _build_overview(evidence: Evidence, figure_embedder: FigureEmbedder) -> PageSection:
     """What is missing, and for several tasks a picture of the families over all of them and a table of the tasks."""
     scores, rankings = evidence.scores, evidence.rankings
-    parts: list[Part] = []
+    overview_parts: list[Part] = []
     if len(rankings) > 1:
-        verdicts = count_family_verdicts(scores, rankings)
-        if verdicts is not None:
-            parts.append(
+        family_verdicts = count_family_verdicts(scores, rankings)
+        if family_verdicts is not None:
+            overview_parts.append(
                 "On how many tasks the recommended or best entry of each family is the best, practically equal to it, undecided, "
                 "not the best, worse:"
             )
-            parts.append(verdicts)
-        parts += [tabulate_tasks(scores, rankings), summarize_over_tasks(scores, rankings)]
-    gaps = describe_cells_without_predictions(scores)
-    if gaps:
-        parts.append(f"{gaps}: see *Coverage* in details.html.")
-    return build_section("overview", "Overview", Section("Overview", tuple(filter(None, parts))), embedder)
+            overview_parts.append(family_verdicts)
+        overview_parts += [tabulate_tasks(scores, rankings), summarize_over_tasks(scores, rankings)]
+    gaps_text = describe_cells_without_predictions(scores)
+    if gaps_text:
+        overview_parts.append(f"{gaps_text}: see *Coverage* in details.html.")
+    return build_section(
+        "overview", "Overview", Section("Overview", tuple(filter(None, overview_parts))), figure_embedder
+    )
 
 
 def link_repeated_paragraphs(tasks: Sequence[TaskReport]) -> list[TaskReport]:
@@ -159,30 +161,33 @@ def link_repeated_paragraphs(tasks: Sequence[TaskReport]) -> list[TaskReport]:
         The tasks with links in place of the repeated paragraphs.
     """
     main_links: dict[str, str] = {}
-    links: dict[str, str] = {}
+    link_by_paragraph: dict[str, str] = {}
     linked_tasks = []
-    for number, task in enumerate(tasks, start=1):
+    for task_number, task in enumerate(tasks, start=1):
         name = task.ranking.task
-        main_sections = _replace_paragraphs_by_links(task.main_sections, name, f"task-{number}-main", main_links)
-        sections = _replace_paragraphs_by_links(task.sections, name, f"task-{number}", links)
+        main_sections = _replace_paragraphs_by_links(task.main_sections, name, f"task-{task_number}-main", main_links)
+        sections = _replace_paragraphs_by_links(task.sections, name, f"task-{task_number}", link_by_paragraph)
         linked_tasks.append(replace(task, main_sections=main_sections, sections=sections))
     return linked_tasks
 
 
 def _replace_paragraphs_by_links(
-    sections: Sequence[Section], task: str, anchor: str, links: dict[str, str]
+    sections: Sequence[Section], task_name: str, page_anchor: str, link_by_paragraph: dict[str, str]
 ) -> tuple[Section, ...]:
-    """Replace the long paragraphs that `links` has, and add links to the others to it."""
-    linked = []
-    for number, section in enumerate(sections, start=1):
-        link = f"How this is made and read: as for [{escape(task)}](#{anchor}-{number})."
-        paragraphs = [part for part in section.parts if isinstance(part, str)]
-        parts = [links.get(part, part) if isinstance(part, str) else part for part in section.parts]
-        linked.append(replace(section, parts=tuple(parts)))
+    """Replace the long paragraphs that `link_by_paragraph` has, and add links to the others to it."""
+    linked_sections = []
+    for section_number, section in enumerate(sections, start=1):
+        section_link = f"How this is made and read: as for [{escape(task_name)}](#{page_anchor}-{section_number})."
+        paragraphs = [section_part for section_part in section.parts if isinstance(section_part, str)]
+        linked_parts = [
+            link_by_paragraph.get(section_part, section_part) if isinstance(section_part, str) else section_part
+            for section_part in section.parts
+        ]
+        linked_sections.append(replace(section, parts=tuple(linked_parts)))
         for paragraph in paragraphs:
             if len(paragraph) >= MIN_LINKED_LENGTH and "\n" not in paragraph:
-                links.setdefault(paragraph, link)
-    return tuple(linked)
+                link_by_paragraph.setdefault(paragraph, section_link)
+    return tuple(linked_sections)
 
 
 class FigureEmbedder(Protocol):
@@ -209,61 +214,61 @@ class _StoredFigureEmbedder:
         return embed_figure(figure, svg, f"f{self.count}-")
 
 
-def _build_task(evidence: Evidence, anchor: str, task: TaskReport, embedder: FigureEmbedder) -> PageChapter:
+def _build_task(evidence: Evidence, anchor: str, task: TaskReport, figure_embedder: FigureEmbedder) -> PageChapter:
     """A task of `report.html`: advice, picture, leaderboard and the sections that decide."""
     scores, ranking = evidence.scores, task.ranking
-    intro: list[HtmlBlock] = []
+    intro_blocks: list[HtmlBlock] = []
     for text in (task.description, *task.notes):
-        intro += parse_markdown_blocks(text)
+        intro_blocks += parse_markdown_blocks(text)
     titles = {section.title for section in task.main_sections}
-    repeated = {label for label, title in REPEATED_LABELS.items() if title in titles}
-    advice = recommendation_advice(scores, ranking, recommend_entry(scores, ranking))
+    repeated_labels = {label for label, title in REPEATED_LABELS.items() if title in titles}
+    advice_lines = recommendation_advice(scores, ranking, recommend_entry(scores, ranking))
     families = tabulate_family_intervals(scores, ranking)
     caption = f"Recommended entry, and the best of the other families, {ranking.task}"
     return PageChapter(
         anchor,
         ranking.task,
-        _build_sections(f"{anchor}-main", ranking.task, task.main_sections, embedder),
-        intro=tuple(intro),
+        _build_sections(f"{anchor}-main", ranking.task, task.main_sections, figure_embedder),
+        intro=tuple(intro_blocks),
         headline=render_inline_markdown(describe_first_entry(ranking)),
-        advice=tuple(line for line in advice if line.label not in repeated),
+        advice=tuple(line for line in advice_lines if line.label not in repeated_labels),
         families=() if families is None else (render_html_table(families, caption),),
         leaderboard=build_leaderboard(scores, ranking) if ranking.best else None,
     )
 
 
 def _build_sections(
-    anchor: str, chapter: str, sections: Sequence[Section], embedder: FigureEmbedder
+    anchor: str, chapter_name: str, sections: Sequence[Section], figure_embedder: FigureEmbedder
 ) -> tuple[PageSection, ...]:
-    built = []
-    for number, section in enumerate(sections, start=1):
-        built.append(build_section(f"{anchor}-{number}", chapter, section, embedder))
-    return tuple(built)
+    built_sections = []
+    for section_number, section in enumerate(sections, start=1):
+        built_sections.append(build_section(f"{anchor}-{section_number}", chapter_name, section, figure_embedder))
+    return tuple(built_sections)
 
 
 def build_section(anchor: str, chapter: str, section: Section, embedder: FigureEmbedder) -> PageSection:
     """Build a section; the caption of its tables names the section and its chapter."""
     caption = ", ".join(dict.fromkeys(filter(None, (section.title, chapter))))
-    blocks = build_blocks(section.parts, caption, embedder.embed)
-    return PageSection(anchor, section.title, tuple(blocks), tuple(find_tables(section.parts)))
+    section_blocks = build_blocks(section.parts, caption, embedder.embed)
+    return PageSection(anchor, section.title, tuple(section_blocks), tuple(find_tables(section.parts)))
 
 
-def _collect_csv_tables(chapter: PageChapter, task: str) -> dict[str, str]:
+def _collect_csv_tables(page_chapter: PageChapter, task_name: str) -> dict[str, str]:
     """The tables of a chapter by file name: task, section, and a number from the second table of a section on."""
     tables = {}
     table_counts: Counter[str] = Counter()
-    for section in chapter.sections:
-        title = make_file_name_part(section.title or chapter.title)
+    for section in page_chapter.sections:
+        title = make_file_name_part(section.title or page_chapter.title)
         for table in section.tables:
             table_counts[title] += 1
-            number = [str(table_counts[title])] if table_counts[title] > 1 else []
-            tables[f"{report_file_name(task, title, *number)}.csv"] = render_csv_table(table)
+            table_number = [str(table_counts[title])] if table_counts[title] > 1 else []
+            tables[f"{report_file_name(task_name, title, *table_number)}.csv"] = render_csv_table(table)
     return tables
 
 
 def render_report_page(template: str, **content: Any) -> str:
     """Render a page with the style and the script of all pages; `template` is a file of `templates/`."""
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
-    constants = {"BAR_WIDTH": BAR_WIDTH, "BAR_HEIGHT": BAR_HEIGHT, "COLUMN_GROUPS": COLUMN_GROUPS}
-    return render_page_template(template, style=style, script=script, constants=constants, **content)
+    script_text = (TEMPLATES / "script.js").read_text(encoding="utf-8")
+    script_constants = {"BAR_WIDTH": BAR_WIDTH, "BAR_HEIGHT": BAR_HEIGHT, "COLUMN_GROUPS": COLUMN_GROUPS}
+    return render_page_template(template, style=style, script=script_text, constants=script_constants, **content)

@@ -32,8 +32,8 @@ def summarize_inspection(inspection: Inspection) -> list[str]:
         _describe_splits(inspection.folds),
         _count_findings(inspection),
     ]
-    grave = [finding for finding in inspection.findings if finding.severity != "note"]
-    for finding in grave[:MAX_SUMMARY_FINDINGS]:
+    grave_findings = [finding for finding in inspection.findings if finding.severity != "note"]
+    for finding in grave_findings[:MAX_SUMMARY_FINDINGS]:
         lines.append(f"{finding.severity} {finding.code}: {finding.message}")
     return lines
 
@@ -46,8 +46,8 @@ def render_text(inspection: Inspection) -> str:
         paragraphs.append(f"{_describe_quick_scores(inspection)}\n\n{terminal.render_terminal_table(table)}")
     columns = tabulate_inspected_columns(inspection)
     if columns.rows:
-        visible = ReportTable(columns.columns, columns.rows[:MAX_TERMINAL_COLUMNS])
-        paragraphs.append(terminal.render_terminal_table(visible))
+        visible_columns = ReportTable(columns.columns, columns.rows[:MAX_TERMINAL_COLUMNS])
+        paragraphs.append(terminal.render_terminal_table(visible_columns))
         if len(columns.rows) > MAX_TERMINAL_COLUMNS:
             paragraphs.append(f"and {len(columns.rows) - MAX_TERMINAL_COLUMNS} more columns (--html FILE shows all)")
     paragraphs.append(_describe_sampling(inspection))
@@ -56,11 +56,15 @@ def render_text(inspection: Inspection) -> str:
 
 def render_markdown(inspection: Inspection) -> str:
     """Render an inspection as Markdown."""
-    parts = [f"# Inspection of {escape(inspection.source)}"]
+    markdown_parts = [f"# Inspection of {escape(inspection.source)}"]
     for section in make_inspection_sections(inspection):
-        body = [markdown.render_markdown_part(part) for part in section.parts if not isinstance(part, Figure)]
-        parts += [f"## {section.title}", *body]
-    return "\n\n".join(parts) + "\n"
+        section_texts = [
+            markdown.render_markdown_part(section_part)
+            for section_part in section.parts
+            if not isinstance(section_part, Figure)
+        ]
+        markdown_parts += [f"## {section.title}", *section_texts]
+    return "\n\n".join(markdown_parts) + "\n"
 
 
 def render_html(inspection: Inspection) -> str:
@@ -68,10 +72,10 @@ def render_html(inspection: Inspection) -> str:
     # Not at the top: the text of the terminal, which every run prints, needs no pages.
     from harness.report.html_report import build_section, render_report_page
 
-    embedder = _FigureDrawer()
+    figure_embedder = _FigureDrawer()
     sections = []
-    for number, section in enumerate(make_inspection_sections(inspection), start=1):
-        sections.append(build_section(f"section-{number}", section.title, section, embedder))
+    for section_number, section in enumerate(make_inspection_sections(inspection), start=1):
+        sections.append(build_section(f"section-{section_number}", section.title, section, figure_embedder))
     return render_report_page("inspection.html", name=inspection.source, sections=sections)
 
 
@@ -94,33 +98,37 @@ class _FigureDrawer:
 
 def make_inspection_sections(inspection: Inspection) -> list[Section]:
     """Write the sections of an inspection: overview, findings, columns that predict, order of the rows, all columns."""
-    overview: list[Part] = [markdown.bullet_list([escape(line) for line in summarize_inspection(inspection)[:3]])]
-    sections = [Section("Overview", tuple(overview)), Section("Findings", (_tabulate_findings(inspection),))]
+    overview_parts: list[Part] = [markdown.bullet_list([escape(line) for line in summarize_inspection(inspection)[:3]])]
+    sections = [Section("Overview", tuple(overview_parts)), Section("Findings", (_tabulate_findings(inspection),))]
     if (table := tabulate_column_scores(inspection)) is not None:
-        draw = partial(
+        draw_figure = partial(
             figures.column_scores_figure,
             _make_score_bars(inspection),
             _chance_and_full_score(inspection),
             _quick_model_metric(inspection),
         )
         caption = f"{_quick_model_metric(inspection)} of a quick model: single columns, and all columns without each"
-        parts: list[Part] = [escape(_describe_quick_scores(inspection)), Figure("columns", caption, draw), table]
-        sections.append(Section("What columns contribute", tuple(parts)))
+        score_parts: list[Part] = [
+            escape(_describe_quick_scores(inspection)),
+            Figure("columns", caption, draw_figure),
+            table,
+        ]
+        sections.append(Section("What columns contribute", tuple(score_parts)))
     if len(inspection.class_shares) > 1:
-        draw = partial(figures.class_shares_figure, inspection.class_shares, inspection.classes, inspection.rows)
+        draw_figure = partial(figures.class_shares_figure, inspection.class_shares, inspection.classes, inspection.rows)
         caption = "Share of classes from the first to the last row of the file, with what chance allows"
-        sections.append(Section("Order of the rows", (Figure("order", caption, draw),)))
+        sections.append(Section("Order of the rows", (Figure("order", caption, draw_figure),)))
     if inspection.columns:
         column_parts: list[Part] = [tabulate_inspected_columns(inspection)]
-        missing = tuple(
+        missing_shares = tuple(
             (column.name, column.missing / inspection.rows) for column in inspection.columns if column.missing
         )
-        if missing:
+        if missing_shares:
             caption = "Share of missing values by column"
-            column_parts.insert(0, Figure("missing", caption, partial(figures.missing_values_figure, missing)))
+            column_parts.insert(0, Figure("missing", caption, partial(figures.missing_values_figure, missing_shares)))
         sections.append(Section("Columns as they are read", tuple(column_parts)))
-    if note := _describe_sampling(inspection):
-        sections.append(Section("How this was made", (note,)))
+    if sampling_note := _describe_sampling(inspection):
+        sections.append(Section("How this was made", (sampling_note,)))
     return sections
 
 
@@ -155,23 +163,23 @@ def tabulate_inspected_columns(inspection: Inspection) -> ReportTable:
     )
     rows = []
     for column in inspection.columns:
-        missing = column.missing / inspection.rows
-        rows.append((column.name, column.kind, missing, column.levels, column.example, column.reading))
+        missing_share = column.missing / inspection.rows
+        rows.append((column.name, column.kind, missing_share, column.levels, column.example, column.reading))
     return ReportTable(columns, tuple(rows))
 
 
 def _describe_size(inspection: Inspection) -> str:
     """Rows, columns and classes."""
-    counts = sorted(zip(inspection.classes, inspection.counts, strict=True), key=lambda pair: -pair[1])
-    shares = []
-    for name, count in counts[:MAX_CLASSES]:
-        shares.append(f"{name} {count:,} ({format_percent(count / inspection.rows, 1)})")
-    if len(counts) > MAX_CLASSES:
-        shares.append(f"{len(counts) - MAX_CLASSES} more classes")
-    size = format_count(inspection.rows, "row")
+    class_counts = sorted(zip(inspection.classes, inspection.counts, strict=True), key=lambda pair: -pair[1])
+    class_share_texts = []
+    for name, class_count in class_counts[:MAX_CLASSES]:
+        class_share_texts.append(f"{name} {class_count:,} ({format_percent(class_count / inspection.rows, 1)})")
+    if len(class_counts) > MAX_CLASSES:
+        class_share_texts.append(f"{len(class_counts) - MAX_CLASSES} more classes")
+    size_text = format_count(inspection.rows, "row")
     if inspection.columns:
-        size += f", {format_count(len(inspection.columns), 'column')}"
-    return f"{size}, {inspection.features}; {inspection.target}: {', '.join(shares)}"
+        size_text += f", {format_count(len(inspection.columns), 'column')}"
+    return f"{size_text}, {inspection.features}; {inspection.target}: {', '.join(class_share_texts)}"
 
 
 def _describe_splits(folds: FoldSummary | None) -> str:
@@ -188,11 +196,11 @@ def _describe_splits(folds: FoldSummary | None) -> str:
 
 
 def _count_findings(inspection: Inspection) -> str:
-    counts = []
+    count_texts = []
     for severity in SEVERITIES:
-        if number := len(inspection.of_severity(severity)):
-            counts.append(format_count(number, severity))
-    return f"inspection: {join_words(counts) if counts else 'nothing noticed'}"
+        if finding_count := len(inspection.of_severity(severity)):
+            count_texts.append(format_count(finding_count, severity))
+    return f"inspection: {join_words(count_texts) if count_texts else 'nothing noticed'}"
 
 
 def _format_finding(finding: Finding) -> str:

@@ -138,8 +138,8 @@ def leaderboard_columns(metrics: Mapping[str, Metric]) -> list[str]:
         The columns.
     """
     plugin_metrics = [name for name in metrics if name not in METRIC_COLUMNS]
-    usual = _mean_and_deviation_columns([*METRIC_COLUMNS, *run_scores.EXTRA_COLUMNS])
-    return [*KEY_COLUMNS, *usual, *RANKING_COLUMNS, *_mean_and_deviation_columns(plugin_metrics)]
+    usual_columns = _mean_and_deviation_columns([*METRIC_COLUMNS, *run_scores.EXTRA_COLUMNS])
+    return [*KEY_COLUMNS, *usual_columns, *RANKING_COLUMNS, *_mean_and_deviation_columns(plugin_metrics)]
 
 
 def make_leaderboard_frame(scores: Scores, rankings: list[Ranking]) -> pd.DataFrame:
@@ -165,10 +165,10 @@ def make_leaderboard_frame(scores: Scores, rankings: list[Ranking]) -> pd.DataFr
     lines = []
     for ranking in rankings:
         task = ranking.task
-        kind, statuses = scores.threshold_kinds(task)[-1], run_scores.entry_statuses(scores, task)
+        threshold_kind, statuses = scores.threshold_kinds(task)[-1], run_scores.entry_statuses(scores, task)
         for entry in sorted(statuses, key=lambda entry: _declaration_order_key(scores, entry)):
-            rows = scores.score_rows_of_entry(task, entry, kind)
-            keys = (task, entry.name, *entry, kind, len(rows), statuses[entry])
+            rows = scores.score_rows_of_entry(task, entry, threshold_kind)
+            keys = (task, entry.name, *entry, threshold_kind, len(rows), statuses[entry])
             line = dict(zip(KEY_COLUMNS, keys, strict=True))
             lines.append(line | _summarize_splits(rows, names) | _make_ranking_cells(scores, ranking, entry, rows))
     return pd.DataFrame(lines, columns=leaderboard_columns(metrics))
@@ -176,10 +176,10 @@ def make_leaderboard_frame(scores: Scores, rankings: list[Ranking]) -> pd.DataFr
 
 def _select_leaderboard_metrics(scores: Scores, rankings: list[Ranking]) -> dict[str, Metric]:
     """All metrics but details, and the objectives, also where they are details."""
-    objectives = {ranking.metric.name for ranking in rankings}
+    objective_names = {ranking.metric.name for ranking in rankings}
     metrics = {}
     for name, metric in scores.metrics.items():
-        if not metric.is_detail or name in objectives:
+        if not metric.is_detail or name in objective_names:
             metrics[name] = metric
     return metrics
 
@@ -197,10 +197,10 @@ def format_frame_csv(table: pd.DataFrame) -> str:
     str
         The CSV: numbers with six significant digits, missing values empty, and no name that is a formula.
     """
-    escaped = table.copy()
-    for name in escaped.select_dtypes(exclude="number").columns:
-        escaped[name] = escaped[name].map(_escape_formula_text)
-    return str(escaped.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    escaped_table = table.copy()
+    for name in escaped_table.select_dtypes(exclude="number").columns:
+        escaped_table[name] = escaped_table[name].map(_escape_formula_text)
+    return str(escaped_table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
 def _escape_formula_text(cell: Any) -> Any:
@@ -236,21 +236,21 @@ def _make_ranking_cells(scores: Scores, ranking: Ranking, entry: Entry, rows: Sc
         "training_score": rows.mean("train"),
         "positive": scores.run["tasks"][ranking.task].get("positive"),
     }
-    ranked = ranking.resolve_entry(entry)
-    if ranked is None:
+    ranked_entry = ranking.resolve_entry(entry)
+    if ranked_entry is None:
         return cells
-    low, high = ranked.score.interval or (math.nan, math.nan)
-    summary = _summarize_splits(ranked.rows, [ranking.metric.name])
+    interval_low, interval_high = ranked_entry.score.interval or (math.nan, math.nan)
+    summary = _summarize_splits(ranked_entry.rows, [ranking.metric.name])
     return cells | {
-        "score": ranked.score.mean,
+        "score": ranked_entry.score.mean,
         "score_sd": summary[f"{ranking.metric.name}_sd"],
-        "ci_low": low,
-        "ci_high": high,
-        "rank": ranked.rank,
-        "verdict": verdict_name(ranking, ranked) or None,
-        "tied": {True: "yes", False: "no", None: None}[ranked.tied],
-        "may_be_best": {True: "yes", False: "no", None: None}[ranked.may_be_best],
-        "best_probability": ranked.best_probability,
+        "ci_low": interval_low,
+        "ci_high": interval_high,
+        "rank": ranked_entry.rank,
+        "verdict": verdict_name(ranking, ranked_entry) or None,
+        "tied": {True: "yes", False: "no", None: None}[ranked_entry.tied],
+        "may_be_best": {True: "yes", False: "no", None: None}[ranked_entry.may_be_best],
+        "best_probability": ranked_entry.best_probability,
     }
 
 
@@ -267,8 +267,8 @@ def verdict_name(ranking: Ranking, ranked: RankedEntry) -> str:
 
 def format_verdict(ranking: Ranking, ranked: RankedEntry) -> str:
     """Give the verdict as tables show it: an undecided entry outside the 95 % set of those that may be the best is not the best."""
-    verdict = verdict_name(ranking, ranked)
-    return NOT_THE_BEST if verdict and ranked.is_excluded else verdict
+    verdict_text = verdict_name(ranking, ranked)
+    return NOT_THE_BEST if verdict_text and ranked.is_excluded else verdict_text
 
 
 def _declaration_order_key(scores: Scores, entry: Entry) -> tuple[Any, ...]:

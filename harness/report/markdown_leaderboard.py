@@ -64,7 +64,7 @@ def write_leaderboard_markdown(evidence: Evidence, task_sections: Sequence[Secti
         A line per task, then per task the recommendation and its tables, all tasks together, and failures.
     """
     scores, rankings = evidence.scores, evidence.rankings
-    parts: list[Part] = [
+    document_parts: list[Part] = [
         f"# Leaderboard of {escape(scores.run['name'])}",
         *_describe_overview(scores, rankings),
         LEGEND,
@@ -72,14 +72,14 @@ def write_leaderboard_markdown(evidence: Evidence, task_sections: Sequence[Secti
         SUMMARY_NOTE,
     ]
     for ranking in rankings:
-        parts += _describe_task(scores, ranking)
+        document_parts += _describe_task(scores, ranking)
         for section in task_sections:
             if section.task == ranking.task:
-                parts += [f"### {escape(section.title)}", *section.parts]
+                document_parts += [f"### {escape(section.title)}", *section.parts]
     if len(rankings) > 1:
-        parts += ["## Over all tasks", *map(_keep_first_rows, summarize_cross_task_ranks(rankings))]
-    parts += [f"## {FAILURES_TITLE}", *protocol_section.list_failures(scores)]
-    return "\n\n".join(render_markdown_part(part) for part in parts if part) + "\n"
+        document_parts += ["## Over all tasks", *map(_keep_first_rows, summarize_cross_task_ranks(rankings))]
+    document_parts += [f"## {FAILURES_TITLE}", *protocol_section.list_failures(scores)]
+    return "\n\n".join(render_markdown_part(document_part) for document_part in document_parts if document_part) + "\n"
 
 
 def _describe_overview(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
@@ -87,13 +87,15 @@ def _describe_overview(scores: Scores, rankings: Sequence[Ranking]) -> list[Part
     lines = []
     for ranking in rankings:
         lines.append(f"On {bold(escape(ranking.task))}, use {escape(_describe_recommendation(scores, ranking))}")
-    gaps = describe_cells_without_predictions(scores)
-    if gaps:
-        lines.append(f"{gaps}: see *{FAILURES_TITLE}*.")
-    parts: list[Part] = [bullet_list(lines[:MAX_VISIBLE_ROWS])]
+    gaps_text = describe_cells_without_predictions(scores)
+    if gaps_text:
+        lines.append(f"{gaps_text}: see *{FAILURES_TITLE}*.")
+    overview_parts: list[Part] = [bullet_list(lines[:MAX_VISIBLE_ROWS])]
     if lines[MAX_VISIBLE_ROWS:]:
-        parts.append(CollapsedParts(f"{len(lines) - MAX_VISIBLE_ROWS} more", (bullet_list(lines[MAX_VISIBLE_ROWS:]),)))
-    return parts
+        overview_parts.append(
+            CollapsedParts(f"{len(lines) - MAX_VISIBLE_ROWS} more", (bullet_list(lines[MAX_VISIBLE_ROWS:]),))
+        )
+    return overview_parts
 
 
 def first_sentences(scores: Scores, rankings: Sequence[Ranking]) -> list[str]:
@@ -109,25 +111,25 @@ def _describe_recommendation(scores: Scores, ranking: Ranking) -> str:
     return f"{recommendation.entry.name}: {metric_name(ranking.metric)} {score}."
 
 
-def _keep_first_rows(part: Part) -> Part:
+def _keep_first_rows(section_part: Part) -> Part:
     """The first rows of a table; all of them are in `details.md`."""
-    if isinstance(part, ReportTable):
-        return _remove_table_padding(replace(part, rows=part.rows[:MAX_ENTRIES_OVER_TASKS]))
-    return part
+    if isinstance(section_part, ReportTable):
+        return _remove_table_padding(replace(section_part, rows=section_part.rows[:MAX_ENTRIES_OVER_TASKS]))
+    return section_part
 
 
-def _remove_table_padding(part: Part) -> Part:
+def _remove_table_padding(section_part: Part) -> Part:
     """All rows of a table, without padding: the file is meant to be short."""
-    if isinstance(part, ReportTable):
-        return render_markdown_table(replace(part, foldable=False), padded=False)
-    return part
+    if isinstance(section_part, ReportTable):
+        return render_markdown_table(replace(section_part, foldable=False), padded=False)
+    return section_part
 
 
 def _describe_task(scores: Scores, ranking: Ranking) -> list[Part]:
     """The recommendation of a task and its tables."""
     task = ranking.task
     matrix = tabulate_strategy_readings(scores, task)
-    parts: list[Part] = [
+    task_parts: list[Part] = [
         f"## {escape(task)}",
         describe_size(scores, task),
         recommendation_markdown(scores, ranking, () if matrix is None else (STRATEGY_LABEL,)),
@@ -135,11 +137,11 @@ def _describe_task(scores: Scores, ranking: Ranking) -> list[Part]:
         *_tabulate_first_entries(scores, ranking),
     ]
     if matrix is not None:
-        parts += ["Strategies against `none`:", _remove_table_padding(matrix)]
+        task_parts += ["Strategies against `none`:", _remove_table_padding(matrix)]
     summary = summarize_results(scores, ranking)
     if summary:
-        parts += map(_remove_table_padding, summary)
-    return parts
+        task_parts += map(_remove_table_padding, summary)
+    return task_parts
 
 
 def _tabulate_first_entries(scores: Scores, ranking: Ranking) -> list[Part]:
@@ -148,16 +150,20 @@ def _tabulate_first_entries(scores: Scores, ranking: Ranking) -> list[Part]:
     if not entries:
         return []
     table = tabulate_entries(scores, ranking, entries)
-    parts: list[Part] = [table]
+    table_parts: list[Part] = [table]
     if len(scores.run["tasks"]) > 1:
-        parts = [_remove_table_padding(table)]
-    derived = select_derived_entries(ranking)
-    others = sum(ranked.score.n > 0 for ranked in ranking.entries) - len(entries) - len(derived)
-    if others:
-        parts.append(f"{format_count(others, 'more entry', 'more entries')} in [details.md](details.md).")
-    if derived:
-        parts.append(
+        table_parts = [_remove_table_padding(table)]
+    derived_entries = select_derived_entries(ranking)
+    other_entry_count = (
+        sum(ranked_entry.score.n > 0 for ranked_entry in ranking.entries) - len(entries) - len(derived_entries)
+    )
+    if other_entry_count:
+        table_parts.append(
+            f"{format_count(other_entry_count, 'more entry', 'more entries')} in [details.md](details.md)."
+        )
+    if derived_entries:
+        table_parts.append(
             "Chosen or combined in every split by inner scores; ensembles have intervals from the splits alone:"
         )
-        parts.append(_remove_table_padding(tabulate_derived_entries(scores, ranking)))
-    return parts
+        table_parts.append(_remove_table_padding(tabulate_derived_entries(scores, ranking)))
+    return table_parts

@@ -51,31 +51,31 @@ def write_details_markdown(evidence: Evidence, task_sections: Sequence[Section])
         The verdicts, the tasks, the results summary, the strategies, all tasks together, failures and the protocol.
     """
     scores, rankings = evidence.scores, evidence.rankings
-    parts: list[Part] = [f"# Details of {escape(scores.run['name'])}"]
-    parts += [*write_verdict_per_task(scores, rankings), explain_leaderboard_columns(scores)]
+    document_parts: list[Part] = [f"# Details of {escape(scores.run['name'])}"]
+    document_parts += [*write_verdict_per_task(scores, rankings), explain_leaderboard_columns(scores)]
     for ranking in rankings:
-        parts += [*_tabulate_task(scores, ranking), list_model_findings(evidence, ranking.task)]
+        document_parts += [*_tabulate_task(scores, ranking), list_model_findings(evidence, ranking.task)]
         for section in task_sections:
             if section.task == ranking.task:
-                parts += [f"### {escape(section.title)}", *section.parts]
-    parts += _describe_all_published_results(scores, rankings)
-    parts += ["## The results summary, as it is usually written", SUMMARY_TEXT]
+                document_parts += [f"### {escape(section.title)}", *section.parts]
+    document_parts += _describe_all_published_results(scores, rankings)
+    document_parts += ["## The results summary, as it is usually written", SUMMARY_TEXT]
     summaries: list[Part] = []
     for ranking in rankings:
         summary = summarize_results(scores, ranking)
         if summary:
             summaries += [f"### {escape(ranking.task)}", *summary]
-    parts += summaries or ["Nothing was evaluated."]
-    parts += ["## Does the strategy help?", render_text_template("strategy_differences.md")]
+    document_parts += summaries or ["Nothing was evaluated."]
+    document_parts += ["## Does the strategy help?", render_text_template("strategy_differences.md")]
     for ranking in rankings:
-        parts += [f"### {escape(ranking.task)}", *_describe_strategy_effects(scores, ranking)]
-    parts += ["## Over all tasks", *summarize_cross_task_ranks(rankings)]
+        document_parts += [f"### {escape(ranking.task)}", *_describe_strategy_effects(scores, ranking)]
+    document_parts += ["## Over all tasks", *summarize_cross_task_ranks(rankings)]
     suitability_parts = describe_suitability(scores, rankings)
     if suitability_parts:
-        parts += ["### Which family suits which data", *suitability_parts]
-    parts += [f"## {FAILURES_TITLE}", *protocol_section.list_failures(scores)]
-    parts += ["## Protocol, data, versions", *protocol_section.describe_protocol(scores)]
-    return "\n\n".join(render_markdown_part(part) for part in parts if part) + "\n"
+        document_parts += ["### Which family suits which data", *suitability_parts]
+    document_parts += [f"## {FAILURES_TITLE}", *protocol_section.list_failures(scores)]
+    document_parts += ["## Protocol, data, versions", *protocol_section.describe_protocol(scores)]
+    return "\n\n".join(render_markdown_part(document_part) for document_part in document_parts if document_part) + "\n"
 
 
 def summarize_results(scores: Scores, ranking: Ranking) -> list[Part]:
@@ -93,21 +93,23 @@ def summarize_results(scores: Scores, ranking: Ranking) -> list[Part]:
     list of Part
         Paragraphs and tables; empty where no entry was evaluated.
     """
-    if not any(ranked.score.n for ranked in ranking.entries):
+    if not any(ranked_entry.score.n for ranked_entry in ranking.entries):
         return []
     task = ranking.task
-    parts: list[Part] = [MULTICLASS_TEXT] if len(scores.classes(task)) > 2 else []
-    parts += ["Models, before imbalance is handled:", ranking_tables.tabulate_models(scores, task)]
-    parts.append(describe_observations(observations.model_observations(scores, task)))
-    networks = ranking_tables.tabulate_networks(scores, task)
-    for entry, (title, table) in zip(observations.list_plain_network_entries(scores, task), networks, strict=True):
-        parts += [f"Network before imbalance is handled, {title}", table]
-        parts.append(describe_observations(observations.network_observations(scores, task, entry)))
-    if not networks:
-        parts.append("No network took part.")
-    parts += ["Methods:", ranking_tables.tabulate_methods(scores, task)]
-    parts.append(describe_observations(observations.method_observations(scores, task)))
-    return [part for part in parts if part]
+    summary_parts: list[Part] = [MULTICLASS_TEXT] if len(scores.classes(task)) > 2 else []
+    summary_parts += ["Models, before imbalance is handled:", ranking_tables.tabulate_models(scores, task)]
+    summary_parts.append(describe_observations(observations.model_observations(scores, task)))
+    network_tables = ranking_tables.tabulate_networks(scores, task)
+    for entry, (title, table) in zip(
+        observations.list_plain_network_entries(scores, task), network_tables, strict=True
+    ):
+        summary_parts += [f"Network before imbalance is handled, {title}", table]
+        summary_parts.append(describe_observations(observations.network_observations(scores, task, entry)))
+    if not network_tables:
+        summary_parts.append("No network took part.")
+    summary_parts += ["Methods:", ranking_tables.tabulate_methods(scores, task)]
+    summary_parts.append(describe_observations(observations.method_observations(scores, task)))
+    return [summary_part for summary_part in summary_parts if summary_part]
 
 
 def describe_rows(scores: Scores, task: str) -> str:
@@ -131,64 +133,64 @@ def note_different_objective(scores: Scores, ranking: Ranking) -> str:
 
 def write_verdict_per_task(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
     """Write a line per task: what to use, and warnings; beyond the first 15 tasks they are collapsed."""
-    verdicts = []
+    verdict_lines = []
     for ranking in rankings:
-        warnings = list_data_warnings(scores.run["tasks"][ranking.task])
-        verdicts.append(f"- {' '.join(filter(None, (recommend_in_one_sentence(scores, ranking), warnings)))}")
-    lines, folded = verdicts[:MAX_VISIBLE_ROWS], verdicts[MAX_VISIBLE_ROWS:]
-    gaps = describe_cells_without_predictions(scores)
-    if gaps:
-        lines.append(f"- {gaps}: see *{FAILURES_TITLE}*.")
-    parts: list[Part] = ["\n".join(lines)]
-    if folded:
-        parts.append(CollapsedParts(f"{len(folded)} more tasks", ("\n".join(folded),)))
-    return parts
+        data_warnings = list_data_warnings(scores.run["tasks"][ranking.task])
+        verdict_lines.append(f"- {' '.join(filter(None, (recommend_in_one_sentence(scores, ranking), data_warnings)))}")
+    lines, folded_lines = verdict_lines[:MAX_VISIBLE_ROWS], verdict_lines[MAX_VISIBLE_ROWS:]
+    gaps_text = describe_cells_without_predictions(scores)
+    if gaps_text:
+        lines.append(f"- {gaps_text}: see *{FAILURES_TITLE}*.")
+    verdict_parts: list[Part] = ["\n".join(lines)]
+    if folded_lines:
+        verdict_parts.append(CollapsedParts(f"{len(folded_lines)} more tasks", ("\n".join(folded_lines),)))
+    return verdict_parts
 
 
 def _tabulate_task(scores: Scores, ranking: Ranking) -> list[Part]:
     """The tables of a task below its verdict."""
-    best = ranking.best
-    parts: list[Part] = [
+    best_entry = ranking.best
+    task_parts: list[Part] = [
         f"## {escape(ranking.task)}",
         f"Data: {describe_rows(scores, ranking.task)}",
         recommendation_markdown(scores, ranking),
         list_data_warnings(scores.run["tasks"][ranking.task]),
         note_different_objective(scores, ranking),
     ]
-    if best is None:
-        return parts
+    if best_entry is None:
+        return task_parts
     repeats = scores.run["protocol"].get("repeats", 1)
-    repeated = f", each row {repeats} times" if repeats > 1 else ""
+    repeats_text = f", each row {repeats} times" if repeats > 1 else ""
     return [
-        *parts,
+        *task_parts,
         ranking_tables.tabulate_quality(scores, ranking),
         ranking_tables.describe_unchanged_defaults(ranking),
         "Probabilities, over-fitting and effort, in the same order:",
         ranking_tables.tabulate_effort(scores, ranking),
-        f"What was called what, and the report per class, added up over the splits{repeated}:",
-        ranking_tables.tabulate_confusion_matrix(scores, ranking, best),
+        f"What was called what, and the report per class, added up over the splits{repeats_text}:",
+        ranking_tables.tabulate_confusion_matrix(scores, ranking, best_entry),
     ]
 
 
 def _describe_all_published_results(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
     """The published results of all tasks beside those of the run; empty where nothing is published."""
-    parts: list[Part] = []
+    published_parts: list[Part] = []
     for ranking in rankings:
         tables = published.describe_published_results(scores, ranking.task)
         if tables:
-            parts += [f"### {escape(ranking.task)}", *tables]
-    if parts:
-        parts = [f"## {published.TITLE}", published.TEXT, *parts]
-    return parts
+            published_parts += [f"### {escape(ranking.task)}", *tables]
+    if published_parts:
+        published_parts = [f"## {published.TITLE}", published.TEXT, *published_parts]
+    return published_parts
 
 
 def _describe_strategy_effects(scores: Scores, ranking: Ranking) -> list[Part]:
     """Every strategy against doing nothing, in words and as a table."""
-    parts: list[Part] = [summarize_strategy_effects(scores, ranking.task)]
+    effect_parts: list[Part] = [summarize_strategy_effects(scores, ranking.task)]
     if strategy_differences(scores, ranking.task):
-        parts.append(tabulate_strategy_effects(scores, ranking.task))
+        effect_parts.append(tabulate_strategy_effects(scores, ranking.task))
     else:
-        parts.append("Nothing to compare.")
+        effect_parts.append("Nothing to compare.")
     if ranking.no_test_reason and ranking.best:
-        parts.append(f"No reading: {ranking.no_test_reason}.")
-    return parts
+        effect_parts.append(f"No reading: {ranking.no_test_reason}.")
+    return effect_parts

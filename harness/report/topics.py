@@ -94,8 +94,8 @@ def collect_sections(evidence: Evidence) -> dict[Topic, list[Section]]:
 def leaderboard_sections(topics: Mapping[Topic, list[Section]]) -> list[Section]:
     """Choose the sections that stand in `leaderboard.md`."""
     sections = []
-    for topic in LEADERBOARD_TOPICS:
-        sections += topics[topic]
+    for report_topic in LEADERBOARD_TOPICS:
+        sections += topics[report_topic]
     return charts.merge_sections(sections)
 
 
@@ -122,8 +122,10 @@ def collect_task_reports(evidence: Evidence, topics: dict[Topic, list[Section]])
             sections += topic_sections
     reports = []
     for ranking in evidence.rankings:
-        selected = [_select_task_sections(part, ranking.task) for part in (main_sections, sections)]
-        reports.append(_make_task_report(evidence, ranking, *selected))
+        selected_sections = [
+            _select_task_sections(section_list, ranking.task) for section_list in (main_sections, sections)
+        ]
+        reports.append(_make_task_report(evidence, ranking, *selected_sections))
     return reports
 
 
@@ -133,7 +135,7 @@ def _select_task_sections(sections: Sequence[Section], task: str) -> list[Sectio
 
 def collect_chapters(topics: dict[Topic, list[Section]]) -> list[Chapter]:
     """Arrange the sections that are about no single task as chapters, which follow the tasks."""
-    chapters = []
+    report_chapters = []
     for title, topic in TOPICS:
         sections = []
         for section in topics[topic]:
@@ -141,26 +143,26 @@ def collect_chapters(topics: dict[Topic, list[Section]]) -> list[Chapter]:
                 # The heading of the chapter is enough for a section of the same title.
                 sections.append(replace(section, title="") if section.title == title else section)
         if sections:
-            chapters.append(Chapter(title, tuple(sections)))
-    return chapters
+            report_chapters.append(Chapter(title, tuple(sections)))
+    return report_chapters
 
 
 def _make_task_report(
     evidence: Evidence, ranking: Ranking, main_sections: Sequence[Section], sections: Sequence[Section]
 ) -> TaskReport:
     scores = evidence.scores
-    notes = [
+    task_notes = [
         note_different_objective(scores, ranking),
         describe_unchanged_defaults(ranking),
         escape(list_entries_without_scores(ranking)),
     ]
-    notes.append(list_model_findings(evidence, ranking.task))
+    task_notes.append(list_model_findings(evidence, ranking.task))
     summary = summarize_results(scores, ranking)
     if summary:
         title = "The results summary, as it is usually written"
         sections = [*sections, Section(title, (SUMMARY_TEXT, *summary), ranking.task)]
-    description = describe_rows(scores, ranking.task)
+    rows_description = describe_rows(scores, ranking.task)
     matrix = tabulate_strategy_readings(scores, ranking.task)
     if matrix is not None:
         main_sections = [Section(STRATEGY_TITLE, (MATRIX_NOTE, matrix), ranking.task), *main_sections]
-    return TaskReport(ranking, description, tuple(filter(None, notes)), tuple(main_sections), tuple(sections))
+    return TaskReport(ranking, rows_description, tuple(filter(None, task_notes)), tuple(main_sections), tuple(sections))

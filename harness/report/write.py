@@ -106,14 +106,14 @@ def write_report(store: Store, metrics: Mapping[str, Metric], goals: Sequence[Th
         If a goal makes sense for no task.
     """
     evidence = _collect_evidence(store, metrics, goals)
-    topics = collect_sections(evidence)
-    leaderboard_files = _write_leaderboard(evidence, topics)
+    sections_by_topic = collect_sections(evidence)
+    leaderboard_files = _write_leaderboard(evidence, sections_by_topic)
     figures = []
-    for sections in topics.values():
+    for sections in sections_by_topic.values():
         for section in sections:
-            figures += [part for part in section.parts if isinstance(part, Figure)]
+            figures += [section_part for section_part in section.parts if isinstance(section_part, Figure)]
     draw_all_figures(store, figures)
-    pages = build_pages(evidence, topics)
+    pages = build_pages(evidence, sections_by_topic)
     _write_tables(store, pages.tables)
     return _write_pages(leaderboard_files, pages, store.folder)
 
@@ -169,16 +169,18 @@ def _write_pages(leaderboard_files: LeaderboardFiles, pages: HtmlReport, folder:
     return ReportFiles(**vars(leaderboard_files), page=page, details_page=details_page)
 
 
-def _collect_evidence(store: Store, metrics: Mapping[str, Metric], goals: Sequence[ThresholdGoal]) -> Evidence:
+def _collect_evidence(
+    store: Store, metrics: Mapping[str, Metric], threshold_goals: Sequence[ThresholdGoal]
+) -> Evidence:
     scores = collect_scores(store, metrics)
-    check_goals(goals, classes_and_costs_by_task(scores))
+    check_goals(threshold_goals, classes_and_costs_by_task(scores))
     rankings = tuple(rank_entries(scores, task) for task in scores.run["tasks"])
-    searches = read_searches(store, scores)
-    findings = {ranking.task: collect_model_findings(scores, ranking, searches) for ranking in rankings}
-    return Evidence(store, scores, rankings, tuple(goals) or read_run_goals(scores), findings)
+    run_searches = read_searches(store, scores)
+    findings = {ranking.task: collect_model_findings(scores, ranking, run_searches) for ranking in rankings}
+    return Evidence(store, scores, rankings, tuple(threshold_goals) or read_run_goals(scores), findings)
 
 
-def _write_leaderboard(evidence: Evidence, topics: Mapping[Topic, list[Section]]) -> LeaderboardFiles:
+def _write_leaderboard(evidence: Evidence, sections_by_topic: Mapping[Topic, list[Section]]) -> LeaderboardFiles:
     folder, scores, rankings = evidence.store.folder, evidence.scores, list(evidence.rankings)
     text = "\n\n".join(
         filter(None, [summarize_for_terminal(scores, rankings), thresholds.describe_goals_for_terminal(evidence)])
@@ -193,20 +195,20 @@ def _write_leaderboard(evidence: Evidence, topics: Mapping[Topic, list[Section]]
     )
     write_atomic(files.csv, format_frame_csv(make_leaderboard_frame(scores, rankings)).encode())
     write_atomic(files.scores, format_frame_csv(collect_score_frame(scores)).encode())
-    write_atomic(files.details, write_details_markdown(evidence, leaderboard_sections(topics)).encode())
+    write_atomic(files.details, write_details_markdown(evidence, leaderboard_sections(sections_by_topic)).encode())
     write_atomic(
         files.markdown, write_leaderboard_markdown(evidence, thresholds.make_threshold_sections(evidence)).encode()
     )
     return files
 
 
-def _write_tables(store: Store, tables: Mapping[str, str]) -> None:
+def _write_tables(store: Store, csv_by_file_name: Mapping[str, str]) -> None:
     """Write every table by the name of its file, and delete those of an earlier report that this one does not have."""
-    folder, index = store.folder / "tables", store.folder / "derived" / "tables.json"
-    for name, text in tables.items():
+    folder, index_path = store.folder / "tables", store.folder / "derived" / "tables.json"
+    for name, text in csv_by_file_name.items():
         write_atomic(folder / name, text.encode())
-    previous = set(map(str, read_file_index(index, [])))
-    for name in filter(is_report_file_name, previous - tables.keys()):
+    previous_files = set(map(str, read_file_index(index_path, [])))
+    for name in filter(is_report_file_name, previous_files - csv_by_file_name.keys()):
         remove_file(folder / name)
-    if previous != tables.keys():
-        write_atomic(index, json.dumps(sorted(tables), indent=1).encode())
+    if previous_files != csv_by_file_name.keys():
+        write_atomic(index_path, json.dumps(sorted(csv_by_file_name), indent=1).encode())

@@ -30,13 +30,13 @@ def count_parameters_or_nodes(classifier: Any) -> int | None:
     if isinstance(parameters, int):
         return parameters
     if members := _ensemble_members(classifier):
-        total = 0
+        total_count = 0
         for member in members:
             count = count_parameters_or_nodes(member)
             if count is None:
                 return None
-            total += count
-        return total
+            total_count += count
+        return total_count
     if hasattr(classifier, "model_"):
         return count_parameters_or_nodes(classifier.model_)
     if hasattr(classifier, "coef_"):
@@ -46,12 +46,14 @@ def count_parameters_or_nodes(classifier: Any) -> int | None:
 
 def pickled_size_in_bytes(fitted: FittedPipeline) -> int:
     """The size of the pickled preprocessor, encoder and classifier, without curves; 0 where they cannot be pickled."""
-    counter = _ByteCounter()
+    byte_counter = _ByteCounter()
     try:
-        _CurvelessPickler(counter, pickle.HIGHEST_PROTOCOL).dump((fitted.preparer, fitted.encoder, fitted.classifier))
+        _CurvelessPickler(byte_counter, pickle.HIGHEST_PROTOCOL).dump(
+            (fitted.preparer, fitted.encoder, fitted.classifier)
+        )
     except (pickle.PicklingError, TypeError, AttributeError, ValueError):  # a plugin's classifier may hold anything
         return 0
-    return counter.bytes
+    return byte_counter.bytes
 
 
 def network_layers(classifier: Any) -> tuple[tuple[str, str, tuple[int, ...], int], ...]:
@@ -60,13 +62,13 @@ def network_layers(classifier: Any) -> tuple[tuple[str, str, tuple[int, ...], in
     Each layer is its name, its kind, the shape of one row's output and the number of its parameters.
     """
     layers = getattr(next(iter(_ensemble_members(classifier)), classifier), "architecture", ())
-    return tuple((name, kind, tuple(shape), parameters) for name, kind, shape, parameters in layers)
+    return tuple((name, layer_kind, tuple(shape), parameters) for name, layer_kind, shape, parameters in layers)
 
 
 def _ensemble_members(classifier: Any) -> list[Any]:
     """The classifiers of an ensemble: the members of a balanced ensemble, the trees of a forest."""
-    for attribute in ("fitted_", "estimators_"):
-        members = getattr(classifier, attribute, None)
+    for attribute_name in ("fitted_", "estimators_"):
+        members = getattr(classifier, attribute_name, None)
         if isinstance(members, list):
             return members
         if isinstance(members, np.ndarray):
@@ -79,7 +81,7 @@ def _count_nodes(classifier: Any) -> int | None:
     if hasattr(classifier, "tree_"):  # scikit-learn
         return int(classifier.tree_.node_count)
     if hasattr(classifier, "_predictors"):  # HistGradientBoosting: iterations of trees, one per class
-        return sum(len(tree.nodes) for trees in classifier._predictors for tree in trees)
+        return sum(len(tree.nodes) for iteration_trees in classifier._predictors for tree in iteration_trees)
     if hasattr(classifier, "get_booster"):  # XGBoost writes a line for each node
         return "".join(classifier.get_booster().get_dump()).count("\n")
     if hasattr(classifier, "booster_"):  # LightGBM
@@ -92,7 +94,7 @@ def _count_nodes(classifier: Any) -> int | None:
 
 def _count_nodes_from_leaves(leaf_counts: Any) -> int:
     """The nodes of binary trees with these numbers of leaves."""
-    return sum(2 * int(leaves) - 1 for leaves in leaf_counts)
+    return sum(2 * int(leaf_count) - 1 for leaf_count in leaf_counts)
 
 
 class _CurvelessPickler(pickle.Pickler):
@@ -110,6 +112,6 @@ class _ByteCounter:
 
     def write(self, chunk: Any) -> int:
         """Count the bytes of a chunk."""
-        written = memoryview(chunk).nbytes
-        self.bytes += written
-        return written
+        written_bytes = memoryview(chunk).nbytes
+        self.bytes += written_bytes
+        return written_bytes

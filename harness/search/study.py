@@ -130,38 +130,40 @@ def run_study(plan: StudyPlan, evaluate: Evaluate, cache: SearchCache) -> Search
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    journal, study = _open_study(plan)
+    study_journal, study = _open_study(plan)
     arrays = cache.read()
-    ended = False
+    has_ended = False
     earlier_seconds = sum(_trial_seconds(study))
-    while not ended and _has_next_trial(study, plan, arrays, earlier_seconds):
-        number = len(study.get_trials(deepcopy=False))  # copies of all trials for every trial would cost more than TPE
-        study.sampler = _make_sampler(plan, number)
+    while not has_ended and _has_next_trial(study, plan, arrays, earlier_seconds):
+        trial_number = len(
+            study.get_trials(deepcopy=False)
+        )  # copies of all trials for every trial would cost more than TPE
+        study.sampler = _make_sampler(plan, trial_number)
         trial = study.ask()
         params = suggest_params(trial, plan.space)
-        started, cpu_started = time.monotonic(), time.process_time()
-        error, outcome = None, None
+        start_seconds, cpu_started = time.monotonic(), time.process_time()
+        error, trial_result = None, None
         try:
-            outcome = evaluate(params, number)
-            if not np.isfinite(outcome.score):
-                _refuse_undefined_score(outcome.score)
+            trial_result = evaluate(params, trial_number)
+            if not np.isfinite(trial_result.score):
+                _refuse_undefined_score(trial_result.score)
         except (StoreError, Unavailable):
             raise  # a full disk or data that cannot be had say nothing about a configuration
         except Exception as failed:  # noqa: BLE001 -- whatever a configuration raises is that trial's result
             error = failed
             _store_failure_reason(trial, error)
-        trial.set_user_attr(SECONDS, time.monotonic() - started)
+        trial.set_user_attr(SECONDS, time.monotonic() - start_seconds)
         trial.set_user_attr(CPU_SECONDS, time.process_time() - cpu_started)
-        if error is not None or outcome is None:
+        if error is not None or trial_result is None:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
-            ended = isinstance(error, Inapplicable) and error.always and plan.one_strategy
+            has_ended = isinstance(error, Inapplicable) and error.always and plan.one_strategy
         else:
-            if outcome.remarks:
-                trial.set_user_attr(REMARKS, [remark.as_dict() for remark in outcome.remarks])
-            study.tell(trial, outcome.score)
-            arrays = _store_probabilities_if_best(arrays, cache, study, number, outcome.proba)
+            if trial_result.remarks:
+                trial.set_user_attr(REMARKS, [training_remark.as_dict() for training_remark in trial_result.remarks])
+            study.tell(trial, trial_result.score)
+            arrays = _store_probabilities_if_best(arrays, cache, study, trial_number, trial_result.proba)
         # One operation: the trial is in the journal completely or not at all.
-        journal.add_trial(study.get_trials(deepcopy=False)[number])
+        study_journal.add_trial(study.get_trials(deepcopy=False)[trial_number])
     return _make_search_result(study, evaluate, arrays)
 
 
@@ -185,21 +187,23 @@ def _open_study(plan: StudyPlan) -> tuple[optuna.Study, optuna.Study]:
     from optuna.storages.journal import JournalFileBackend
     from optuna.study import StudyDirection
 
-    direction = StudyDirection.MAXIMIZE if plan.greater_is_better else StudyDirection.MINIMIZE
+    study_direction = StudyDirection.MAXIMIZE if plan.greater_is_better else StudyDirection.MINIMIZE
     plan.journal.parent.mkdir(parents=True, exist_ok=True)
-    storage = JournalStorage(JournalFileBackend(str(plan.journal)))
-    journal = optuna.create_study(storage=storage, study_name=plan.name, direction=direction, load_if_exists=True)
+    journal_storage = JournalStorage(JournalFileBackend(str(plan.journal)))
+    journal_study = optuna.create_study(
+        storage=journal_storage, study_name=plan.name, direction=study_direction, load_if_exists=True
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
-        if journal.metric_names is None:
-            journal.set_metric_names([plan.objective])  # the dashboard writes it on its axes
-    stored_attributes = journal.user_attrs
-    for name, attribute in plan.attributes.items():
+        if journal_study.metric_names is None:
+            journal_study.set_metric_names([plan.objective])  # the dashboard writes it on its axes
+    stored_attributes = journal_study.user_attrs
+    for name, attribute_value in plan.attributes.items():
         if name not in stored_attributes:  # all of a new study, some where its beginning was interrupted
-            journal.set_user_attr(name, attribute)
-    study = optuna.create_study(direction=direction, study_name=plan.name)
-    study.add_trials(journal.trials)
-    return journal, study
+            journal_study.set_user_attr(name, attribute_value)
+    study = optuna.create_study(direction=study_direction, study_name=plan.name)
+    study.add_trials(journal_study.trials)
+    return journal_study, study
 
 
 def _has_next_trial(study: optuna.Study, plan: StudyPlan, arrays: Arrays, earlier_seconds: float) -> bool:
@@ -233,14 +237,14 @@ def _have_all_trials_failed(trials: Sequence[optuna.trial.FrozenTrial], plan: St
     return inapplicable_always or len(trials) >= MAX_INITIAL_FAILURES
 
 
-def _make_sampler(plan: StudyPlan, finished: int) -> optuna.samplers.BaseSampler:
+def _make_sampler(plan: StudyPlan, finished_trials: int) -> optuna.samplers.BaseSampler:
     """A new sampler for one trial, seeded by the number of finished trials; trial 0 is the default configuration."""
     import optuna
 
-    seed = seed_of(plan.seed, "trial", finished)
+    seed = seed_of(plan.seed, "trial", finished_trials)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
-        if finished == 0:
+        if finished_trials == 0:
             return optuna.samplers.PartialFixedSampler(defaults(plan.space), optuna.samplers.RandomSampler(seed=seed))
         return optuna.samplers.TPESampler(seed=seed)
 
@@ -261,41 +265,43 @@ def _store_failure_reason(trial: optuna.Trial, error: Exception) -> None:
 
 
 def _store_probabilities_if_best(
-    arrays: Arrays, cache: SearchCache, study: optuna.Study, number: int, proba: Proba
+    arrays: Arrays, probability_cache: SearchCache, study: optuna.Study, trial_number: int, proba: Proba
 ) -> dict[str, npt.NDArray[Any]]:
     """Write the probabilities of this trial if it is the default or the best so far."""
-    changes: dict[str, npt.NDArray[Any]] = {}
-    if number == 0:
-        changes["default"] = proba
-    if study.best_trial.number == number:
-        changes |= {"best": proba, "best_trial": np.array(number)}
-    updated = dict(arrays) | changes
-    if changes:
-        cache.write(updated)
-    return updated
+    changed_arrays: dict[str, npt.NDArray[Any]] = {}
+    if trial_number == 0:
+        changed_arrays["default"] = proba
+    if study.best_trial.number == trial_number:
+        changed_arrays |= {"best": proba, "best_trial": np.array(trial_number)}
+    updated_arrays = dict(arrays) | changed_arrays
+    if changed_arrays:
+        probability_cache.write(updated_arrays)
+    return updated_arrays
 
 
-def _make_search_result(study: optuna.Study, evaluate: Evaluate, arrays: Arrays) -> SearchResult:
+def _make_search_result(study: optuna.Study, evaluate_trial: Evaluate, arrays: Arrays) -> SearchResult:
     """The default and the best configuration; probabilities that were lost are computed again."""
     trials = study.get_trials(deepcopy=False)
-    failed = []
+    failed_trials = []
     for trial in trials:
         if trial.value is None:
-            failed.append(trial)
-    failures = dict(Counter(trial_reason(trial.user_attrs) for trial in failed))
-    if len(failed) == len(trials):
-        inapplicable = all(INAPPLICABLE in trial.user_attrs for trial in trials)
-        return SearchResult(None, None, 0, failures, inapplicable)
-    default, best = None, study.best_trial
+            failed_trials.append(trial)
+    failures_by_reason = dict(Counter(trial_reason(trial.user_attrs) for trial in failed_trials))
+    if len(failed_trials) == len(trials):
+        is_inapplicable = all(INAPPLICABLE in trial.user_attrs for trial in trials)
+        return SearchResult(None, None, 0, failures_by_reason, is_inapplicable)
+    default, best_trial = None, study.best_trial
     if trials[0].value is not None:
-        default = _make_configuration(trials[0], evaluate, arrays.get("default"))
-    best_is_kept = int(arrays.get("best_trial", -1)) == best.number
-    best_configuration = _make_configuration(best, evaluate, arrays["best"] if best_is_kept else None)
-    return SearchResult(default, best_configuration, len(trials) - len(failed), failures)
+        default = _make_configuration(trials[0], evaluate_trial, arrays.get("default"))
+    best_is_kept = int(arrays.get("best_trial", -1)) == best_trial.number
+    best_configuration = _make_configuration(best_trial, evaluate_trial, arrays["best"] if best_is_kept else None)
+    return SearchResult(default, best_configuration, len(trials) - len(failed_trials), failures_by_reason)
 
 
-def _make_configuration(trial: optuna.trial.FrozenTrial, evaluate: Evaluate, proba: Proba | None) -> Configuration:
+def _make_configuration(
+    trial: optuna.trial.FrozenTrial, evaluate_trial: Evaluate, proba: Proba | None
+) -> Configuration:
     params = dict(trial.params)
     if proba is None or not proba.size:
-        proba = evaluate(params, trial.number).proba
+        proba = evaluate_trial(params, trial.number).proba
     return Configuration(trial.number, params, float(trial.value or 0.0), proba)

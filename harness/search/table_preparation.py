@@ -50,24 +50,24 @@ def prepare_table(encoding: Encoding, categories: str, training: TrainingSet) ->
     PreparedTable
         The preparation and the prepared rows.
     """
-    preparer = training.cache.get(("preparer",), lambda: fit_table_preprocessor(training.X, training.weights))
-    fitted_rows, unscaled = training.fitted_row_positions, encoding.unscaled
+    table_preparer = training.cache.get(("preparer",), lambda: fit_table_preprocessor(training.X, training.weights))
+    fitted_rows, needs_unscaled = training.fitted_row_positions, encoding.unscaled
     y = training.y[fitted_rows]
     if categories == TARGET:
-        blocks = None if training.blocks is None else training.blocks[fitted_rows]
+        row_blocks = None if training.blocks is None else training.blocks[fitted_rows]
         X, seed = take(training.X, fitted_rows), seed_of(training.seed, "encode")
         weights = take_weights(training.weights, fitted_rows)
-        preparer, class_shares = add_target_encoding(preparer, X, y, blocks, seed, weights)
+        table_preparer, class_shares = add_target_encoding(table_preparer, X, y, row_blocks, seed, weights)
     elif categories == NATIVE:
-        preparer = keep_levels(preparer, training.X, training.weights)
-    prepared = replace(preparer.transform(training.X, unscaled=unscaled), weights=training.weights)
-    rows = prepared
+        table_preparer = keep_levels(table_preparer, training.X, training.weights)
+    prepared_rows = replace(table_preparer.transform(training.X, unscaled=needs_unscaled), weights=training.weights)
+    rows = prepared_rows
     if training.validation is not None:
-        rows = prepared.take(fitted_rows)
-    if preparer.target_encoding is not None:
-        rows = preparer.target_encoding.replace_in(rows, class_shares)
-    validation_rows = None if training.validation is None else prepared.take(training.validation)
-    return PreparedTable(preparer, rows, y, validation_rows)
+        rows = prepared_rows.take(fitted_rows)
+    if table_preparer.target_encoding is not None:
+        rows = table_preparer.target_encoding.replace_in(rows, class_shares)
+    validation_rows = None if training.validation is None else prepared_rows.take(training.validation)
+    return PreparedTable(table_preparer, rows, y, validation_rows)
 
 
 def raise_bins(classifier: Any, X: Any) -> Any:

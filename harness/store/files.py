@@ -51,19 +51,19 @@ def write_atomic(path: Path, content: bytes) -> None:
         If the file cannot be written (disk full, no permission, a device); nothing of the new content is kept then.
     """
     # Two threads may start a run with the same rows in one folder.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.part")
+    temporary_path = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.part")
     try:
         if path.exists() and not path.is_file():  # a rename would replace a device such as /dev/null by a file
             raise StoreError(f"cannot write {path}: it is no file that can be replaced")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with temporary_path.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        temporary_path.replace(path)
     except OSError as error:
         with suppress(OSError):  # where the folder cannot be opened, there is nothing to delete
-            temporary.unlink()
+            temporary_path.unlink()
         raise StoreError(f"cannot write {path}: {error.strerror or error}: what was stored before is kept") from error
 
 
@@ -85,8 +85,8 @@ def remove_file(path: Path) -> None:
 def remove_partial_files(folder: Path) -> None:
     """Delete the files below a folder that killed processes have not finished; those of running processes are kept."""
     for path in folder.rglob(".*.part"):
-        partial = PARTIAL_FILE.fullmatch(path.name)
-        if partial and not _is_process_running(int(partial[1])):
+        partial_file_match = PARTIAL_FILE.fullmatch(path.name)
+        if partial_file_match and not _is_process_running(int(partial_file_match[1])):
             remove_file(path)
 
 
@@ -103,14 +103,14 @@ def _is_process_running(process_id: int) -> bool:
 def read_file_with_checksum(path: Path, sha256: str) -> bytes:
     """The content of a file; raises `StoreError` where its checksum is not that of its record."""
     try:
-        content = path.read_bytes()
+        file_content = path.read_bytes()
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
-    if hashlib.sha256(content).hexdigest() != sha256:
+    if hashlib.sha256(file_content).hexdigest() != sha256:
         raise StoreError(
             f"{path} does not match the checksum of its record (SHA-256 differs): delete its folder and run again"
         )
-    return content
+    return file_content
 
 
 def json_to_bytes(content: dict[str, Any]) -> bytes:
@@ -121,12 +121,12 @@ def json_to_bytes(content: dict[str, Any]) -> bytes:
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file; raises `StoreError` where there is none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        json_content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StoreError(f"cannot read {path}: {error}: restore it, or delete it and run again") from error
-    if not isinstance(content, dict):
-        raise StoreError(f"cannot read {path}: expected an object, found {type(content).__name__}")
-    return content
+    if not isinstance(json_content, dict):
+        raise StoreError(f"cannot read {path}: expected an object, found {type(json_content).__name__}")
+    return json_content
 
 
 #: Arrays of predictions of a table whose rows have weights.
@@ -145,9 +145,9 @@ def predictions_to_bytes(predictions: StoredPredictions) -> bytes:
         "train_rows": predictions.train_rows.astype(np.int32),
         "train_y": predictions.train_y.astype(np.int16),
     }
-    blocks = predictions.test_blocks
-    if blocks is not None and len(np.unique(blocks)) < len(blocks):
-        arrays["test_blocks"] = blocks.astype(np.int32)
+    test_blocks = predictions.test_blocks
+    if test_blocks is not None and len(np.unique(test_blocks)) < len(test_blocks):
+        arrays["test_blocks"] = test_blocks.astype(np.int32)
     for name in ROW_WEIGHTS:
         weights = getattr(predictions, name)
         if weights is not None:
@@ -179,24 +179,24 @@ def predictions_from_bytes(content: bytes, stages: Sequence[str]) -> StoredPredi
 
 
 def _check_prediction_part(
-    by_stage: Mapping[str, npt.NDArray[Any]],
-    y: npt.NDArray[Any],
-    rows: npt.NDArray[Any],
+    proba_by_stage: Mapping[str, npt.NDArray[Any]],
+    part_labels: npt.NDArray[Any],
+    part_rows: npt.NDArray[Any],
     *,
     missing_allowed: bool = False,
 ) -> None:
     """Raise `InvalidArraysError` where probabilities, labels and rows cannot belong together; inner rows may be NaN."""
-    if y.ndim != 1 or y.shape != rows.shape:
+    if part_labels.ndim != 1 or part_labels.shape != part_rows.shape:
         raise InvalidArraysError("its rows and labels do not belong together")
-    for stage, proba in by_stage.items():
-        if proba.dtype.kind != "f" or proba.ndim != 2 or len(proba) != len(y):
+    for stage, proba in proba_by_stage.items():
+        if proba.dtype.kind != "f" or proba.ndim != 2 or len(proba) != len(part_labels):
             raise InvalidArraysError(
-                f"the probabilities of {stage} are {proba.dtype} of shape {proba.shape}, for {len(y):,} rows"
+                f"the probabilities of {stage} are {proba.dtype} of shape {proba.shape}, for {len(part_labels):,} rows"
             )
-        if len(y) and not 0 <= y.min() <= y.max() < proba.shape[1]:
+        if len(part_labels) and not 0 <= part_labels.min() <= part_labels.max() < proba.shape[1]:
             raise InvalidArraysError(f"its labels are not those of {proba.shape[1]} classes")
-        predicted = ~np.isnan(proba).all(axis=1) if missing_allowed else np.ones(len(y), dtype=bool)
-        if not np.isfinite(proba[predicted]).all():
+        is_predicted = ~np.isnan(proba).all(axis=1) if missing_allowed else np.ones(len(part_labels), dtype=bool)
+        if not np.isfinite(proba[is_predicted]).all():
             raise InvalidArraysError(f"the probabilities of {stage} are not all numbers")
 
 
@@ -225,8 +225,8 @@ def curves_to_bytes(curves: Mapping[str, npt.NDArray[Any]]) -> bytes:
 def curves_from_bytes(content: bytes) -> dict[str, npt.NDArray[Any]]:
     """Curves by name from what `curves_to_bytes` returned; raises one of `ARCHIVE_ERRORS` where the content is something else."""
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        names, ends = arrays["names"].tolist(), arrays["lengths"].cumsum()
-        return dict(zip(names, np.split(arrays["values"], ends[:-1]), strict=True))
+        names, curve_ends = arrays["names"].tolist(), arrays["lengths"].cumsum()
+        return dict(zip(names, np.split(arrays["values"], curve_ends[:-1]), strict=True))
 
 
 @dataclass(frozen=True)
@@ -246,21 +246,21 @@ def parse_journal(content: bytes) -> JournalContent:
     """Read records up to the first line that is not one: a JSON object that ends with a newline."""
     lines = io.BytesIO(content).readlines()  # as Optuna divides them: at newlines only
     records: list[dict[str, Any]] = []
-    size = 0
+    complete_size = 0
     for line in lines:
         record = _parse_record(line)
         if record is None:
             break
         records.append(record)
-        size += len(line)
-    return JournalContent(records, size, len(lines) - len(records))
+        complete_size += len(line)
+    return JournalContent(records, complete_size, len(lines) - len(records))
 
 
-def _parse_record(line: bytes) -> dict[str, Any] | None:
-    if not line.endswith(b"\n"):
+def _parse_record(journal_line: bytes) -> dict[str, Any] | None:
+    if not journal_line.endswith(b"\n"):
         return None
     try:
-        record = json.loads(line)
+        record = json.loads(journal_line)
     except ValueError:  # JSON that was cut, or bytes that are not UTF-8
         return None
     if not isinstance(record, dict):
@@ -281,16 +281,16 @@ def repair_journal(path: Path) -> None:
         If the journal cannot be read or written.
     """
     try:
-        for leftover in path.parent.glob(f"{path.name}.lock*"):
-            leftover.unlink(missing_ok=True)
+        for leftover_lock in path.parent.glob(f"{path.name}.lock*"):
+            leftover_lock.unlink(missing_ok=True)
         if not path.exists():
             return
-        content = path.read_bytes()
-        size = parse_journal(content).size
-        if size == len(content):
+        journal_content = path.read_bytes()
+        complete_size = parse_journal(journal_content).size
+        if complete_size == len(journal_content):
             return
         with path.open("r+b") as file:
-            file.truncate(size)
+            file.truncate(complete_size)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
@@ -325,9 +325,9 @@ def read_journal(path: Path) -> JournalStorage:
             raise StoreError(f"{path} was opened for reading: {len(logs)} records cannot be appended")
 
     try:
-        content = parse_journal(path.read_bytes())
+        journal_content = parse_journal(path.read_bytes())
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
-    if content.broken_lines > 1:
-        raise StoreError(f"cannot read {path}: line {len(content.records) + 1} is not a record of a study")
-    return JournalStorage(ReadOnlyBackend(content.records))
+    if journal_content.broken_lines > 1:
+        raise StoreError(f"cannot read {path}: line {len(journal_content.records) + 1} is not a record of a study")
+    return JournalStorage(ReadOnlyBackend(journal_content.records))

@@ -31,20 +31,20 @@ class TaskImportances:
 
 def write_importances(store: Store, importances: Mapping[str, TaskImportances]) -> None:
     """Store the importances of the tasks of a run, by task."""
-    plain = {}
+    plain_importances = {}
     for task, task_importances in importances.items():
-        plain[task] = asdict(task_importances)
-    write_atomic(store.folder / "derived" / FILE_NAME, json_to_bytes(plain))
+        plain_importances[task] = asdict(task_importances)
+    write_atomic(store.folder / "derived" / FILE_NAME, json_to_bytes(plain_importances))
 
 
 def read_importances(store: Store) -> dict[str, TaskImportances]:
     """Read the stored importances by task; empty where there are none, or the file is damaged."""
     importances = {}
     try:
-        plain = json.loads((store.folder / "derived" / FILE_NAME).read_text(encoding="utf-8"))
-        for task, fields in plain.items():
-            columns, losses = tuple(fields["columns"]), tuple(map(tuple, fields["losses"]))
-            importances[task] = TaskImportances(**(fields | {"columns": columns, "losses": losses}))
+        plain_importances = json.loads((store.folder / "derived" / FILE_NAME).read_text(encoding="utf-8"))
+        for task, importance_fields in plain_importances.items():
+            columns, losses = tuple(importance_fields["columns"]), tuple(map(tuple, importance_fields["losses"]))
+            importances[task] = TaskImportances(**(importance_fields | {"columns": columns, "losses": losses}))
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}  # measured again by the next run
     return importances

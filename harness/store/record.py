@@ -93,10 +93,10 @@ class Record:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        plain = asdict(replace(self, trial_failures={}, outcomes=()))
-        plain["trial_failures"] = [reason.as_dict() | {"trials": n} for reason, n in self.trial_failures.items()]
-        plain["outcomes"] = list(map(_entry_as_dict, self.outcomes))
-        return plain
+        plain_values = asdict(replace(self, trial_failures={}, outcomes=()))
+        plain_values["trial_failures"] = [reason.as_dict() | {"trials": n} for reason, n in self.trial_failures.items()]
+        plain_values["outcomes"] = list(map(_entry_as_dict, self.outcomes))
+        return plain_values
 
     @classmethod
     def from_dict(cls, fields_by_name: dict[str, Any]) -> Record:
@@ -104,12 +104,12 @@ class Record:
 
         Raises `TypeError` or `ValueError` where it is none.
         """
-        known = _known_fields(fields_by_name, RECORD_FIELDS)
-        if known.get("status") not in STATUSES:
-            raise ValueError(f"its status is {known.get('status')!r}")
-        known["trial_failures"] = _parse_trial_failures(fields_by_name.get("trial_failures", []))
-        known["outcomes"] = tuple(map(_entry_from_dict, fields_by_name.get("outcomes", ())))
-        return cls(**known)
+        known_fields = _known_fields(fields_by_name, RECORD_FIELDS)
+        if known_fields.get("status") not in STATUSES:
+            raise ValueError(f"its status is {known_fields.get('status')!r}")
+        known_fields["trial_failures"] = _parse_trial_failures(fields_by_name.get("trial_failures", []))
+        known_fields["outcomes"] = tuple(map(_entry_from_dict, fields_by_name.get("outcomes", ())))
+        return cls(**known_fields)
 
 
 RECORD_FIELDS = {field.name: str(field.type) for field in fields(Record)}
@@ -127,43 +127,45 @@ JSON_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def _known_fields(fields_by_name: dict[str, Any], types: Mapping[str, str]) -> dict[str, Any]:
+def _known_fields(fields_by_name: dict[str, Any], type_by_field: Mapping[str, str]) -> dict[str, Any]:
     """The fields that this version knows; raises `TypeError` where one has another type than it should."""
-    known = {name: content for name, content in fields_by_name.items() if name in types}
-    for name, content in known.items():
-        if not isinstance(content, JSON_TYPES.get(types[name], object)):
-            raise TypeError(f"its {name} is {content!r:.40}")
-    return known
+    known_fields = {name: field_content for name, field_content in fields_by_name.items() if name in type_by_field}
+    for name, field_content in known_fields.items():
+        if not isinstance(field_content, JSON_TYPES.get(type_by_field[name], object)):
+            raise TypeError(f"its {name} is {field_content!r:.40}")
+    return known_fields
 
 
 def _entry_from_dict(fields_by_name: dict[str, Any]) -> EntryResult:
     entry = EntryResult(**_known_fields(fields_by_name, ENTRY_FIELDS))
-    layers = tuple((name, kind, tuple(shape), parameters) for name, kind, shape, parameters in entry.architecture)
+    architecture_layers = tuple(
+        (name, layer_kind, tuple(shape), parameters) for name, layer_kind, shape, parameters in entry.architecture
+    )
     stored_remarks: Any = entry.remarks
-    return replace(entry, remarks=tuple(map(Reason.from_stored, stored_remarks)), architecture=layers)
+    return replace(entry, remarks=tuple(map(Reason.from_stored, stored_remarks)), architecture=architecture_layers)
 
 
 def _entry_as_dict(entry: EntryResult) -> dict[str, Any]:
-    return asdict(replace(entry, remarks=())) | {"remarks": [remark.as_dict() for remark in entry.remarks]}
+    return asdict(replace(entry, remarks=())) | {"remarks": [entry_remark.as_dict() for entry_remark in entry.remarks]}
 
 
-def _parse_trial_failures(stored: object) -> dict[Reason, int]:
+def _parse_trial_failures(stored_failures: object) -> dict[Reason, int]:
     """Reasons with their counts; earlier versions stored a mapping of texts to counts."""
-    pairs: list[tuple[Reason, object]] = []
-    if isinstance(stored, dict):
-        for text, n in stored.items():
-            pairs.append((Reason.from_stored(text), n))
-    elif isinstance(stored, list):
-        for failure in stored:
-            pairs.append((Reason.from_stored(failure), dict(failure).get("trials")))
+    reason_counts: list[tuple[Reason, object]] = []
+    if isinstance(stored_failures, dict):
+        for text, n in stored_failures.items():
+            reason_counts.append((Reason.from_stored(text), n))
+    elif isinstance(stored_failures, list):
+        for stored_failure in stored_failures:
+            reason_counts.append((Reason.from_stored(stored_failure), dict(stored_failure).get("trials")))
     else:
-        raise TypeError(f"its trial_failures is {stored!r:.40}")
-    failures: dict[Reason, int] = {}
-    for reason, n in pairs:
+        raise TypeError(f"its trial_failures is {stored_failures!r:.40}")
+    count_by_reason: dict[Reason, int] = {}
+    for reason, n in reason_counts:
         if not isinstance(n, int):
             raise TypeError(f"its trial_failures has a count of {n!r:.40}")
-        failures[reason] = failures.get(reason, 0) + n
-    return failures
+        count_by_reason[reason] = count_by_reason.get(reason, 0) + n
+    return count_by_reason
 
 
 @dataclass(frozen=True)
@@ -240,25 +242,27 @@ SINGULARS = {"tasks": "task", "families": "family", "strategies": "strategy", "c
 
 def describe_incomplete_run(description: Mapping[str, Any]) -> str:
     """What the description of a run lacks, in words; empty where it has everything that reading needs."""
-    if problem := _find_wrong_field(description, REQUIRED, OPTIONAL):
-        return f"it {problem}"
-    for section, required in REQUIRED_OF.items():
+    if field_problem := _find_wrong_field(description, REQUIRED, OPTIONAL):
+        return f"it {field_problem}"
+    for section, required_fields in REQUIRED_OF.items():
         members = description[section]
-        named = enumerate(members) if isinstance(members, list) else members.items()
-        for name, member in named:
-            if problem := _find_wrong_field(member, required, OPTIONAL_OF.get(section, {})):
-                return f"{SINGULARS[section]} {name!r} {problem}"
+        named_members = enumerate(members) if isinstance(members, list) else members.items()
+        for name, member in named_members:
+            if field_problem := _find_wrong_field(member, required_fields, OPTIONAL_OF.get(section, {})):
+                return f"{SINGULARS[section]} {name!r} {field_problem}"
     return _find_wrong_task_description(description["tasks"]) or _find_wrong_cell_description(description)
 
 
-def _find_wrong_field(fields: object, required: Mapping[str, Any], optional: Mapping[str, Any]) -> str:
-    if not isinstance(fields, dict):
-        return f"is {fields!r:.40}"
-    if missing := [name for name in required if name not in fields]:
-        return f"lacks {', '.join(missing)}"
-    for name, expected_type in ({**required, **optional}).items():
-        if name in fields and not isinstance(fields[name], expected_type):
-            return f"says {name} is {fields[name]!r:.40}"
+def _find_wrong_field(
+    fields_by_name: object, required_fields: Mapping[str, Any], optional_fields: Mapping[str, Any]
+) -> str:
+    if not isinstance(fields_by_name, dict):
+        return f"is {fields_by_name!r:.40}"
+    if missing_fields := [name for name in required_fields if name not in fields_by_name]:
+        return f"lacks {', '.join(missing_fields)}"
+    for name, expected_type in ({**required_fields, **optional_fields}).items():
+        if name in fields_by_name and not isinstance(fields_by_name[name], expected_type):
+            return f"says {name} is {fields_by_name[name]!r:.40}"
     return ""
 
 
@@ -269,17 +273,17 @@ def _find_wrong_task_description(tasks: Mapping[str, Mapping[str, Any]]) -> str:
         if task["columns"] is None and "features" not in task:
             return f"task {name!r} lacks columns and features"
         for finding in task.get("findings", ()):
-            if problem := _find_wrong_field(finding, FINDING_FIELDS, {}):
-                return f"a finding of task {name!r} {problem}"
+            if field_problem := _find_wrong_field(finding, FINDING_FIELDS, {}):
+                return f"a finding of task {name!r} {field_problem}"
         for summary in task.get("column_summaries", ()):
-            if problem := _find_wrong_field(summary, COLUMN_FIELDS, {}):
-                return f"a column of task {name!r} {problem}"
+            if field_problem := _find_wrong_field(summary, COLUMN_FIELDS, {}):
+                return f"a column of task {name!r} {field_problem}"
     return ""
 
 
 def _find_wrong_cell_description(description: Mapping[str, Any]) -> str:
     for section in ("tasks", "families", "strategies"):
         names = {cell[SINGULARS[section]] for cell in description["cells"]}
-        if unknown := sorted(names - description[section].keys()):
-            return f"its cells are of {section} that it does not describe: {', '.join(unknown)}"
+        if unknown_names := sorted(names - description[section].keys()):
+            return f"its cells are of {section} that it does not describe: {', '.join(unknown_names)}"
     return ""

@@ -47,8 +47,8 @@ def read_row_ids(store: Store, task: str) -> pd.DataFrame | None:
     if not path.exists():
         return None
     try:
-        content = io.BytesIO(path.read_bytes())
-        return pd.read_csv(content, dtype="str", keep_default_na=False, skip_blank_lines=False)
+        csv_content = io.BytesIO(path.read_bytes())
+        return pd.read_csv(csv_content, dtype="str", keep_default_na=False, skip_blank_lines=False)
     except (OSError, ValueError) as error:
         raise StoreError(f"cannot read {path}: {error}: run again, which writes it") from error
 

@@ -97,19 +97,21 @@ class Store:
             raise StoreError(
                 f"{self.folder} is not a run folder: it has no run.json (evenhand run --out {self.folder} makes one)"
             )
-        description = files.read_json(self.run_file)
-        schema = description.get("schema", 0)
+        run_description = files.read_json(self.run_file)
+        schema = run_description.get("schema", 0)
         if not isinstance(schema, int):
-            problem = f"its schema is {schema!r}"
+            schema_problem = f"its schema is {schema!r}"
         elif schema > SCHEMA:
             raise StoreError(
                 f"{self.run_file} has schema {schema}, this version reads up to {SCHEMA}: upgrade evenhand"
             )
         else:
-            problem = describe_incomplete_run(description)
-        if problem:
-            raise StoreError(f"cannot read {self.run_file}: {problem}: restore it, or run again into another folder")
-        return description
+            schema_problem = describe_incomplete_run(run_description)
+        if schema_problem:
+            raise StoreError(
+                f"cannot read {self.run_file}: {schema_problem}: restore it, or run again into another folder"
+            )
+        return run_description
 
     def write_cell(self, record: Record, predictions: StoredPredictions | None) -> Record:
         """Store a cell: predictions and training curves first, then the record.
@@ -128,11 +130,11 @@ class Store:
         """
         folder = self.cell_folder(record.id)
         if predictions is not None:
-            content = files.predictions_to_bytes(predictions)
-            files.write_atomic(folder / "predictions.npz", content)
+            predictions_content = files.predictions_to_bytes(predictions)
+            files.write_atomic(folder / "predictions.npz", predictions_content)
             record = replace(
                 record,
-                predictions_sha256=hashlib.sha256(content).hexdigest(),
+                predictions_sha256=hashlib.sha256(predictions_content).hexdigest(),
                 history_sha256=self._merge_training_curves(folder),
             )
         files.write_atomic(folder / "record.json", files.json_to_bytes(record.as_dict()))
@@ -143,16 +145,16 @@ class Store:
 
     def _merge_training_curves(self, folder: Path) -> str:
         """Merge the curves of all trials and refits into `history.npz`; returns its SHA-256, nothing where there are none."""
-        merged = {}
+        merged_curves = {}
         for path in sorted((folder / "curves").glob("*.npz")):
             for name, curve in files.curves_from_bytes(path.read_bytes()).items():
-                merged[f"{path.stem}/{name}"] = curve
-        if not merged:
+                merged_curves[f"{path.stem}/{name}"] = curve
+        if not merged_curves:
             (folder / "history.npz").unlink(missing_ok=True)  # of a record that was discarded
             return ""
-        content = files.curves_to_bytes(merged)
-        files.write_atomic(folder / "history.npz", content)
-        return hashlib.sha256(content).hexdigest()
+        curves_content = files.curves_to_bytes(merged_curves)
+        files.write_atomic(folder / "history.npz", curves_content)
+        return hashlib.sha256(curves_content).hexdigest()
 
     def read_record(self, cell_id: str) -> Record | None:
         """The record of a cell, None where the cell was never finished; raises `StoreError` where it cannot be read."""
@@ -170,9 +172,9 @@ class Store:
 
     def read_every_record(self) -> list[Record]:
         """Every stored record, by task, family, strategy, repeat and fold; raises `StoreError` where one cannot be read."""
-        records, unreadable = self.read_readable_records()
-        if unreadable:
-            raise StoreError(next(iter(unreadable.values())))
+        records, unreadable_reasons = self.read_readable_records()
+        if unreadable_reasons:
+            raise StoreError(next(iter(unreadable_reasons.values())))
         return records
 
     def read_readable_records(self) -> tuple[list[Record], dict[str, str]]:
@@ -187,7 +189,7 @@ class Store:
         unreadable : dict
             Cell id → why its record cannot be read.
         """
-        records, unreadable = [], {}
+        records, unreadable_reasons = [], {}
         for cell_id in self._stored_cell_ids():
             predictions_file = self.cell_folder(cell_id) / "predictions.npz"
             try:
@@ -195,13 +197,13 @@ class Store:
                 if record is not None and record.predictions_sha256:
                     predictions_file.stat()
             except StoreError as error:
-                unreadable[cell_id] = str(error)
+                unreadable_reasons[cell_id] = str(error)
             except OSError as error:
-                unreadable[cell_id] = f"cannot read {predictions_file}: {error.strerror or error}"
+                unreadable_reasons[cell_id] = f"cannot read {predictions_file}: {error.strerror or error}"
             else:
                 if record is not None:
                     records.append(record)
-        return sorted(records, key=lambda r: (r.task, r.family, r.strategy, r.repeat, r.fold)), unreadable
+        return sorted(records, key=lambda r: (r.task, r.family, r.strategy, r.repeat, r.fold)), unreadable_reasons
 
     def _stored_cell_ids(self) -> list[str]:
         """The ids of the cells that have a folder."""
@@ -242,12 +244,14 @@ class Store:
             return {}
         return self._read_archive(record, "history.npz", record.history_sha256, files.curves_from_bytes)
 
-    def _read_archive(self, record: Record, name: str, sha256: str, read: Callable[[bytes], Content]) -> Content:
+    def _read_archive(
+        self, record: Record, archive_name: str, sha256: str, parse_archive: Callable[[bytes], Content]
+    ) -> Content:
         """Read a file of a cell; raises `StoreError` where it does not match the record or cannot be read."""
-        path = self.cell_folder(record.id) / name
-        content = files.read_file_with_checksum(path, sha256)
+        path = self.cell_folder(record.id) / archive_name
+        archive_content = files.read_file_with_checksum(path, sha256)
         try:
-            return read(content)
+            return parse_archive(archive_content)
         except files.ARCHIVE_ERRORS as error:
             message = " ".join(str(error).split())
             raise StoreError(
@@ -263,10 +267,10 @@ class Store:
 
         What a killed process left is removed: the lock of the journal, and a trial that is not complete.
         """
-        key_file, journal = self.cell_folder(cell_id) / "key", self.journal_path(cell_id)
-        if journal.exists() and (not key_file.exists() or key_file.read_text(encoding="utf-8") != key):
+        key_file, journal_path = self.cell_folder(cell_id) / "key", self.journal_path(cell_id)
+        if journal_path.exists() and (not key_file.exists() or key_file.read_text(encoding="utf-8") != key):
             self.discard_cell(cell_id)
-        files.repair_journal(journal)
+        files.repair_journal(journal_path)
         if not key_file.exists():
             files.write_atomic(key_file, key.encode())
 
@@ -295,7 +299,7 @@ class Store:
             One-dimensional arrays by `<fold>/<curve>`; they are rounded to the precision of float32, integers are not.
         """
         curves = dict(arrays)
-        for curve_name, curve in arrays.items():
-            if curve.dtype.kind == "f":
-                curves[curve_name] = curve.astype(np.float32)
+        for curve_name, curve_array in arrays.items():
+            if curve_array.dtype.kind == "f":
+                curves[curve_name] = curve_array.astype(np.float32)
         files.write_atomic(self.cell_folder(cell_id) / "curves" / f"{name}.npz", files.curves_to_bytes(curves))

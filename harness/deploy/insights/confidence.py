@@ -81,10 +81,12 @@ def assess_confidence(scored: ScoredRows) -> ConfidenceAssessment:
         Without bins if fewer than 100 outcomes are known.
     """
     p = scored.positive_proba
-    unseen: Counter[str] = Counter()
-    missing = _count_missing_by_column(scored)
-    for flags in scored.flags.values():
-        unseen.update(flag.column for flag in flags if flag.code != MISSING_VALUE)
+    unseen_by_column: Counter[str] = Counter()
+    missing_by_column = _count_missing_by_column(scored)
+    for unusual_values in scored.flags.values():
+        unseen_by_column.update(
+            unusual_value.column for unusual_value in unusual_values if unusual_value.code != MISSING_VALUE
+        )
     rows = scored.evaluated_rows
     known_p, known_y = p[rows], scored.y[rows]
     return ConfidenceAssessment(
@@ -92,8 +94,8 @@ def assess_confidence(scored: ScoredRows) -> ConfidenceAssessment:
         predicted_positive=int((p >= scored.threshold).sum()),
         close_calls=int(is_close_call(p, scored.threshold).sum()),
         quantiles=tuple(np.quantile(p, QUANTILES).tolist()),
-        unseen_values=tuple(unseen.most_common()),
-        missing_values=tuple(missing.most_common()),
+        unseen_values=tuple(unseen_by_column.most_common()),
+        missing_values=tuple(missing_by_column.most_common()),
         bins=_reliability_bins(known_p, known_y) if len(rows) >= MIN_OUTCOMES else (),
         expected_positives=float(known_p.sum()),
         standard_deviation=float(np.sqrt((known_p * (1 - known_p)).sum())),
@@ -101,17 +103,19 @@ def assess_confidence(scored: ScoredRows) -> ConfidenceAssessment:
     )
 
 
-def _count_missing_by_column(scored: ScoredRows) -> Counter[str]:
+def _count_missing_by_column(scored_rows: ScoredRows) -> Counter[str]:
     """Count the missing values of each column, also where they are no flag because training had as many."""
-    missing: Counter[str] = Counter()
-    if not hasattr(scored.X, "columns"):
-        for flags in scored.flags.values():
-            missing.update(flag.column for flag in flags if flag.code == MISSING_VALUE)
-        return missing
-    for name, column in scored.X.items():
+    missing_by_column: Counter[str] = Counter()
+    if not hasattr(scored_rows.X, "columns"):
+        for unusual_values in scored_rows.flags.values():
+            missing_by_column.update(
+                unusual_value.column for unusual_value in unusual_values if unusual_value.code == MISSING_VALUE
+            )
+        return missing_by_column
+    for name, column in scored_rows.X.items():
         if count := int(column.isna().sum()):
-            missing[str(name)] = count
-    return missing
+            missing_by_column[str(name)] = count
+    return missing_by_column
 
 
 def _reliability_bins(p: npt.NDArray[np.float64], y: npt.NDArray[np.int64]) -> tuple[ReliabilityBin, ...]:
@@ -120,9 +124,9 @@ def _reliability_bins(p: npt.NDArray[np.float64], y: npt.NDArray[np.int64]) -> t
     bin_index = np.searchsorted(edges, p, side="right")
     bins = []
     for index in np.unique(bin_index):
-        in_bin = bin_index == index
-        rows, positives = int(in_bin.sum()), int((y[in_bin] == 1).sum())
-        bins.append(ReliabilityBin(rows, float(p[in_bin].mean()), positives, *wilson_interval(positives, rows)))
+        is_in_bin = bin_index == index
+        rows, positives = int(is_in_bin.sum()), int((y[is_in_bin] == 1).sum())
+        bins.append(ReliabilityBin(rows, float(p[is_in_bin].mean()), positives, *wilson_interval(positives, rows)))
     return tuple(bins)
 
 
@@ -143,23 +147,23 @@ def warn_of_miscalibration(scored: ScoredRows, confidence: ConfidenceAssessment)
     str
         Markdown, empty if there is nothing to warn about.
     """
-    positive = escape(scored.positive_name)
-    held_out, counts = scored.bundle.read_held_out_proba(), scored.bundle.manifest.get("counts")
-    if held_out is not None and counts:
-        p = held_out.proba[~np.isnan(held_out.proba).any(axis=1), 1].astype(np.float64)
+    positive_class = escape(scored.positive_name)
+    held_out_predictions, counts = scored.bundle.read_held_out_proba(), scored.bundle.manifest.get("counts")
+    if held_out_predictions is not None and counts:
+        p = held_out_predictions.proba[~np.isnan(held_out_predictions.proba).any(axis=1), 1].astype(np.float64)
         positive_rate = counts[1] / sum(counts)
         # If some rows were never held out, the others can truly differ from them: by time, or because they are a test part.
         max_ratio = MAX_RATIO
-        if len(p) < len(held_out.proba):
+        if len(p) < len(held_out_predictions.proba):
             max_ratio = MAX_RATIO_PARTLY_HELD_OUT
         if len(p) and _is_miscalibrated(p, positive_rate, max_ratio):
-            hint = ""
+            calibration_hint = ""
             if scored.bundle.manifest["calibration"] == "none":
-                hint = f"; {CALIBRATION_HINT}"
+                calibration_hint = f"; {CALIBRATION_HINT}"
             return (
                 f"**The probabilities are no frequencies.** Of the {len(p):,} training rows that were held out they said "
-                f"{format_share(float(p.mean()))} {positive} on average, and {format_share(positive_rate)} of all are. Rank by "
-                f"them, and take numbers and profits that are expected from them as an order only{hint}."
+                f"{format_share(float(p.mean()))} {positive_class} on average, and {format_share(positive_rate)} of all are. Rank by "
+                f"them, and take numbers and profits that are expected from them as an order only{calibration_hint}."
             )
     if confidence.bins and not confidence.is_calibrated:
         p = scored.positive_proba[scored.evaluated_rows]
@@ -167,7 +171,7 @@ def warn_of_miscalibration(scored: ScoredRows, confidence: ConfidenceAssessment)
         if _is_miscalibrated(p, positive_rate, MAX_RATIO):
             return (
                 f"**The probabilities do not hold here.** Of the {len(p):,} rows whose outcome is known they say "
-                f"{format_share(float(p.mean()))} {positive} on average, and {format_share(positive_rate)} are. Take numbers and "
+                f"{format_share(float(p.mean()))} {positive_class} on average, and {format_share(positive_rate)} are. Take numbers and "
                 "profits that are expected from them as an order only."
             )
     return ""
@@ -175,8 +179,10 @@ def warn_of_miscalibration(scored: ScoredRows, confidence: ConfidenceAssessment)
 
 def _is_miscalibrated(p: npt.NDArray[np.float64], positive_rate: float, max_ratio: float) -> bool:
     """Whether the mean of probabilities (n,) differs from the positive rate by a large factor and by more than chance allows."""
-    mean, chance = float(p.mean()), Z_95 * math.sqrt(float((p * (1 - p)).sum())) / len(p)
-    return abs(mean - positive_rate) > chance and max(mean, positive_rate) > max_ratio * min(mean, positive_rate)
+    mean, chance_deviation = float(p.mean()), Z_95 * math.sqrt(float((p * (1 - p)).sum())) / len(p)
+    return abs(mean - positive_rate) > chance_deviation and max(mean, positive_rate) > max_ratio * min(
+        mean, positive_rate
+    )
 
 
 def warn_of_leakage(scored: ScoredRows) -> str:
@@ -203,14 +209,14 @@ def warn_of_leakage(scored: ScoredRows) -> str:
     if measured is None or len(rows) < MIN_OUTCOMES or len(np.unique(scored.y[rows])) < 2:
         return ""
     if scored.has_two_classes:
-        score, low = _auc_with_lower_bound(scored.y[rows], scored.positive_proba[rows])
+        score, score_low = _auc_with_lower_bound(scored.y[rows], scored.positive_proba[rows])
     else:
-        correct = int((scored.bundle.choose_classes(scored.proba[rows]) == scored.y[rows]).sum())
-        score, low = correct / len(rows), wilson_interval(correct, len(rows))[0]
-    high = measured["high"]
-    if high is None:
-        high = measured["mean"]
-    if low <= high:
+        correct_rows = int((scored.bundle.choose_classes(scored.proba[rows]) == scored.y[rows]).sum())
+        score, score_low = correct_rows / len(rows), wilson_interval(correct_rows, len(rows))[0]
+    measured_high = measured["high"]
+    if measured_high is None:
+        measured_high = measured["mean"]
+    if score_low <= measured_high:
         return ""
     return (
         f"**Too good to be new?** On the {len(rows):,} rows that equal none of the training rows the {label} is "
@@ -245,7 +251,11 @@ def _auc_with_lower_bound(y: npt.NDArray[np.int64], p: npt.NDArray[np.float64]) 
     from scipy.stats import rankdata
 
     positives, negatives = int((y == 1).sum()), int((y == 0).sum())
-    auc = float((rankdata(p)[y == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
-    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
-    variance = auc * (1 - auc) + (positives - 1) * (q1 - auc**2) + (negatives - 1) * (q2 - auc**2)
-    return auc, auc - Z_95 * math.sqrt(max(0.0, variance) / (positives * negatives))
+    area_under_curve = float((rankdata(p)[y == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    q1, q2 = area_under_curve / (2 - area_under_curve), 2 * area_under_curve**2 / (1 + area_under_curve)
+    variance = (
+        area_under_curve * (1 - area_under_curve)
+        + (positives - 1) * (q1 - area_under_curve**2)
+        + (negatives - 1) * (q2 - area_under_curve**2)
+    )
+    return area_under_curve, area_under_curve - Z_95 * math.sqrt(max(0.0, variance) / (positives * negatives))

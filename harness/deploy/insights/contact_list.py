@@ -81,96 +81,110 @@ def make_contact_list(scored: ScoredRows, campaign: Campaign, seed: int) -> Cont
     ContactList
         Can be empty.
     """
-    candidates = np.flatnonzero(scored.y < 0)
-    retrospective = not len(candidates)
-    if retrospective:
-        candidates = np.arange(len(scored))
-    ranked = candidates[np.lexsort((candidates, -scored.positive_proba[candidates]))]
-    ranked_p = scored.positive_proba[ranked]
+    candidate_rows = np.flatnonzero(scored.y < 0)
+    is_retrospective = not len(candidate_rows)
+    if is_retrospective:
+        candidate_rows = np.arange(len(scored))
+    ranked_rows = candidate_rows[np.lexsort((candidate_rows, -scored.positive_proba[candidate_rows]))]
+    ranked_p = scored.positive_proba[ranked_rows]
     count, end_reason = _contact_list_length(scored, campaign, ranked_p)
-    ties = int(np.isin(ranked_p[count:], ranked_p[:count][-1:]).sum())
-    reasons, reference = _reasons_of_contacts(scored, ranked[:count], seed)
+    tied_rows = int(np.isin(ranked_p[count:], ranked_p[:count][-1:]).sum())
+    reasons, reference_description = _reasons_of_contacts(scored, ranked_rows[:count], seed)
     contacts = []
     reasons += [()] * (count - len(reasons))
-    for row, row_reasons in zip(ranked[:count].tolist(), reasons, strict=True):
-        probability = float(scored.positive_proba[row])
-        contacts.append(Contact(row, probability, row_reasons, _describe_row_confidence(scored, row)))
-    return ContactList(tuple(contacts), len(candidates), end_reason, retrospective, ties, reference)
+    for row, row_reasons in zip(ranked_rows[:count].tolist(), reasons, strict=True):
+        row_probability = float(scored.positive_proba[row])
+        contacts.append(Contact(row, row_probability, row_reasons, _describe_row_confidence(scored, row)))
+    return ContactList(
+        tuple(contacts), len(candidate_rows), end_reason, is_retrospective, tied_rows, reference_description
+    )
 
 
-def _contact_list_length(scored: ScoredRows, campaign: Campaign, ranked_p: npt.NDArray[np.float64]) -> tuple[int, str]:
+def _contact_list_length(
+    scored_rows: ScoredRows, campaign: Campaign, ranked_p: npt.NDArray[np.float64]
+) -> tuple[int, str]:
     """Return the length of the list, and why it ends there; `ranked_p` are the candidates' probabilities in descending order."""
-    total, limit, break_even = len(ranked_p), campaign.max_contacts, campaign.break_even
-    if limit == 0:
+    total_rows, contact_limit, break_even = len(ranked_p), campaign.max_contacts, campaign.break_even
+    if contact_limit == 0:
         return 0, "the budget does not pay for a single contact"
     if break_even is not None:
         if break_even > 1:
             return 0, "a contact costs more than it brings, however sure it is"
-        paying = int((ranked_p >= break_even).sum())
-        if paying < min(limit or total, total):
-            return paying, f"beyond it a contact costs more than it brings by its probability (below {break_even:.3g})"
-    if limit is not None and limit < total:
-        return limit, "that is the capacity" if campaign.capacity == limit else "that is the budget"
-    if limit is not None or break_even is not None:
-        return total, "every row pays by its probability" if limit is None else "these are all rows"
-    predicted = int((ranked_p >= scored.threshold).sum())
-    return predicted, f"these are the rows that the bundle predicts as {scored.positive_name} (no capacity was given)"
+        paying_rows = int((ranked_p >= break_even).sum())
+        if paying_rows < min(contact_limit or total_rows, total_rows):
+            return (
+                paying_rows,
+                f"beyond it a contact costs more than it brings by its probability (below {break_even:.3g})",
+            )
+    if contact_limit is not None and contact_limit < total_rows:
+        return contact_limit, "that is the capacity" if campaign.capacity == contact_limit else "that is the budget"
+    if contact_limit is not None or break_even is not None:
+        return total_rows, "every row pays by its probability" if contact_limit is None else "these are all rows"
+    predicted_positives = int((ranked_p >= scored_rows.threshold).sum())
+    return (
+        predicted_positives,
+        f"these are the rows that the bundle predicts as {scored_rows.positive_name} (no capacity was given)",
+    )
 
 
-def _reasons_of_contacts(scored: ScoredRows, rows: Positions, seed: int) -> tuple[list[tuple[str, ...]], str]:
+def _reasons_of_contacts(scored_rows: ScoredRows, rows: Positions, seed: int) -> tuple[list[tuple[str, ...]], str]:
     """Return the reasons of the first of these rows, and what the reasons compare a row with."""
-    schema = scored.bundle.schema
+    schema = scored_rows.bundle.schema
     if not len(rows):
         return [], ""
     if schema.modality != "tabular":
-        X = take(scored.X, rows[: MAX_OTHER_ROWS[schema.modality]])
-        explained = shapley_values(scored.bundle.predict_proba, schema, X, seed, class_index=1)
-        return list(map(describe_shapley_values, explained)), "the same without it"
-    if len(scored) < MIN_BACKGROUND:
-        columns, reference = (
-            estimate_contributions_by_sampling(scored, rows, seed, against_typical_row=True),
+        X = take(scored_rows.X, rows[: MAX_OTHER_ROWS[schema.modality]])
+        row_explanations = shapley_values(scored_rows.bundle.predict_proba, schema, X, seed, class_index=1)
+        return list(map(describe_shapley_values, row_explanations)), "the same without it"
+    if len(scored_rows) < MIN_BACKGROUND:
+        columns, reference_description = (
+            estimate_contributions_by_sampling(scored_rows, rows, seed, against_typical_row=True),
             "the typical row of training",
         )
     else:
-        exact = compute_tree_contributions(scored, rows[:MAX_EXACT])
-        columns = exact or estimate_contributions_by_sampling(scored, rows[:MAX_SAMPLED], seed)
-        reference = "the average row"
-    units = _column_groups_for_reasons(scored)
+        tree_contributions = compute_tree_contributions(scored_rows, rows[:MAX_EXACT])
+        columns = tree_contributions or estimate_contributions_by_sampling(scored_rows, rows[:MAX_SAMPLED], seed)
+        reference_description = "the average row"
+    column_groups = _column_groups_for_reasons(scored_rows)
     reasons = []
     for row, contributions in zip(rows.tolist(), columns.contributions, strict=False):
-        reasons.append(_describe_largest_contributions(scored, row, contributions, units))
-    return reasons, reference
+        reasons.append(_describe_largest_contributions(scored_rows, row, contributions, column_groups))
+    return reasons, reference_description
 
 
-def _column_groups_for_reasons(scored: ScoredRows) -> list[tuple[str, ...]]:
+def _column_groups_for_reasons(scored_rows: ScoredRows) -> list[tuple[str, ...]]:
     """Return groups of associated columns, as found at export or in enough scored rows, then each remaining column."""
     groups: list[tuple[str, ...]] = []
-    if drivers := scored.bundle.read_permutation_importances():
+    if drivers := scored_rows.bundle.read_permutation_importances():
         groups = [tuple(group["columns"]) for group in drivers.get("together", ())]
-    elif len(scored) >= MIN_BACKGROUND:
-        groups = find_associated_columns([scored.X])
-    grouped = set().union(*groups)
-    return groups + [(feature.name,) for feature in scored.bundle.schema.features if feature.name not in grouped]
+    elif len(scored_rows) >= MIN_BACKGROUND:
+        groups = find_associated_columns([scored_rows.X])
+    grouped_columns = set().union(*groups)
+    return groups + [
+        (feature.name,) for feature in scored_rows.bundle.schema.features if feature.name not in grouped_columns
+    ]
 
 
 def _describe_largest_contributions(
-    scored: ScoredRows, row: int, contributions: npt.NDArray[np.float64], units: Sequence[tuple[str, ...]]
+    scored_rows: ScoredRows, row: int, contributions: npt.NDArray[np.float64], column_groups: Sequence[tuple[str, ...]]
 ) -> tuple[str, ...]:
     """Describe the largest contributions to a table's row; a group of associated columns is one reason."""
-    features = {feature.name: feature for feature in scored.bundle.schema.features}
-    by_column = dict(zip(features, contributions.tolist(), strict=True))
+    features = {feature.name: feature for feature in scored_rows.bundle.schema.features}
+    contribution_by_column = dict(zip(features, contributions.tolist(), strict=True))
 
     def contribution_size(name: str) -> float:
-        return abs(float(by_column[name]))
+        return abs(float(contribution_by_column[name]))
 
     reasons = []
-    for unit in units:
-        columns = sorted(unit, key=contribution_size, reverse=True)
-        named = [columns[0]]
+    for column_group in column_groups:
+        columns = sorted(column_group, key=contribution_size, reverse=True)
+        named_columns = [columns[0]]
         if len(columns) > 1 and contribution_size(columns[1]) >= MIN_GROUP_SHARE * contribution_size(columns[0]):
-            named.append(columns[1])
-        assignments = [f"{name} = {format_feature_value(features[name], scored.X[name].iloc[row])}" for name in named]
-        reasons.append((", ".join(assignments), sum(map(by_column.__getitem__, unit))))
+            named_columns.append(columns[1])
+        assignments = [
+            f"{name} = {format_feature_value(features[name], scored_rows.X[name].iloc[row])}" for name in named_columns
+        ]
+        reasons.append((", ".join(assignments), sum(map(contribution_by_column.__getitem__, column_group))))
     return _format_largest_reasons(reasons)
 
 
@@ -188,14 +202,14 @@ def describe_shapley_values(explained: ShapleyValues) -> tuple[str, ...]:
 
 def _format_largest_reasons(reasons: Sequence[tuple[str, float]]) -> tuple[str, ...]:
     """Format the largest reasons for the class, then, if fewer than three, those against it; each with its factor of the odds."""
-    ranked = sorted(reasons, key=lambda reason: -abs(reason[1]))
-    supporting = [reason for reason in ranked if reason[1] > MIN_CONTRIBUTION][:MAX_REASONS]
-    opposing = [reason for reason in ranked if reason[1] < -MIN_CONTRIBUTION]
-    formatted = []
-    for name, contribution in (supporting + opposing)[:MAX_REASONS]:
-        factor = math.exp(min(max(contribution, -20.0), 20.0))
-        formatted.append(f"{name} (odds {format_multiple(factor)})")
-    return tuple(formatted)
+    ranked_reasons = sorted(reasons, key=lambda reason: -abs(reason[1]))
+    supporting_reasons = [reason for reason in ranked_reasons if reason[1] > MIN_CONTRIBUTION][:MAX_REASONS]
+    opposing_reasons = [reason for reason in ranked_reasons if reason[1] < -MIN_CONTRIBUTION]
+    formatted_reasons = []
+    for name, contribution in (supporting_reasons + opposing_reasons)[:MAX_REASONS]:
+        odds_factor = math.exp(min(max(contribution, -20.0), 20.0))
+        formatted_reasons.append(f"{name} (odds {format_multiple(odds_factor)})")
+    return tuple(formatted_reasons)
 
 
 def is_close_call(p: npt.NDArray[np.float64], threshold: float) -> npt.NDArray[np.bool_]:
@@ -203,14 +217,16 @@ def is_close_call(p: npt.NDArray[np.float64], threshold: float) -> npt.NDArray[n
     return np.asarray(np.abs(log_odds(p) - log_odds(np.array(threshold))) < CLOSE_CALL)
 
 
-def _describe_row_confidence(scored: ScoredRows, row: int) -> str:
+def _describe_row_confidence(scored_rows: ScoredRows, row: int) -> str:
     """Describe how certain the model is of a row: near the threshold or not, with values that training did not have or not."""
     description = "clear"
-    if is_close_call(scored.positive_proba[row : row + 1], scored.threshold)[0]:
+    if is_close_call(scored_rows.positive_proba[row : row + 1], scored_rows.threshold)[0]:
         description = "close call"
-    unseen = [flag.column for flag in scored.flags.get(row, ()) if flag.code != MISSING_VALUE]
-    if unseen:
-        description += f"; unlike training: {', '.join(unseen[:3])}"
+    unseen_columns = [
+        unusual_value.column for unusual_value in scored_rows.flags.get(row, ()) if unusual_value.code != MISSING_VALUE
+    ]
+    if unseen_columns:
+        description += f"; unlike training: {', '.join(unseen_columns[:3])}"
     return description
 
 
@@ -236,25 +252,25 @@ def contacts_csv(scored: ScoredRows, contact_list: ContactList, campaign: Campai
     return format_safe_csv(_contact_csv_records(scored, contact_list, campaign))
 
 
-def _contact_csv_records(scored: ScoredRows, contact_list: ContactList, campaign: Campaign) -> Iterator[list[str]]:
-    has_profit, classes = campaign.worth_of_positive_contact is not None, scored.bundle.schema.classes
+def _contact_csv_records(scored_rows: ScoredRows, contact_list: ContactList, campaign: Campaign) -> Iterator[list[str]]:
+    has_profit, classes = campaign.worth_of_positive_contact is not None, scored_rows.bundle.schema.classes
     profit_header = ["expected_profit"] if has_profit else []
     outcome_header = ["outcome"] if contact_list.retrospective else []
-    header = ["rank", "row", *map(str, scored.identifiers.columns), "probability", *profit_header]
+    header = ["rank", "row", *map(str, scored_rows.identifiers.columns), "probability", *profit_header]
     yield [*header, "reasons", "sureness", "probability_from", *outcome_header]
     for rank, contact in enumerate(contact_list.contacts, start=1):
-        identifiers = map(_format_identifier, scored.identifiers.iloc[contact.row])
-        record = [str(rank), str(contact.row), *identifiers, f"{contact.probability:.6g}"]
+        row_identifiers = map(_format_identifier, scored_rows.identifiers.iloc[contact.row])
+        record = [str(rank), str(contact.row), *row_identifiers, f"{contact.probability:.6g}"]
         if has_profit:
             record.append(
                 f"{contact.probability * (campaign.worth_of_positive_contact or 0) - (campaign.cost or 0):.6g}"
             )
-        source = SOURCES.get(int(scored.source[contact.row]), "the model, which learnt from this row")
-        record += ["; ".join(contact.reasons), contact.confidence, source]
+        probability_source = SOURCES.get(int(scored_rows.source[contact.row]), "the model, which learnt from this row")
+        record += ["; ".join(contact.reasons), contact.confidence, probability_source]
         if contact_list.retrospective:
-            record.append(classes[scored.y[contact.row]])
+            record.append(classes[scored_rows.y[contact.row]])
         yield record
 
 
-def _format_identifier(identifier: Any) -> str:
-    return "" if identifier != identifier else str(identifier)  # noqa: PLR0124 -- NaN
+def _format_identifier(row_identifier: Any) -> str:
+    return "" if row_identifier != row_identifier else str(row_identifier)  # noqa: PLR0124 -- NaN

@@ -65,14 +65,16 @@ def average_contribution_sizes(scored: ScoredRows, seed: int) -> ContributionSum
     """
     if scored.bundle.schema.modality != "tabular" or not scored.has_two_classes or len(scored) < MIN_BACKGROUND:
         return None
-    drawn = np.random.default_rng(seed).permutation(len(scored))
-    columns = compute_tree_contributions(scored, np.sort(drawn[:MAX_EXACT_ROWS]))
+    drawn_rows = np.random.default_rng(seed).permutation(len(scored))
+    columns = compute_tree_contributions(scored, np.sort(drawn_rows[:MAX_EXACT_ROWS]))
     if columns is None:
-        columns = estimate_contributions_by_sampling(scored, np.sort(drawn[:MAX_SAMPLED_ROWS]), seed)
+        columns = estimate_contributions_by_sampling(scored, np.sort(drawn_rows[:MAX_SAMPLED_ROWS]), seed)
     mean_sizes = np.abs(columns.contributions).mean(axis=0)
-    order = np.argsort(-mean_sizes, kind="stable")
-    names = tuple(scored.bundle.schema.features[j].name for j in order)
-    return ContributionSummary(names, tuple(mean_sizes[order].tolist()), len(columns.contributions), columns.method)
+    largest_first_order = np.argsort(-mean_sizes, kind="stable")
+    names = tuple(scored.bundle.schema.features[j].name for j in largest_first_order)
+    return ContributionSummary(
+        names, tuple(mean_sizes[largest_first_order].tolist()), len(columns.contributions), columns.method
+    )
 
 
 def estimate_contributions_by_sampling(
@@ -98,14 +100,16 @@ def estimate_contributions_by_sampling(
     """
     background: Features | None = None
     if not against_typical_row:
-        drawn = np.random.default_rng(seed).permutation(len(scored))[:BACKGROUND_ROWS]
-        background = scored.X.iloc[drawn]
+        drawn_rows = np.random.default_rng(seed).permutation(len(scored))[:BACKGROUND_ROWS]
+        background = scored.X.iloc[drawn_rows]
     bundle, X = scored.bundle, scored.X.iloc[rows]
-    explained = shapley_values(bundle.predict_proba, bundle.schema, X, seed, class_index=1, background=background)
-    contributions = np.array(list(map(attrgetter("contributions"), explained)))
-    errors = np.array(list(map(attrgetter("errors"), explained)))
-    significant = np.abs(contributions) > 2 * errors
-    return ColumnContributions(np.where(significant, contributions, 0.0), "sampled Shapley values")
+    row_explanations = shapley_values(
+        bundle.predict_proba, bundle.schema, X, seed, class_index=1, background=background
+    )
+    contributions = np.array(list(map(attrgetter("contributions"), row_explanations)))
+    errors = np.array(list(map(attrgetter("errors"), row_explanations)))
+    is_significant = np.abs(contributions) > 2 * errors
+    return ColumnContributions(np.where(is_significant, contributions, 0.0), "sampled Shapley values")
 
 
 def compute_tree_contributions(scored: ScoredRows, rows: npt.NDArray[np.int64]) -> ColumnContributions | None:
@@ -128,45 +132,48 @@ def compute_tree_contributions(scored: ScoredRows, rows: npt.NDArray[np.int64]) 
     Lundberg et al. (2020), From local explanations to global understanding with explainable AI for trees.
     Štrumbelj & Kononenko (2014), Explaining prediction models and individual predictions with feature contributions.
     """
-    fitted = scored.bundle.model.pipeline
-    if fitted.preparer is None or not len(rows):
+    fitted_pipeline = scored.bundle.model.pipeline
+    if fitted_pipeline.preparer is None or not len(rows):
         return None
     try:
-        sources = source_columns_of_encoding(fitted.encoder, fitted.preparer.layout)
+        source_columns = source_columns_of_encoding(fitted_pipeline.encoder, fitted_pipeline.preparer.layout)
     except TypeError:
         return None
-    classifier, encoded = getattr(fitted.classifier, "model", fitted.classifier), fitted.encode(scored.X.iloc[rows])
+    classifier, encoded_rows = (
+        getattr(fitted_pipeline.classifier, "model", fitted_pipeline.classifier),
+        fitted_pipeline.encode(scored.X.iloc[rows]),
+    )
     if type(classifier).__name__ == "LogisticRegression":
         sample = np.linspace(0, len(scored) - 1, min(len(scored), MAX_EXACT_ROWS)).astype(int)
-        mean = fitted.encode(scored.X.iloc[sample]).mean(axis=0)
-        method = "coefficient times distance from the mean"
-        of_encoded: _EncodedContributions | None = ((encoded - mean) * classifier.coef_[0], method)
+        mean = fitted_pipeline.encode(scored.X.iloc[sample]).mean(axis=0)
+        contribution_method = "coefficient times distance from the mean"
+        of_encoded: _EncodedContributions | None = ((encoded_rows - mean) * classifier.coef_[0], contribution_method)
     else:
-        of_encoded = _tree_shap(classifier, encoded)
-    if of_encoded is None or of_encoded[0].shape[1] != len(sources):
+        of_encoded = _tree_shap(classifier, encoded_rows)
+    if of_encoded is None or of_encoded[0].shape[1] != len(source_columns):
         return None
     positions = {feature.name: j for j, feature in enumerate(scored.bundle.schema.features)}
     contributions = np.zeros((len(rows), len(positions)))
-    for j, name in enumerate(sources):
+    for j, name in enumerate(source_columns):
         contributions[:, positions[name]] += of_encoded[0][:, j]
     return ColumnContributions(contributions, of_encoded[1])
 
 
 def _tree_shap(classifier: Any, X: Any) -> _EncodedContributions | None:
     """SHAP values of a boosted classifier of two classes; None for other classifiers."""
-    kind = type(classifier).__name__
-    if kind == "XGBClassifier":
+    classifier_type = type(classifier).__name__
+    if classifier_type == "XGBClassifier":
         import xgboost
 
         matrix = xgboost.DMatrix(X, enable_categorical=True)
         return classifier.get_booster().predict(matrix, pred_contribs=True)[:, :-1], "TreeSHAP, by XGBoost"
-    if kind == "LGBMClassifier":
+    if classifier_type == "LGBMClassifier":
         return np.asarray(classifier.predict(X, pred_contrib=True))[:, :-1], "TreeSHAP, by LightGBM"
-    if kind == "CatBoostClassifier":
+    if classifier_type == "CatBoostClassifier":
         from catboost import Pool
 
         categories = [name for name in getattr(X, "columns", ()) if X[name].dtype == "category"]
-        pool = Pool(X, cat_features=categories)
-        with_base = classifier.get_feature_importance(pool, type="ShapValues", thread_count=1)
+        catboost_pool = Pool(X, cat_features=categories)
+        with_base = classifier.get_feature_importance(catboost_pool, type="ShapValues", thread_count=1)
         return np.asarray(with_base)[:, :-1], "TreeSHAP, by CatBoost"
     return None

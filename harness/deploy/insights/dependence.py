@@ -87,20 +87,24 @@ def measure_dependence(
     Friedman (2001), Greedy function approximation: a gradient boosting machine.
     Tukey (1958), Bias and confidence in not quite large samples.
     """
-    grid = dependence_grid_values(feature)
-    if len(grid) < 2:
+    grid_values = dependence_grid_values(feature)
+    if len(grid_values) < 2:
         return None
-    means = np.array([_mean_probability_at_values(fold, feature, grid) for fold in folds])  # (folds, values)
+    means = np.array([_mean_probability_at_values(fold, feature, grid_values) for fold in folds])  # (folds, values)
     points = []
-    for value, fold_means in zip(grid, means.T.tolist(), strict=True):
-        number = None if isinstance(value, str) else float(value)
-        estimated = interval(fold_means, variance_ratio)
-        value_text = format_feature_value(feature, value)
-        points.append(CurvePoint(number, value_text, float(estimated.mean), float(estimated.ci_half_width)))
-    swing = interval(dependence_swing_per_fold(means), variance_ratio)
-    average = means.mean(axis=0)
-    lowest, highest = int(average.argmin()), int(average.argmax())
-    return PartialDependence(tuple(points), float(swing.mean), float(swing.ci_half_width), lowest, highest)
+    for grid_value, fold_means in zip(grid_values, means.T.tolist(), strict=True):
+        grid_number = None if isinstance(grid_value, str) else float(grid_value)
+        mean_estimate = interval(fold_means, variance_ratio)
+        value_text = format_feature_value(feature, grid_value)
+        points.append(
+            CurvePoint(grid_number, value_text, float(mean_estimate.mean), float(mean_estimate.ci_half_width))
+        )
+    swing_estimate = interval(dependence_swing_per_fold(means), variance_ratio)
+    average_probabilities = means.mean(axis=0)
+    lowest_point, highest_point = int(average_probabilities.argmin()), int(average_probabilities.argmax())
+    return PartialDependence(
+        tuple(points), float(swing_estimate.mean), float(swing_estimate.ci_half_width), lowest_point, highest_point
+    )
 
 
 def dependence_grid_values(feature: Feature) -> list[Any]:
@@ -109,7 +113,7 @@ def dependence_grid_values(feature: Feature) -> list[Any]:
         return list(feature.levels[:MAX_LEVELS])
     edges = set(feature.edges)
     if len(feature.edges) < MIN_EDGES:
-        edges.update(end for end in (feature.low, feature.high) if end is not None)
+        edges.update(range_end for range_end in (feature.low, feature.high) if range_end is not None)
     return sorted(edges)
 
 
@@ -125,11 +129,11 @@ def dependence_swing_per_fold(means: npt.NDArray[np.float64]) -> list[float]:
     """
     if len(means) < 2:
         return np.ptp(means, axis=1).tolist()  # type: ignore[no-any-return]
-    swings = []
+    fold_swings = []
     for index, fold_means in enumerate(means):
         other_folds = np.delete(means, index, axis=0).mean(axis=0)
-        swings.append(float(fold_means[other_folds.argmax()] - fold_means[other_folds.argmin()]))
-    return swings
+        fold_swings.append(float(fold_means[other_folds.argmax()] - fold_means[other_folds.argmin()]))
+    return fold_swings
 
 
 def sample_rows(
@@ -159,52 +163,56 @@ def describe_dependence(curve: PartialDependence | None) -> str:
         return NO_CURVE
     if not curve.swing - curve.swing_margin > 0:
         return NO_DIRECTION
-    high, low = curve.points[curve.highest], curve.points[curve.lowest]
-    if high.number is None:
-        highest = f"{high.value_text} ({format_share(high.mean)})"
-        lowest = f"{low.value_text} ({format_share(low.mean)})"
-        return f"highest with {highest}, lowest with {lowest}"
-    return _describe_numeric_curve(curve, high, low)
+    high_point, low_point = curve.points[curve.highest], curve.points[curve.lowest]
+    if high_point.number is None:
+        highest_text = f"{high_point.value_text} ({format_share(high_point.mean)})"
+        lowest_text = f"{low_point.value_text} ({format_share(low_point.mean)})"
+        return f"highest with {highest_text}, lowest with {lowest_text}"
+    return _describe_numeric_curve(curve, high_point, low_point)
 
 
-def _describe_numeric_curve(curve: PartialDependence, high: CurvePoint, low: CurvePoint) -> str:
+def _describe_numeric_curve(curve: PartialDependence, high_point: CurvePoint, low_point: CurvePoint) -> str:
     """Describe a curve over numbers or dates, where one end, or both, can be between the highest and the lowest point."""
     first, last = curve.points[0], curve.points[-1]
-    small = max(0.25 * curve.swing, curve.swing_margin)
+    small_rise = max(0.25 * curve.swing, curve.swing_margin)
     ends = f"from {format_share(first.mean)} at {first.value_text} to {format_share(last.mean)} at {last.value_text}"
-    if high.mean - max(first.mean, last.mean) > small:
-        return f"highest in between, {format_share(high.mean)} at {high.value_text} ({ends})"
-    if min(first.mean, last.mean) - low.mean > small:
-        return f"lowest in between, {format_share(low.mean)} at {low.value_text} ({ends})"
-    if abs(last.mean - first.mean) <= small:
-        return f"up and down, from {format_share(low.mean)} to {format_share(high.mean)}"
-    verb = "rises" if last.mean > first.mean else "falls"
-    turn = _largest_curve_reversal(curve)
-    if turn is None:
-        return f"{verb} {ends}"
-    return f"{verb} on the whole, {ends}, but is {format_share(turn.mean)} at {turn.value_text}"
+    if high_point.mean - max(first.mean, last.mean) > small_rise:
+        return f"highest in between, {format_share(high_point.mean)} at {high_point.value_text} ({ends})"
+    if min(first.mean, last.mean) - low_point.mean > small_rise:
+        return f"lowest in between, {format_share(low_point.mean)} at {low_point.value_text} ({ends})"
+    if abs(last.mean - first.mean) <= small_rise:
+        return f"up and down, from {format_share(low_point.mean)} to {format_share(high_point.mean)}"
+    direction_verb = "rises" if last.mean > first.mean else "falls"
+    turning_point = _largest_curve_reversal(curve)
+    if turning_point is None:
+        return f"{direction_verb} {ends}"
+    return f"{direction_verb} on the whole, {ends}, but is {format_share(turning_point.mean)} at {turning_point.value_text}"
 
 
 def _largest_curve_reversal(curve: PartialDependence) -> CurvePoint | None:
     """Point at the end of the largest step against the direction of a curve; None where all are small beside its swing."""
-    direction = 1 if curve.points[-1].mean > curve.points[0].mean else -1
-    extreme, largest, turn = -np.inf, SMALL_TURN * curve.swing, None
+    curve_direction = 1 if curve.points[-1].mean > curve.points[0].mean else -1
+    extreme_mean, largest_reversal, turning_point = -np.inf, SMALL_TURN * curve.swing, None
     for point in curve.points:
-        extreme = max(extreme, direction * point.mean)
-        if extreme - direction * point.mean > largest:
-            largest, turn = extreme - direction * point.mean, point
-    return turn
+        extreme_mean = max(extreme_mean, curve_direction * point.mean)
+        if extreme_mean - curve_direction * point.mean > largest_reversal:
+            largest_reversal, turning_point = extreme_mean - curve_direction * point.mean, point
+    return turning_point
 
 
-def _mean_probability_at_values(fold: EvaluatedFold, feature: Feature, grid: Sequence[Any]) -> npt.NDArray[np.float64]:
+def _mean_probability_at_values(
+    fold: EvaluatedFold, feature: Feature, grid_values: Sequence[Any]
+) -> npt.NDArray[np.float64]:
     """Mean probability of the positive class over a fold's rows, with the column at each value of the grid."""
     predict_proba, X, y = fold
     X, _ = sample_rows(X, y, MAX_CURVE_ROWS, 0)
-    repeated = X.iloc[np.tile(np.arange(len(X)), len(grid))].reset_index(drop=True)
-    codes = np.repeat(np.arange(len(grid)), len(X))
+    repeated_rows = X.iloc[np.tile(np.arange(len(X)), len(grid_values))].reset_index(drop=True)
+    grid_codes = np.repeat(np.arange(len(grid_values)), len(X))
     if feature.kind == "category":
-        repeated[feature.name] = pd.Categorical.from_codes(codes, categories=pd.Index(grid, dtype="str"))
+        repeated_rows[feature.name] = pd.Categorical.from_codes(
+            grid_codes, categories=pd.Index(grid_values, dtype="str")
+        )
     else:
-        repeated[feature.name] = np.asarray(grid, dtype=np.float64)[codes]
-    proba = np.asarray(predict_proba(repeated), dtype=np.float64)[:, 1]
-    return np.asarray(proba.reshape(len(grid), len(X)).mean(axis=1))
+        repeated_rows[feature.name] = np.asarray(grid_values, dtype=np.float64)[grid_codes]
+    proba = np.asarray(predict_proba(repeated_rows), dtype=np.float64)[:, 1]
+    return np.asarray(proba.reshape(len(grid_values), len(X)).mean(axis=1))

@@ -47,8 +47,8 @@ MAX_PANELS = 6
 
 def shorten_label(name: str, max_length: int = MAX_NAME_LENGTH) -> str:
     """Shorten a name with an ellipsis; the tables contain it in full."""
-    printable = replace_control_characters(name)
-    return printable if len(printable) <= max_length else f"{printable[: max_length - 1]}…"
+    printable_name = replace_control_characters(name)
+    return printable_name if len(printable_name) <= max_length else f"{printable_name[: max_length - 1]}…"
 
 
 def plot_importances(units: Sequence[ColumnImportance], label: str) -> Figure:
@@ -62,12 +62,12 @@ def draw_importances(units: Sequence[ColumnImportance], label: str, size: tuple[
     """Draw what `plot_importances` describes."""
     with _open_styled_figure(size) as figure:
         axes = figure.subplots()
-        names = [shorten_label(" + ".join(unit.columns), 34) for unit in units]
-        heights = np.arange(len(units))[::-1]
-        margins = np.nan_to_num(list(map(attrgetter("ci_half_width"), units)))
-        axes.errorbar(list(map(attrgetter("loss"), units)), heights, xerr=margins, **DOTS)
+        names = [shorten_label(" + ".join(column_group.columns), 34) for column_group in units]
+        bar_heights = np.arange(len(units))[::-1]
+        ci_half_widths = np.nan_to_num(list(map(attrgetter("ci_half_width"), units)))
+        axes.errorbar(list(map(attrgetter("loss"), units)), bar_heights, xerr=ci_half_widths, **DOTS)
         axes.axvline(0, **ZERO_LINE)
-        axes.set_yticks(heights, names)
+        axes.set_yticks(bar_heights, names)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(f"loss of {label} when shuffled")
         return _to_svg(figure)
@@ -83,8 +83,8 @@ def plot_dependence(importances: Sequence[ColumnImportance], positive: str) -> F
     size = 2.15 * n_columns + 0.4, 2.1 * n_rows + 0.2
     names = ", ".join(name for name, _ in curves)
     description = f"The mean probability of {positive} with each value of {names}, with 95 % intervals"
-    draw = partial(draw_dependence, tuple(curves), positive, (n_rows, n_columns), size)
-    return Figure("dependence", description, draw)
+    draw_figure = partial(draw_dependence, tuple(curves), positive, (n_rows, n_columns), size)
+    return Figure("dependence", description, draw_figure)
 
 
 def draw_dependence(
@@ -93,13 +93,13 @@ def draw_dependence(
     """Draw what `plot_dependence` describes, in panels of `grid` rows and columns."""
     n_rows, n_columns = grid
     with _open_styled_figure(size) as figure:
-        panels = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False).ravel()
-        for axes, (name, curve) in zip(panels, curves, strict=False):
+        panel_axes = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False).ravel()
+        for axes, (name, curve) in zip(panel_axes, curves, strict=False):
             _draw_dependence(axes, curve)
             axes.set_title(shorten_label(name, 24), fontsize=9)
-        for axes in panels[len(curves) :]:
+        for axes in panel_axes[len(curves) :]:
             axes.set_visible(False)
-        for axes in panels[::n_columns]:
+        for axes in panel_axes[::n_columns]:
             axes.set_ylabel(f"probability of {shorten_label(positive, 12)}")
         return _to_svg(figure)
 
@@ -121,8 +121,10 @@ def draw_gains(gains: Gains, size: tuple[float, float], *, with_profit: bool) ->
     """Draw what `plot_gains` describes."""
     with _open_styled_figure(size) as figure:
         share_axes, ratio_axes = figure.subplots(1, 2)
-        shares = gains.share_of_positives
-        _draw_estimate_and_interval(share_axes, CURVE_SHARES, (shares.estimate, shares.low, shares.high), BLUE, 100)
+        positive_shares = gains.share_of_positives
+        _draw_estimate_and_interval(
+            share_axes, CURVE_SHARES, (positive_shares.estimate, positive_shares.low, positive_shares.high), BLUE, 100
+        )
         share_axes.plot([0, 100], [0, 100], **DOTTED_LINE)
         share_axes.plot([0, 100 * gains.positives / gains.rows, 100], [0, 100, 100], color=GREY, linewidth=0.8)
         share_axes.set(xlabel="contacted, % of rows", ylabel="found, % of positive rows", xlim=(0, 100), ylim=(0, 102))
@@ -133,8 +135,11 @@ def draw_gains(gains: Gains, size: tuple[float, float], *, with_profit: bool) ->
             ratio_axes.axhline(0, **ZERO_LINE)
             ratio_axes.set(ylabel="profit per 1,000 rows")
         else:
-            ratios = np.array([shares.estimate, shares.low, shares.high])[:, 1:] / CURVE_SHARES[1:]
-            _draw_estimate_and_interval(ratio_axes, CURVE_SHARES[1:], ratios, ORANGE, 1)
+            lift_ratios = (
+                np.array([positive_shares.estimate, positive_shares.low, positive_shares.high])[:, 1:]
+                / CURVE_SHARES[1:]
+            )
+            _draw_estimate_and_interval(ratio_axes, CURVE_SHARES[1:], lift_ratios, ORANGE, 1)
             ratio_axes.axhline(1, **DOTTED_LINE)
             ratio_axes.set(ylabel="times as many as by chance", ylim=(0, None))
         return _to_svg(figure)
@@ -153,49 +158,53 @@ def plot_confidence(p: Floats, threshold: float, bins: Sequence[ReliabilityBin])
 def draw_confidence(p: Floats, threshold: float, bins: Sequence[ReliabilityBin], size: tuple[float, float]) -> bytes:
     """Draw what `plot_confidence` describes."""
     with _open_styled_figure(size) as figure:
-        panels = figure.subplots(1, 2 if bins else 1, squeeze=False)[0]
-        panels[0].hist(p, bins=np.linspace(0, 1, 41), color=BLUE)
-        panels[0].axvline(threshold, color=ORANGE, linewidth=1.2)
-        panels[0].set(xlabel="probability", ylabel="rows", xlim=(0, 1))
+        panel_axes = figure.subplots(1, 2 if bins else 1, squeeze=False)[0]
+        panel_axes[0].hist(p, bins=np.linspace(0, 1, 41), color=BLUE)
+        panel_axes[0].axvline(threshold, color=ORANGE, linewidth=1.2)
+        panel_axes[0].set(xlabel="probability", ylabel="rows", xlim=(0, 1))
         if bins:
-            fields = attrgetter("mean_probability", "share", "low", "high")
-            means, shares, lows, highs = np.array(list(map(fields, bins))).T
-            margins = np.array([shares - lows, highs - shares]).clip(0)
-            panels[1].errorbar(means, shares, yerr=margins, **DOTS)
-            top = min(1.0, 1.08 * max(means.max(), highs.max()))
-            panels[1].plot([0, top], [0, top], **DOTTED_LINE)
-            panels[1].set(xlabel="probability said", ylabel="share that came true", xlim=(0, top), ylim=(0, top))
+            get_bin_fields = attrgetter("mean_probability", "share", "low", "high")
+            means, observed_shares, interval_lows, interval_highs = np.array(list(map(get_bin_fields, bins))).T
+            interval_margins = np.array([observed_shares - interval_lows, interval_highs - observed_shares]).clip(0)
+            panel_axes[1].errorbar(means, observed_shares, yerr=interval_margins, **DOTS)
+            axis_top = min(1.0, 1.08 * max(means.max(), interval_highs.max()))
+            panel_axes[1].plot([0, axis_top], [0, axis_top], **DOTTED_LINE)
+            panel_axes[1].set(
+                xlabel="probability said", ylabel="share that came true", xlim=(0, axis_top), ylim=(0, axis_top)
+            )
         return _to_svg(figure)
 
 
 def _draw_dependence(axes: Axes, curve: PartialDependence) -> None:
     points = curve.points
     means = np.array(list(map(attrgetter("mean"), points)))
-    margins = np.nan_to_num(list(map(attrgetter("ci_half_width"), points)))
+    ci_half_widths = np.nan_to_num(list(map(attrgetter("ci_half_width"), points)))
     if all(point.number is not None for point in points):
-        numbers = np.array(list(map(attrgetter("number"), points)), dtype=np.float64)
-        axes.plot(numbers, means, "o-", color=BLUE, markersize=3, linewidth=1.2)
-        low, high = (means - margins).clip(0, 1), (means + margins).clip(0, 1)
-        axes.fill_between(numbers, low, high, color=BLUE, alpha=0.15, linewidth=0)
+        grid_numbers = np.array(list(map(attrgetter("number"), points)), dtype=np.float64)
+        axes.plot(grid_numbers, means, "o-", color=BLUE, markersize=3, linewidth=1.2)
+        band_low, band_high = (means - ci_half_widths).clip(0, 1), (means + ci_half_widths).clip(0, 1)
+        axes.fill_between(grid_numbers, band_low, band_high, color=BLUE, alpha=0.15, linewidth=0)
         axes.locator_params(axis="x", nbins=5)
-        if points[0].value_text != f"{numbers[0]:.6g}":
+        if points[0].value_text != f"{grid_numbers[0]:.6g}":
             step = max(1, len(points) // 2)  # dates are long, so only three are written
             texts = list(map(attrgetter("value_text"), points[::step]))
-            axes.set_xticks(numbers[::step], texts, rotation=30, ha="right")
+            axes.set_xticks(grid_numbers[::step], texts, rotation=30, ha="right")
     else:
         positions = np.arange(len(points))
-        axes.errorbar(positions, means, yerr=margins, **DOTS)
+        axes.errorbar(positions, means, yerr=ci_half_widths, **DOTS)
         axes.set_xticks(positions, [shorten_label(point.value_text, 14) for point in points], rotation=40, ha="right")
         axes.set_xlim(-0.5, len(points) - 0.5)
 
 
 def _draw_estimate_and_interval(
-    axes: Axes, shares: Floats, curve: Sequence[Floats] | Floats, colour: str, scale: float
+    axes: Axes, contacted_shares: Floats, curve: Sequence[Floats] | Floats, line_colour: str, scale: float
 ) -> None:
     """Draw an estimate and its interval over shares of rows; `curve` holds the estimate, the lower and the upper end."""
-    estimate, low, high = curve
-    axes.plot(100 * shares, scale * estimate, color=colour, linewidth=1.4)
-    axes.fill_between(100 * shares, scale * low, scale * high, color=colour, alpha=0.2, linewidth=0)
+    estimate, band_low, band_high = curve
+    axes.plot(100 * contacted_shares, scale * estimate, color=line_colour, linewidth=1.4)
+    axes.fill_between(
+        100 * contacted_shares, scale * band_low, scale * band_high, color=line_colour, alpha=0.2, linewidth=0
+    )
 
 
 @contextmanager

@@ -62,9 +62,13 @@ class Campaign:
     success: float = 1.0
 
     def __post_init__(self) -> None:
-        for option, amount in (("--capacity", self.capacity), ("--budget", self.budget), ("--value", self.value)):
-            if amount is not None and not 0 < amount <= MAX_AMOUNT:
-                raise EvenhandError(f"{option} must be more than 0 and at most {MAX_AMOUNT:g}, but got {amount}")
+        for option, option_amount in (
+            ("--capacity", self.capacity),
+            ("--budget", self.budget),
+            ("--value", self.value),
+        ):
+            if option_amount is not None and not 0 < option_amount <= MAX_AMOUNT:
+                raise EvenhandError(f"{option} must be more than 0 and at most {MAX_AMOUNT:g}, but got {option_amount}")
         if self.cost is not None and not 0 <= self.cost <= MAX_AMOUNT:
             raise EvenhandError(f"--contact-cost must be 0 or more and at most {MAX_AMOUNT:g}, but got {self.cost}")
         if not 0 < self.success <= 1:
@@ -78,12 +82,12 @@ class Campaign:
     @property
     def max_contacts(self) -> int | None:
         """Largest number of contacts that capacity and budget allow; None if neither is set."""
-        limits = []
+        contact_limits = []
         if self.capacity is not None:
-            limits.append(self.capacity)
+            contact_limits.append(self.capacity)
         if self.budget is not None and self.cost:
-            limits.append(int(self.budget / self.cost + 1e-9))
-        return min(limits, default=None)
+            contact_limits.append(int(self.budget / self.cost + 1e-9))
+        return min(contact_limits, default=None)
 
     @property
     def worth_of_positive_contact(self) -> float | None:
@@ -167,13 +171,13 @@ def measure_gains(y: Labels, proba: Floats, campaign: Campaign, contacted: int |
     ----------
     Efron (1979), Bootstrap methods: another look at the jackknife.
     """
-    n, total = len(y), int(y.sum())
-    if not 0 < total < n:
+    n, total_positives = len(y), int(y.sum())
+    if not 0 < total_positives < n:
         return None
     rng = np.random.default_rng(seed)
-    order = np.lexsort((rng.random(n), -proba))  # random order within equal probabilities
-    y, proba = y[order], proba[order]
-    counts = {max(1, round(share * n)) for share in TABLE_SHARES}
+    probability_order = np.lexsort((rng.random(n), -proba))  # random order within equal probabilities
+    y, proba = y[probability_order], proba[probability_order]
+    counts = {max(1, round(contacted_share * n)) for contacted_share in TABLE_SHARES}
     if contacted and contacted < n:
         counts.add(contacted)
     table_counts = sorted(counts)
@@ -186,14 +190,19 @@ def measure_gains(y: Labels, proba: Floats, campaign: Campaign, contacted: int |
         profits.append(_profit_curve(curve, float((weights * y).sum()) / n, campaign))
     full_curve, positives = _gains_curve(y, np.ones(n), table_shares)
     table = []
-    for count, hits, samples in zip(table_counts, positives, np.array(tables).T, strict=True):
-        table.append(_gains_row(n, total, count, round(float(hits)), samples))
+    for count, contacted_positives, samples in zip(table_counts, positives, np.array(tables).T, strict=True):
+        table.append(_gains_row(n, total_positives, count, round(float(contacted_positives)), samples))
     share_of_positives = _curve_with_interval(full_curve, curves)
     if campaign.worth_of_positive_contact is None:
-        return Gains(n, total, share_of_positives, tuple(table))
-    profit = _curve_with_interval(_profit_curve(full_curve, total / n, campaign), profits)
+        return Gains(n, total_positives, share_of_positives, tuple(table))
+    profit = _curve_with_interval(_profit_curve(full_curve, total_positives / n, campaign), profits)
     return Gains(
-        n, total, share_of_positives, tuple(table), profit, _compare_contact_rules(y, proba, campaign, contacted, rng)
+        n,
+        total_positives,
+        share_of_positives,
+        tuple(table),
+        profit,
+        _compare_contact_rules(y, proba, campaign, contacted, rng),
     )
 
 
@@ -205,73 +214,83 @@ def _bootstrap_weights(n: int, rng: np.random.Generator) -> Iterator[Floats]:
 
 def _gains_curve(y: Labels, weights: Floats, table_shares: Floats) -> tuple[Floats, Floats]:
     """Return the share of positives at each of `CURVE_SHARES`, and the number of positives at other shares."""
-    contacted = np.append(0, np.cumsum(weights)) / weights.sum()
+    contacted_shares = np.append(0, np.cumsum(weights)) / weights.sum()
     positives = np.append(0, np.cumsum(weights * y))
-    shares = np.interp(CURVE_SHARES, contacted, positives) / max(positives[-1], 1.0)
-    return shares, np.interp(table_shares, contacted, positives)
+    positive_shares = np.interp(CURVE_SHARES, contacted_shares, positives) / max(positives[-1], 1.0)
+    return positive_shares, np.interp(table_shares, contacted_shares, positives)
 
 
-def _profit_curve(curve: Floats, prevalence: float, campaign: Campaign) -> Floats:
+def _profit_curve(curve: Floats, positive_share: float, campaign: Campaign) -> Floats:
     """Return the profit per 1,000 rows at each of `CURVE_SHARES`."""
     return np.asarray(
         PROFIT_ROWS
-        * ((campaign.worth_of_positive_contact or 0) * prevalence * curve - (campaign.cost or 0) * CURVE_SHARES)
+        * ((campaign.worth_of_positive_contact or 0) * positive_share * curve - (campaign.cost or 0) * CURVE_SHARES)
     )
 
 
 def _curve_with_interval(estimate: Floats, samples: list[Floats]) -> GainsCurve:
-    low, high = np.percentile(np.array(samples), PERCENTILES, axis=0)
-    return GainsCurve(estimate, low, high)
+    band_low, band_high = np.percentile(np.array(samples), PERCENTILES, axis=0)
+    return GainsCurve(estimate, band_low, band_high)
 
 
-def _gains_row(n: int, total: int, contacted: int, positives: int, samples: Floats) -> GainsRow:
+def _gains_row(n: int, total_positives: int, contacted_rows: int, positives: int, samples: Floats) -> GainsRow:
     from scipy.stats import hypergeom
 
-    low, high = np.percentile(samples, PERCENTILES)
+    interval_low, interval_high = np.percentile(samples, PERCENTILES)
     # If all or none of a few contacts are positive, they are so in every bootstrap sample; Wilson's interval has a width there.
-    share_low, share_high = wilson_interval(positives, contacted)
-    low, high = min(low, contacted * share_low), max(high, contacted * share_high)
-    chance = hypergeom(n, total, contacted)
-    chance_low, chance_high = chance.interval(0.95)
-    interval = (float(chance.mean()), float(chance_low), float(chance_high))
-    return GainsRow(contacted, positives, float(low), float(high), interval)
+    share_low, share_high = wilson_interval(positives, contacted_rows)
+    interval_low, interval_high = (
+        min(interval_low, contacted_rows * share_low),
+        max(interval_high, contacted_rows * share_high),
+    )
+    chance_distribution = hypergeom(n, total_positives, contacted_rows)
+    chance_low, chance_high = chance_distribution.interval(0.95)
+    interval = (float(chance_distribution.mean()), float(chance_low), float(chance_high))
+    return GainsRow(contacted_rows, positives, float(interval_low), float(interval_high), interval)
 
 
 def _compare_contact_rules(
-    y: Labels, proba: Floats, campaign: Campaign, contacted: int | None, rng: np.random.Generator
+    y: Labels, proba: Floats, campaign: Campaign, contacted_rows: int | None, rng: np.random.Generator
 ) -> tuple[ContactRule, ...]:
     """Evaluate the most profitable share, the length of the list, the break-even probability, and contacting everybody."""
     n = len(y)
     row_profits = PROFIT_ROWS * ((campaign.worth_of_positive_contact or 0.0) * y - (campaign.cost or 0.0))
-    evaluated: list[Interval] = []
+    rule_intervals: list[Interval] = []
     for weights in _bootstrap_weights(n, rng):
         threshold = _most_profitable_threshold(proba, np.cumsum(weights * row_profits))
         left_out = weights == 0
-        selected = left_out & (proba >= threshold)
+        is_selected = left_out & (proba >= threshold)
         size = max(left_out.sum(), 1)
-        evaluated.append((threshold, selected.sum() / size, float(row_profits[selected].sum()) / size))
-    thresholds, shares, profits = np.array(evaluated).T
-    in_sample = _evaluate_contact_rule(
+        rule_intervals.append((threshold, is_selected.sum() / size, float(row_profits[is_selected].sum()) / size))
+    thresholds, contacted_shares, profits = np.array(rule_intervals).T
+    in_sample_rule = _evaluate_contact_rule(
         "", y, proba >= _most_profitable_threshold(proba, np.cumsum(row_profits)), campaign
     )
-    mean, low, high = _bootstrap_mean_and_interval(profits)
+    mean, interval_low, interval_high = _bootstrap_mean_and_interval(profits)
     # Bootstrap samples contain no other rows than these, so with few positives they vary too little.
-    profit = mean, min(low, in_sample.profit[1]), max(high, in_sample.profit[2])
+    profit = mean, min(interval_low, in_sample_rule.profit[1]), max(interval_high, in_sample_rule.profit[2])
     description = "the most profitable share, chosen on other rows"
-    rules = [
-        ContactRule(description, _bootstrap_mean_and_interval(shares), profit, _bootstrap_mean_and_interval(thresholds))
+    contact_rules = [
+        ContactRule(
+            description,
+            _bootstrap_mean_and_interval(contacted_shares),
+            profit,
+            _bootstrap_mean_and_interval(thresholds),
+        )
     ]
-    if campaign.max_contacts is not None and contacted and contacted < n:
-        rules.append(_evaluate_contact_rule(LIST_RULE, y, np.arange(n) < contacted, campaign, fixed_contacts=True))
+    if campaign.max_contacts is not None and contacted_rows and contacted_rows < n:
+        contact_rules.append(
+            _evaluate_contact_rule(LIST_RULE, y, np.arange(n) < contacted_rows, campaign, fixed_contacts=True)
+        )
     if campaign.break_even is not None:
         description = f"a contact should pay: probability {campaign.break_even:.3g} or more"
-        rules.append(_evaluate_contact_rule(description, y, proba >= campaign.break_even, campaign))
-    rules.append(_evaluate_contact_rule("everybody", y, np.ones(n, dtype=bool), campaign, fixed_contacts=True))
-    return tuple(rules)
+        contact_rules.append(_evaluate_contact_rule(description, y, proba >= campaign.break_even, campaign))
+    contact_rules.append(_evaluate_contact_rule("everybody", y, np.ones(n, dtype=bool), campaign, fixed_contacts=True))
+    return tuple(contact_rules)
 
 
 def _evaluate_contact_rule(
-    description: str, y: Labels, selected: npt.NDArray[np.bool_], campaign: Campaign, *, fixed_contacts: bool = False
+    description: str, y: Labels, is_selected: npt.NDArray[np.bool_], campaign: Campaign, *, fixed_contacts: bool = False
 ) -> ContactRule:
     """Compute the profit of contacting the selected rows; with `fixed_contacts` the rule selects as many of any other sample.
 
@@ -279,8 +298,8 @@ def _evaluate_contact_rule(
     theirs and their correlation (MOVER: Zou, Toward using confidence intervals to compare correlations, 2007), which also
     holds with few positives.
     """
-    n, positives, contacts = len(y), int(y[selected].sum()), int(selected.sum())
-    gain, cost = campaign.worth_of_positive_contact or 0.0, campaign.cost or 0.0
+    n, positives, contacts = len(y), int(y[is_selected].sum()), int(is_selected.sum())
+    contact_worth, cost = campaign.worth_of_positive_contact or 0.0, campaign.cost or 0.0
     hit_share, contact_share = positives / n, contacts / n
     hit_low, hit_high = clopper_pearson_interval(positives, n)
     contact_share_low = contact_share_high = contact_share
@@ -291,27 +310,35 @@ def _evaluate_contact_rule(
             correlation = math.sqrt(hit_share * (1 - contact_share) / (contact_share * (1 - hit_share)))
 
     def profit_half_width(gain_margin: float, cost_margin: float) -> float:
-        square = gain_margin * gain_margin + cost_margin * cost_margin - 2 * correlation * gain_margin * cost_margin
-        return math.sqrt(max(0.0, square))
+        squared_half_width = (
+            gain_margin * gain_margin + cost_margin * cost_margin - 2 * correlation * gain_margin * cost_margin
+        )
+        return math.sqrt(max(0.0, squared_half_width))
 
-    mean = gain * hit_share - cost * contact_share
-    low = mean - profit_half_width(gain * (hit_share - hit_low), cost * (contact_share_high - contact_share))
-    high = mean + profit_half_width(gain * (hit_high - hit_share), cost * (contact_share - contact_share_low))
-    profit = (PROFIT_ROWS * mean, PROFIT_ROWS * low, PROFIT_ROWS * high)
+    mean = contact_worth * hit_share - cost * contact_share
+    profit_low = mean - profit_half_width(
+        contact_worth * (hit_share - hit_low), cost * (contact_share_high - contact_share)
+    )
+    profit_high = mean + profit_half_width(
+        contact_worth * (hit_high - hit_share), cost * (contact_share - contact_share_low)
+    )
+    profit = (PROFIT_ROWS * mean, PROFIT_ROWS * profit_low, PROFIT_ROWS * profit_high)
     return ContactRule(description, (contact_share, contact_share_low, contact_share_high), profit)
 
 
 def _most_profitable_threshold(proba: Floats, cumulative_profit: Floats) -> float:
     """Return the probability down to which contacting is most profitable; infinity if no contact is."""
-    ends = np.append(np.flatnonzero(np.diff(proba)), len(proba) - 1)  # rows of equal probability are contacted together
-    best = int(ends[cumulative_profit[ends].argmax()])
-    return float(proba[best]) if cumulative_profit[best] > 0 else np.inf
+    last_tied_rows = np.append(
+        np.flatnonzero(np.diff(proba)), len(proba) - 1
+    )  # rows of equal probability are contacted together
+    best_row = int(last_tied_rows[cumulative_profit[last_tied_rows].argmax()])
+    return float(proba[best_row]) if cumulative_profit[best_row] > 0 else np.inf
 
 
 def _bootstrap_mean_and_interval(samples: Floats) -> Interval:
     """Return the mean and the 95 % interval of the finite numbers among bootstrap results; infinity if there is none."""
-    finite = samples[np.isfinite(samples)]
-    if not len(finite):
+    finite_samples = samples[np.isfinite(samples)]
+    if not len(finite_samples):
         return np.inf, np.inf, np.inf
-    low, high = np.percentile(finite, PERCENTILES)
-    return float(finite.mean()), float(low), float(high)
+    interval_low, interval_high = np.percentile(finite_samples, PERCENTILES)
+    return float(finite_samples.mean()), float(interval_low), float(interval_high)

@@ -55,14 +55,17 @@ def find_associated_columns(frames: Sequence[Features]) -> list[tuple[str, ...]]
     X = pd.concat(list(frames), ignore_index=True).iloc[:MAX_GROUPING_ROWS]
     names = list(X.columns)
     ranks = {name: _centred_ranks(X[name]) for name in names}
-    codes = {name: _level_codes(X[name]) for name in names if X[name].dtype == "category"}
+    level_codes = {name: _level_codes(X[name]) for name in names if X[name].dtype == "category"}
     group = dict(zip(names, names, strict=True))  # column → first column of its group
-    for first, second in itertools.combinations(names, 2):
-        if group[first] != group[second] and _association_of_columns(first, second, ranks, codes) >= MIN_ASSOCIATION:
-            merged = group[second]
+    for column_1, column_2 in itertools.combinations(names, 2):
+        if (
+            group[column_1] != group[column_2]
+            and _association_of_columns(column_1, column_2, ranks, level_codes) >= MIN_ASSOCIATION
+        ):
+            merged_group = group[column_2]
             for name in names:
-                if group[name] == merged:
-                    group[name] = group[first]
+                if group[name] == merged_group:
+                    group[name] = group[column_1]
     members: dict[str, list[str]] = {}
     for name in names:
         members.setdefault(group[name], []).append(name)
@@ -70,18 +73,21 @@ def find_associated_columns(frames: Sequence[Features]) -> list[tuple[str, ...]]
 
 
 def _association_of_columns(
-    first: str, second: str, ranks: dict[str, npt.NDArray[np.float64]], codes: dict[str, npt.NDArray[np.int64]]
+    column_1: str,
+    column_2: str,
+    ranks: dict[str, npt.NDArray[np.float64]],
+    level_codes: dict[str, npt.NDArray[np.int64]],
 ) -> float:
-    if first in codes and second in codes:
-        return _cramers_v(codes[first], codes[second])
-    if first in codes:
-        return _correlation_ratio(codes[first], ranks[second])
-    if second in codes:
-        return _correlation_ratio(codes[second], ranks[first])
-    scale = float(ranks[first].std() * ranks[second].std())
+    if column_1 in level_codes and column_2 in level_codes:
+        return _cramers_v(level_codes[column_1], level_codes[column_2])
+    if column_1 in level_codes:
+        return _correlation_ratio(level_codes[column_1], ranks[column_2])
+    if column_2 in level_codes:
+        return _correlation_ratio(level_codes[column_2], ranks[column_1])
+    scale = float(ranks[column_1].std() * ranks[column_2].std())
     if not scale:
         return 0.0
-    return abs(float(np.mean(ranks[first] * ranks[second])) / scale)
+    return abs(float(np.mean(ranks[column_1] * ranks[column_2])) / scale)
 
 
 def _centred_ranks(column: pd.Series) -> npt.NDArray[np.float64]:
@@ -98,25 +104,27 @@ def _level_codes(column: pd.Series) -> npt.NDArray[np.int64]:
     return np.unique(column.cat.codes.to_numpy(np.int64), return_inverse=True)[1]
 
 
-def _correlation_ratio(codes: npt.NDArray[np.int64], ranks: npt.NDArray[np.float64]) -> float:
+def _correlation_ratio(level_codes: npt.NDArray[np.int64], ranks: npt.NDArray[np.float64]) -> float:
     """Square root of the share of a number's variance that lies between the levels of a category."""
-    total = float((ranks**2).sum())
-    if not total:
+    total_square_sum = float((ranks**2).sum())
+    if not total_square_sum:
         return 0.0
-    sums, counts = np.bincount(codes, weights=ranks), np.bincount(codes)
-    return float(np.sqrt((sums**2 / counts).sum() / total))
+    rank_sums, counts = np.bincount(level_codes, weights=ranks), np.bincount(level_codes)
+    return float(np.sqrt((rank_sums**2 / counts).sum() / total_square_sum))
 
 
-def _cramers_v(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> float:
+def _cramers_v(first_codes: npt.NDArray[np.int64], second_codes: npt.NDArray[np.int64]) -> float:
     """Cramér's V, corrected for the bias that grows with the number of levels."""
-    r, k, n = int(first.max()) + 1, int(second.max()) + 1, len(first)
+    r, k, n = int(first_codes.max()) + 1, int(second_codes.max()) + 1, len(first_codes)
     if min(r, k) < 2 or n < 2:
         return 0.0
-    counts = np.bincount(first * k + second, minlength=r * k).reshape(r, k)
-    expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / n
-    phi = max(0.0, float(((counts - expected) ** 2 / expected).sum()) / n - (r - 1) * (k - 1) / (n - 1))
+    counts = np.bincount(first_codes * k + second_codes, minlength=r * k).reshape(r, k)
+    expected_counts = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / n
+    phi_squared = max(
+        0.0, float(((counts - expected_counts) ** 2 / expected_counts).sum()) / n - (r - 1) * (k - 1) / (n - 1)
+    )
     rows, columns = r - (r - 1) ** 2 / (n - 1), k - (k - 1) ** 2 / (n - 1)
-    return float(np.sqrt(phi / max(1e-12, min(rows - 1, columns - 1))))
+    return float(np.sqrt(phi_squared / max(1e-12, min(rows - 1, columns - 1))))
 
 
 MAX_ROWS = 4000  #: test rows of a fold that are shuffled; more are slower and hardly more accurate
@@ -194,26 +202,26 @@ def measure_importances(
     """
     features = {feature.name: feature for feature in schema.features}
     groups = find_associated_columns([X for _, X, _ in folds])
-    units = [(name,) for name in features] + groups
+    column_groups = [(name,) for name in features] + groups
     scores, losses = [], []
-    for number, (predict_proba, X, y) in enumerate(folds):
-        sample, classes = dependence.sample_rows(X, y, MAX_ROWS, seed_of(seed, "drivers rows", number))
+    for fold_number, (predict_proba, X, y) in enumerate(folds):
+        sample, classes = dependence.sample_rows(X, y, MAX_ROWS, seed_of(seed, "drivers rows", fold_number))
         scores.append(metric.compute(Predictions(classes, predict_proba(sample))))
-        shuffle_seed = seed_of(seed, "shuffled", number)
-        losses.append(permutation_losses(predict_proba, sample, classes, metric, units, shuffle_seed))
-    signed = np.array(losses) * (1 if metric.greater_is_better else -1)
+        shuffle_seed = seed_of(seed, "shuffled", fold_number)
+        losses.append(permutation_losses(predict_proba, sample, classes, metric, column_groups, shuffle_seed))
+    signed_losses = np.array(losses) * (1 if metric.greater_is_better else -1)
     importances = []
-    for columns, fold_losses in zip(units, signed.T.tolist(), strict=True):
+    for columns, fold_losses in zip(column_groups, signed_losses.T.tolist(), strict=True):
         loss = interval(fold_losses, ratio)
         importances.append(ColumnImportance(columns, float(loss.mean), float(loss.ci_half_width)))
-    ranked = sorted(importances[: len(features)], key=_largest_loss_first_key)
+    ranked_importances = sorted(importances[: len(features)], key=_largest_loss_first_key)
     if len(schema.classes) == 2:
         # The models of two folds share all training rows but those of the two test parts, so they agree on chance patterns of
         # the shared rows. The grouped jackknife accounts for that: its variance for k equal folds is (k - 1)² / k times s².
         jackknife_ratio = max(0.0, 1 / ratio - 1)
-        for index, column in enumerate(ranked[:MAX_CURVES]):
+        for index, column in enumerate(ranked_importances[:MAX_CURVES]):
             curve = dependence.measure_dependence(folds, features[column.columns[0]], jackknife_ratio, interval)
-            ranked[index] = ColumnImportance(column.columns, column.loss, column.ci_half_width, curve)
+            ranked_importances[index] = ColumnImportance(column.columns, column.loss, column.ci_half_width, curve)
     label = metric.label or metric.name
     if metric.metric_type == "decision" and len(schema.classes) == 2:
         label += " at 0.5"
@@ -223,7 +231,7 @@ def measure_importances(
         score=float(np.mean(scores)),
         folds=len(folds),
         rows=sum(len(y) for _, _, y in folds),
-        columns=tuple(ranked),
+        columns=tuple(ranked_importances),
         groups=tuple(sorted(importances[len(features) :], key=_largest_loss_first_key)),
     )
 
@@ -259,9 +267,9 @@ def importances_from_json(plain: dict[str, Any]) -> Importances:
 
 def rank_groups_and_columns(importances: Importances) -> list[ColumnImportance]:
     """Return the groups and the columns that are in no group, largest loss first."""
-    grouped = {name for group in importances.groups for name in group.columns}
-    single = [column for column in importances.columns if column.columns[0] not in grouped]
-    return sorted([*single, *importances.groups], key=_largest_loss_first_key)
+    grouped_columns = {name for group in importances.groups for name in group.columns}
+    single_columns = [column for column in importances.columns if column.columns[0] not in grouped_columns]
+    return sorted([*single_columns, *importances.groups], key=_largest_loss_first_key)
 
 
 def _largest_loss_first_key(importance: ColumnImportance) -> float:
@@ -271,14 +279,14 @@ def _largest_loss_first_key(importance: ColumnImportance) -> float:
 def _to_json(node: Any) -> Any:
     """Rename the keys of nested dictionaries, and replace NaN by None."""
     if isinstance(node, dict):
-        return {JSON_KEYS.get(key, key): _to_json(child) for key, child in node.items()}
+        return {JSON_KEYS.get(key, key): _to_json(child_node) for key, child_node in node.items()}
     if isinstance(node, (list, tuple)):
         return list(map(_to_json, node))
     return None if isinstance(node, float) and math.isnan(node) else node
 
 
-def _importance_from_json(plain: dict[str, Any]) -> ColumnImportance:
-    curve = plain["curve"]
+def _importance_from_json(json_fields: dict[str, Any]) -> ColumnImportance:
+    curve = json_fields["curve"]
     if curve is not None:
         curve = PartialDependence(
             tuple(map(_curve_point_from_json, curve["points"])),
@@ -287,12 +295,16 @@ def _importance_from_json(plain: dict[str, Any]) -> ColumnImportance:
             curve["lowest"],
             curve["highest"],
         )
-    return ColumnImportance(tuple(plain["columns"]), _nan_if_none(plain["loss"]), _nan_if_none(plain["half"]), curve)
+    return ColumnImportance(
+        tuple(json_fields["columns"]), _nan_if_none(json_fields["loss"]), _nan_if_none(json_fields["half"]), curve
+    )
 
 
-def _curve_point_from_json(plain: dict[str, Any]) -> dependence.CurvePoint:
-    return dependence.CurvePoint(plain["at"], plain["shown"], _nan_if_none(plain["mean"]), _nan_if_none(plain["half"]))
+def _curve_point_from_json(json_fields: dict[str, Any]) -> dependence.CurvePoint:
+    return dependence.CurvePoint(
+        json_fields["at"], json_fields["shown"], _nan_if_none(json_fields["mean"]), _nan_if_none(json_fields["half"])
+    )
 
 
-def _nan_if_none(number: float | None) -> float:
-    return math.nan if number is None else float(number)
+def _nan_if_none(optional_number: float | None) -> float:
+    return math.nan if optional_number is None else float(optional_number)

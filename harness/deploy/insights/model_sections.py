@@ -118,54 +118,54 @@ def importance_section(
             if pair[1] > 0:
                 sizes.append(pair)
         columns = ReportColumn("Column"), ReportColumn("Mean size, log-odds", "number")
-        explanation = (
+        explanation_text = (
             f"The mean size of its contribution to the log-odds before calibration ({summary.method}), whichever way it "
             "points. Here one column of several that go together may get all of what they share."
         )
         title_line = f"What each column adds for {format_count(summary.rows, 'row')} of these data"
-        blocks.append(CollapsedParts(title_line, (explanation, ReportTable(columns, tuple(sizes[:MAX_UNITS])))))
+        blocks.append(CollapsedParts(title_line, (explanation_text, ReportTable(columns, tuple(sizes[:MAX_UNITS])))))
     return Section(title, tuple(blocks))
 
 
-def _importance_blocks(scored: ScoredRows, importances: Importances) -> list[Part]:
-    units = rank_groups_and_columns(importances)
+def _importance_blocks(scored_rows: ScoredRows, importances: Importances) -> list[Part]:
+    column_groups = rank_groups_and_columns(importances)
     by_name = {column.columns[0]: column for column in importances.columns}
     rows = []
-    for unit in units[:MAX_UNITS]:
-        clearest = max(map(by_name.__getitem__, unit.columns), key=_dependence_sort_key)
-        dependence = describe_dependence(clearest.curve)
-        if len(unit.columns) > 1 and clearest.curve:
-            dependence = f"{clearest.columns[0]}: {dependence}"
-        name = ReportCell(" + ".join(unit.columns), best=unit.is_significant)
-        rows.append((name, MeanInterval(unit.loss, unit.ci_half_width), dependence))
-    introduction = (
+    for column_group in column_groups[:MAX_UNITS]:
+        clearest_column = max(map(by_name.__getitem__, column_group.columns), key=_dependence_sort_key)
+        dependence_text = describe_dependence(clearest_column.curve)
+        if len(column_group.columns) > 1 and clearest_column.curve:
+            dependence_text = f"{clearest_column.columns[0]}: {dependence_text}"
+        name = ReportCell(" + ".join(column_group.columns), best=column_group.is_significant)
+        rows.append((name, MeanInterval(column_group.loss, column_group.ci_half_width), dependence_text))
+    introduction_text = (
         "How much the model loses when a column is shuffled among rows, which leaves everything else as it is: measured in "
         f"{format_count(importances.folds, 'outer fold')} on {importances.rows:,} rows that the models had not learnt from; "
         f"unshuffled, their {escape(importances.label)} is {format_number(importances.score)}. Columns that say much the same are "
-        f"shuffled together, as the model may take one for the other. {_describe_significant_importances(units)}"
+        f"shuffled together, as the model may take one for the other. {_describe_significant_importances(column_groups)}"
     )
     header = (
         *(ReportColumn("Column"), ReportColumn("Loss", "number")),
         ReportColumn("How the mean probability moves with it"),
     )
-    chart = figures.plot_importances(units[:MAX_DRAWN_UNITS], importances.label)
-    blocks: list[Part] = [introduction, ReportTable(header, tuple(rows)), chart]
+    chart = figures.plot_importances(column_groups[:MAX_DRAWN_UNITS], importances.label)
+    section_blocks: list[Part] = [introduction_text, ReportTable(header, tuple(rows)), chart]
     # The columns are sorted by loss already; those with a curve come first.
-    curves = figures.plot_dependence(importances.columns, scored.bundle.schema.classes[-1])
+    curves = figures.plot_dependence(importances.columns, scored_rows.bundle.schema.classes[-1])
     if curves:
-        blocks.append(curves)
-        blocks.append(
+        section_blocks.append(curves)
+        section_blocks.append(
             "A curve sets one column to a value in all rows and leaves the others as they are: where columns go together, some "
             "of these rows could not exist, and a curve says less there."
         )
     if importances.groups:
-        single = []
+        single_columns = []
         for column in importances.columns:
             loss = MeanInterval(column.loss, column.ci_half_width)
-            single.append((column.columns[0], loss, describe_dependence(column.curve)))
-        table = ReportTable(header, tuple(single), foldable=False)
-        blocks.append(CollapsedParts(f"Each of {format_count(len(single), 'column')} alone", (table,)))
-    return blocks
+            single_columns.append((column.columns[0], loss, describe_dependence(column.curve)))
+        table = ReportTable(header, tuple(single_columns), foldable=False)
+        section_blocks.append(CollapsedParts(f"Each of {format_count(len(single_columns), 'column')} alone", (table,)))
+    return section_blocks
 
 
 def _dependence_sort_key(column: ColumnImportance) -> tuple[bool, bool, float]:
@@ -174,13 +174,13 @@ def _dependence_sort_key(column: ColumnImportance) -> tuple[bool, bool, float]:
     return has_direction, column.curve is not None, column.loss
 
 
-def _describe_significant_importances(units: Sequence[ColumnImportance]) -> str:
-    if all(math.isnan(unit.ci_half_width) for unit in units):
+def _describe_significant_importances(column_groups: Sequence[ColumnImportance]) -> str:
+    if all(math.isnan(column_group.ci_half_width) for column_group in column_groups):
         return "The folds allow no intervals, so nothing here, no direction either, differs significantly from chance."
-    significant = sum(unit.is_significant for unit in units)
+    significant_count = sum(column_group.is_significant for column_group in column_groups)
     return (
-        f"**Bold**: the 95 % interval over the folds lies above 0, {significant} of {len(units)}; about "
-        f"{FALSE_POSITIVE_RATE * len(units):.1f} would by chance alone."
+        f"**Bold**: the 95 % interval over the folds lies above 0, {significant_count} of {len(column_groups)}; about "
+        f"{FALSE_POSITIVE_RATE * len(column_groups):.1f} would by chance alone."
     )
 
 
@@ -205,56 +205,61 @@ def counterfactual_section(
     """
     title = "What would change the answer"
     if scored.bundle.schema.modality != "tabular":
-        note = "This is for tables: a text or an image has no columns that could be acted on."
-        return Section(title, (note,))
+        section_note = "This is for tables: a text or an image has no columns that could be acted on."
+        return Section(title, (section_note,))
     if not actionable:
-        note = "Say which columns somebody can act on, with `--actionable`, and the nearest changes stand here."
-        return Section(title, (note,))
-    negative, positive = map(escape, scored.bundle.schema.classes)
+        section_note = "Say which columns somebody can act on, with `--actionable`, and the nearest changes stand here."
+        return Section(title, (section_note,))
+    negative, positive_class = map(escape, scored.bundle.schema.classes)
     if not counterfactuals:
-        return Section(title, (f"No row of the list is predicted {positive} by the model.",))
+        return Section(title, (f"No row of the list is predicted {positive_class} by the model.",))
     count = len(counterfactuals)
     sufficient = []
     for row in counterfactuals:
         if row.sufficient:
             sufficient.append(row)
-    insufficient = []
+    insufficient_changes = []
     for row in counterfactuals:
         if not row.sufficient and row.changes:
-            insufficient.append(row)
-    introduction = (
-        f"For the first {count:,} rows of the list that the model predicts as {positive}: the smallest change of "
+            insufficient_changes.append(row)
+    introduction_text = (
+        f"For the first {count:,} rows of the list that the model predicts as {positive_class}: the smallest change of "
         f"{join_words(list(map(escape, actionable)))}, one column or two, with which it would predict them as {negative}. Only values "
         f"and pairs of values that occur in these data are tried. Found for **{len(sufficient):,}**; for "
         f"{count - len(sufficient):,} no such change is enough."
     )
-    return Section(title, (ASSOCIATIONS, introduction, *_counterfactual_tables(sufficient, insufficient, count)))
+    return Section(
+        title,
+        (ASSOCIATIONS, introduction_text, *_counterfactual_tables(sufficient, insufficient_changes, count)),
+    )
 
 
 def _counterfactual_tables(
-    sufficient: Sequence[Counterfactual], insufficient: Sequence[Counterfactual], count: int
+    sufficient_changes: Sequence[Counterfactual], insufficient_changes: Sequence[Counterfactual], count: int
 ) -> list[Part]:
     """The most frequent changes of `count` rows, and the changes row by row."""
     tables: list[Part] = []
-    for heading, rows in (("Nearest change", sufficient), ("Largest fall, not enough", insufficient)):
+    for heading, rows in (("Nearest change", sufficient_changes), ("Largest fall, not enough", insufficient_changes)):
         if rows:
-            frequent = group_counterfactuals_by_change(rows)[:MAX_CHANGES]
-            cells = tuple(_frequent_change_cells(change, count) for change in frequent)
+            frequent_changes = group_counterfactuals_by_change(rows)[:MAX_CHANGES]
+            cells = tuple(_frequent_change_cells(change, count) for change in frequent_changes)
             tables.append(ReportTable((ReportColumn(heading), *FREQUENT_CHANGE_COLUMNS), cells))
-    single = [*sufficient, *insufficient][:MAX_COUNTERFACTUALS]
-    if single:
-        table = ReportTable(COUNTERFACTUAL_COLUMNS, tuple(map(_counterfactual_cells, single)))
+    single_rows = [*sufficient_changes, *insufficient_changes][:MAX_COUNTERFACTUALS]
+    if single_rows:
+        table = ReportTable(COUNTERFACTUAL_COLUMNS, tuple(map(_counterfactual_cells, single_rows)))
         tables.append(CollapsedParts("Row by row", (table,)))
     return tables
 
 
-def _frequent_change_cells(change: FrequentChange, total: int) -> tuple[CellValue, ...]:
-    return "; ".join(change.changes), change.rows, change.rows / total, change.probability, change.new_probability
+def _frequent_change_cells(change: FrequentChange, total_rows: int) -> tuple[CellValue, ...]:
+    return "; ".join(change.changes), change.rows, change.rows / total_rows, change.probability, change.new_probability
 
 
 def _counterfactual_cells(row: Counterfactual) -> tuple[CellValue, ...]:
-    changes = "; ".join(f"{name} were {new} instead of {own}" for name, own, new in row.changes)
-    return row.row, row.probability, row.new_probability, changes
+    changes_text = "; ".join(
+        f"{name} were {new_value} instead of {own_value}" for name, own_value, new_value in row.changes
+    )
+    return row.row, row.probability, row.new_probability, changes_text
 
 
 def confidence_section(scored: ScoredRows, confidence: ConfidenceAssessment) -> Section:
@@ -273,15 +278,15 @@ def confidence_section(scored: ScoredRows, confidence: ConfidenceAssessment) -> 
         Close calls, the distribution of probabilities, their calibration, and unusual values.
     """
     levels = join_words([f"{100 * level:.0f} %" for level in QUANTILES])
-    introduction = (
+    introduction_text = (
         f"{format_count(confidence.predicted_positive, 'row')} of {confidence.rows:,} reach the threshold of "
         f"{format_number(scored.threshold)} and are predicted {escape(scored.positive_label)}. "
         f"**{format_share(confidence.close_calls / confidence.rows)}** are close calls: their odds differ from the threshold's by "
         f"less than half. Probabilities below which {levels} of the rows lie: "
         f"{', '.join(map(format_number, confidence.quantiles))}."
     )
-    blocks: list[Part] = [
-        introduction,
+    section_blocks: list[Part] = [
+        introduction_text,
         figures.plot_confidence(scored.positive_proba, scored.threshold, confidence.bins),
     ]
     if confidence.bins:
@@ -290,32 +295,35 @@ def confidence_section(scored: ScoredRows, confidence: ConfidenceAssessment) -> 
         )
         if confidence.is_calibrated:
             verdict = "as chance allows: the probabilities hold on the whole"
-            outside = len(confidence.bins) - sum(reliability.is_calibrated for reliability in confidence.bins)
+            outside = len(confidence.bins) - sum(reliability_bin.is_calibrated for reliability_bin in confidence.bins)
             if outside > 1:
                 verdict += (
                     f", though in {outside} of {len(confidence.bins)} tenths of the rows they lie outside the interval"
                 )
-        margin = Z_95 * max(confidence.standard_deviation, 0.0)
-        blocks.append(
+        mean_margin = Z_95 * max(confidence.standard_deviation, 0.0)
+        section_blocks.append(
             f"Where outcomes are known, the probabilities add up to {confidence.expected_positives:,.0f} "
-            f"{escape(scored.positive_name)} (± {margin:,.0f}), and {confidence.positives:,} there were, {verdict}."
+            f"{escape(scored.positive_name)} (± {mean_margin:,.0f}), and {confidence.positives:,} there were, {verdict}."
         )
         table = ReportTable(RELIABILITY_COLUMNS, tuple(map(_reliability_cells, confidence.bins)))
-        blocks.append(CollapsedParts("Tenths of the rows by probability", (table,)))
+        section_blocks.append(CollapsedParts("Tenths of the rows by probability", (table,)))
     if confidence.unseen_values:
         columns = _format_column_counts(confidence.unseen_values)
         note = f"Values that training did not have, where the model has nothing to go by: {columns} of {confidence.rows:,} rows."
-        blocks.append(note)
+        section_blocks.append(note)
     if confidence.missing_values:
-        blocks.append(f"Missing values: {_format_column_counts(confidence.missing_values)}.")
+        section_blocks.append(f"Missing values: {_format_column_counts(confidence.missing_values)}.")
     if not confidence.unseen_values and not confidence.missing_values:
-        blocks.append("No row holds a value that training did not have, and none is missing.")
-    return Section(CONFIDENCE_TITLE, tuple(blocks))
+        section_blocks.append("No row holds a value that training did not have, and none is missing.")
+    return Section(CONFIDENCE_TITLE, tuple(section_blocks))
 
 
-def _reliability_cells(reliability: ReliabilityBin) -> tuple[CellValue, ...]:
-    interval, position = Interval(reliability.low, reliability.high), "" if reliability.is_calibrated else "outside"
-    return reliability.rows, reliability.mean_probability, reliability.share, interval, position
+def _reliability_cells(reliability_bin: ReliabilityBin) -> tuple[CellValue, ...]:
+    interval, position = (
+        Interval(reliability_bin.low, reliability_bin.high),
+        "" if reliability_bin.is_calibrated else "outside",
+    )
+    return reliability_bin.rows, reliability_bin.mean_probability, reliability_bin.share, interval, position
 
 
 def _format_column_counts(counts: Sequence[tuple[str, int]]) -> str:
@@ -346,47 +354,47 @@ def multiclass_sections(scored: ScoredRows, importances: Importances | None, see
     ]
 
 
-def _predicted_classes_section(scored: ScoredRows) -> Section:
+def _predicted_classes_section(scored_rows: ScoredRows) -> Section:
     """Describe how many rows are predicted in each class, and how many of these predictions came true."""
-    decided, rows = scored.bundle.choose_classes(scored.proba), scored.evaluated_rows
+    chosen_classes, rows = scored_rows.bundle.choose_classes(scored_rows.proba), scored_rows.evaluated_rows
     table = []
-    for class_index, name in enumerate(scored.bundle.schema.classes):
-        predicted = decided == class_index
-        mean = float(scored.proba[predicted, class_index].mean()) if predicted.any() else None
-        cells: list[CellValue] = [name, int(predicted.sum()), mean]
+    for class_index, name in enumerate(scored_rows.bundle.schema.classes):
+        is_predicted = chosen_classes == class_index
+        mean = float(scored_rows.proba[is_predicted, class_index].mean()) if is_predicted.any() else None
+        cells: list[CellValue] = [name, int(is_predicted.sum()), mean]
         if len(rows):
-            outcomes = scored.y[rows][predicted[rows]]
-            count, correct = len(outcomes), int((outcomes == class_index).sum())
-            cells += [count, correct / count if count else None, Interval(*wilson_interval(correct, count))]
+            known_outcomes = scored_rows.y[rows][is_predicted[rows]]
+            count, correct_rows = len(known_outcomes), int((known_outcomes == class_index).sum())
+            cells += [count, correct_rows / count if count else None, Interval(*wilson_interval(correct_rows, count))]
         table.append(tuple(cells))
-    blocks: list[Part] = []
+    section_blocks: list[Part] = []
     if len(rows):
-        blocks.append(f"What came true is counted on {describe_rows_with_outcome(scored)}.")
-        if caveat := warn_of_changed_training_rows(scored):
-            blocks.append(caveat)
-    blocks.append(ReportTable((*PREDICTED_COLUMNS, *(OUTCOME_COLUMNS if len(rows) else ())), tuple(table)))
-    blocks.append("Whom to contact, gains and profit need two classes, of which one is wanted or feared.")
-    return Section("Predicted classes", tuple(blocks))
+        section_blocks.append(f"What came true is counted on {describe_rows_with_outcome(scored_rows)}.")
+        if caveat_text := warn_of_changed_training_rows(scored_rows):
+            section_blocks.append(caveat_text)
+    section_blocks.append(ReportTable((*PREDICTED_COLUMNS, *(OUTCOME_COLUMNS if len(rows) else ())), tuple(table)))
+    section_blocks.append("Whom to contact, gains and profit need two classes, of which one is wanted or feared.")
+    return Section("Predicted classes", tuple(section_blocks))
 
 
-def _uncertain_rows_section(scored: ScoredRows, seed: int) -> Section:
+def _uncertain_rows_section(scored_rows: ScoredRows, seed: int) -> Section:
     """Describe the rows whose most probable class has a low probability, with the reasons for it."""
-    bundle, highest = scored.bundle, scored.proba.max(axis=1)
-    uncertain = np.flatnonzero(highest < MIN_CERTAIN)
-    share = format_share(len(uncertain) / len(scored))
+    bundle, highest = scored_rows.bundle, scored_rows.proba.max(axis=1)
+    uncertain_rows = np.flatnonzero(highest < MIN_CERTAIN)
+    share = format_share(len(uncertain_rows) / len(scored_rows))
     summary = f"**{share}** of the rows have no class with a probability of {MIN_CERTAIN} or more."
-    chosen = uncertain[np.argsort(highest[uncertain], kind="stable")][:MAX_UNCERTAIN]
-    if not len(chosen):
+    chosen_rows = uncertain_rows[np.argsort(highest[uncertain_rows], kind="stable")][:MAX_UNCERTAIN]
+    if not len(chosen_rows):
         return Section(CONFIDENCE_TITLE, (summary,))
-    explained = shapley_values(bundle.predict_proba, bundle.schema, take(scored.X, chosen), seed)
+    row_explanations = shapley_values(bundle.predict_proba, bundle.schema, take(scored_rows.X, chosen_rows), seed)
     table = []
-    for row, values in zip(chosen.tolist(), explained, strict=True):
+    for row, shapley_row in zip(chosen_rows.tolist(), row_explanations, strict=True):
         cells = [f"{row:,}"]
-        if scored.identifiers.shape[1]:
-            cells = [str(scored.identifiers.iloc[row, 0])]
-        for class_index in np.argsort(-scored.proba[row])[:2]:
+        if scored_rows.identifiers.shape[1]:
+            cells = [str(scored_rows.identifiers.iloc[row, 0])]
+        for class_index in np.argsort(-scored_rows.proba[row])[:2]:
             name = bundle.schema.classes[class_index]
-            cells.append(f"{name} ({format_number(scored.proba[row, class_index])})")
-        table.append((*cells, "; ".join(describe_shapley_values(values))))
-    introduction = "The least sure ones, which a person should look at:"
-    return Section(CONFIDENCE_TITLE, (summary, introduction, ReportTable(UNCERTAIN_COLUMNS, tuple(table))))
+            cells.append(f"{name} ({format_number(scored_rows.proba[row, class_index])})")
+        table.append((*cells, "; ".join(describe_shapley_values(shapley_row))))
+    introduction_text = "The least sure ones, which a person should look at:"
+    return Section(CONFIDENCE_TITLE, (summary, introduction_text, ReportTable(UNCERTAIN_COLUMNS, tuple(table))))

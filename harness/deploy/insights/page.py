@@ -33,7 +33,11 @@ def render_markdown(title: str, lead: Sequence[str], sections: Sequence[Section]
     paragraphs = [f"# Insights: {escape(title)}", *lead]
     for section in sections:
         paragraphs.append(f"## {escape(section.title)}")
-        paragraphs += [render_markdown_part(part) for part in section.parts if part and not isinstance(part, Figure)]
+        paragraphs += [
+            render_markdown_part(section_part)
+            for section_part in section.parts
+            if section_part and not isinstance(section_part, Figure)
+        ]
     return "\n\n".join(paragraphs) + "\n"
 
 
@@ -41,8 +45,8 @@ def render_html(title: str, lead: Sequence[str], sections: Sequence[Section]) ->
     """Render insights as one HTML page; the parameters are those of `render_markdown`."""
     html_sections = []
     for section in sections:
-        blocks = build_blocks(section.parts, section.title, _embed_figure, MAX_VISIBLE_ROWS)
-        html_sections.append({"title": section.title, "blocks": blocks})
+        section_blocks = build_blocks(section.parts, section.title, _embed_figure, MAX_VISIBLE_ROWS)
+        html_sections.append({"title": section.title, "blocks": section_blocks})
     style = (TEMPLATES / "insights.css").read_text(encoding="utf-8")
     lead_blocks = build_blocks(lead, title, _embed_figure)
     return render_page_template(

@@ -45,24 +45,24 @@ def contact_section(scored: ScoredRows, contact_list: ContactList, campaign: Cam
     p = np.array([contact.probability for contact in contact_list.contacts])
     expected, deviation = float(p.sum()), math.sqrt(float((p * (1 - p)).sum()))
     rows = format_count(count, "row")
-    expectation = (
+    expectation_text = (
         f"By their probabilities {expected:,.0f} of them are {escape(scored.positive_label)}, give or take {Z_95 * deviation:,.0f} by "
         "chance alone, if the probabilities are right (see *How sure the model is*)."
     )
-    blocks: list[Part] = [
+    section_blocks: list[Part] = [
         f"**{rows}** of {contact_list.candidates:,}, likeliest first; {contact_list.end_reason}. `contacts.csv` holds them all.",
-        expectation,
+        expectation_text,
     ]
     if caveat:
-        blocks.append(caveat)
+        section_blocks.append(caveat)
     if contact_list.ties:
-        blocks.append(
+        section_blocks.append(
             f"{format_count(contact_list.ties, 'more row has', 'more rows have')} the same probability as the last one: which of them "
             "are on the list is chance."
         )
     if campaign.worth_of_positive_contact is not None:
         profit = expected * campaign.worth_of_positive_contact - count * (campaign.cost or 0)
-        blocks.append(
+        section_blocks.append(
             f"Expected profit of the whole list: **{format_quantity(profit)}**, from {format_quantity(campaign.value or 0)} for each "
             f"{positive} row that is won, a success in {format_share(campaign.success)} of them, and "
             f"{format_quantity(campaign.cost or 0)} a contact."
@@ -74,40 +74,40 @@ def contact_section(scored: ScoredRows, contact_list: ContactList, campaign: Cam
             note += (
                 f": **{hits:,}** of its rows are {positive}. A list to act on needs rows whose outcome is still open"
             )
-        blocks.append(f"{note}.")
+        section_blocks.append(f"{note}.")
     elif scored.target is not None:
-        blocks.append("Rows whose outcome is known already are not on it.")
-    blocks.append(
+        section_blocks.append("Rows whose outcome is known already are not on it.")
+    section_blocks.append(
         "The likeliest rows are not always those that a contact changes most: some would act as wished anyway, some will not "
         "whatever is said. To learn what contacts do, leave a part of the list, chosen at random, uncontacted, and compare."
     )
-    return Section(title, (*blocks, *_first_contacts_table(scored, contact_list)))
+    return Section(title, (*section_blocks, *_first_contacts_table(scored, contact_list)))
 
 
-def _first_contacts_table(scored: ScoredRows, contact_list: ContactList) -> list[Part]:
-    identifiers = scored.identifiers.iloc[:, :1]
+def _first_contacts_table(scored_rows: ScoredRows, contact_list: ContactList) -> list[Part]:
+    identifier_columns = scored_rows.identifiers.iloc[:, :1]
     columns = [
         *(ReportColumn("#", "count"), ReportColumn(ROW_HEADING, "count")),
-        *map(ReportColumn, map(str, identifiers.columns)),
+        *map(ReportColumn, map(str, identifier_columns.columns)),
         *(ReportColumn("Probability", "number"), ReportColumn("Mostly because"), ReportColumn("Confidence")),
     ]
     if contact_list.retrospective:
         columns.append(ReportColumn("Outcome"))
     rows = []
     for rank, contact in enumerate(contact_list.contacts[:MAX_LISTED], start=1):
-        cells: list[CellValue] = [rank, contact.row, *map(str, identifiers.iloc[contact.row])]
+        cells: list[CellValue] = [rank, contact.row, *map(str, identifier_columns.iloc[contact.row])]
         cells += [contact.probability, "; ".join(contact.reasons), contact.confidence]
         if contact_list.retrospective:
-            cells.append(scored.bundle.schema.classes[scored.y[contact.row]])
+            cells.append(scored_rows.bundle.schema.classes[scored_rows.y[contact.row]])
         rows.append(tuple(cells))
-    reference = contact_list.reference
-    if scored.bundle.schema.modality == "tabular":
-        reference += "; columns that go together are one reason"
-    note = (
+    reference_description = contact_list.reference
+    if scored_rows.bundle.schema.modality == "tabular":
+        reference_description += "; columns that go together are one reason"
+    reasons_note = (
         "The reasons are those of the model as it is now. *Odds ×2* means that this doubles the odds that the model sees, "
-        f"compared with {reference}. They are associations, and no causes."
+        f"compared with {reference_description}. They are associations, and no causes."
     )
-    return [ReportTable(tuple(columns), tuple(rows)), note]
+    return [ReportTable(tuple(columns), tuple(rows)), reasons_note]
 
 
 def gains_section(scored: ScoredRows, gains: Gains | None, campaign: Campaign) -> Section:
@@ -132,16 +132,16 @@ def gains_section(scored: ScoredRows, gains: Gains | None, campaign: Campaign) -
         if scored.target is None:
             reason = "This needs rows whose outcome is known: name their column with `--target`."
         else:
-            counted = describe_rows_with_outcome(scored)
-            reason = f"This needs rows of both classes whose outcome is known; there are {counted}."
+            counted_rows_text = describe_rows_with_outcome(scored)
+            reason = f"This needs rows of both classes whose outcome is known; there are {counted_rows_text}."
         return Section(title, (reason,))
-    positive, label = escape(scored.positive_name), escape(scored.positive_label)
-    share = format_share(gains.positives / gains.rows)
-    blocks: list[Part] = [
-        f"Counted on {describe_rows_with_outcome(scored)}; {gains.positives:,} of them are {label} ({share})."
+    positive_class, label = escape(scored.positive_name), escape(scored.positive_label)
+    positive_share = format_share(gains.positives / gains.rows)
+    section_blocks: list[Part] = [
+        f"Counted on {describe_rows_with_outcome(scored)}; {gains.positives:,} of them are {label} ({positive_share})."
     ]
-    if caveat := warn_of_changed_training_rows(scored):
-        blocks.append(caveat)
+    if caveat_text := warn_of_changed_training_rows(scored):
+        section_blocks.append(caveat_text)
     columns = (
         ReportColumn("Contacted", "count"),
         ReportColumn("Of all rows", "share"),
@@ -152,68 +152,70 @@ def gains_section(scored: ScoredRows, gains: Gains | None, campaign: Campaign) -
         ReportColumn("By chance", "count"),
     )
     table = ReportTable(columns, tuple(_gains_cells(gains, row) for row in gains.table))
-    blocks += [table, plot_gains(gains, with_profit=campaign.worth_of_positive_contact is not None)]
+    section_blocks += [table, plot_gains(gains, with_profit=campaign.worth_of_positive_contact is not None)]
     if gains.rules:
-        blocks += _describe_rule_profits(gains.rules, campaign, positive)
-    rarer = min(gains.positives, gains.rows - gains.positives)
-    if rarer < MIN_CLASS_ROWS:
-        rows = format_count(rarer, "row")
-        blocks.append(f"The rarer class has {rows} here, so all of this is rough, and its intervals too.")
-    return Section(title, tuple(blocks))
+        section_blocks += _describe_rule_profits(gains.rules, campaign, positive_class)
+    rarer_class_rows = min(gains.positives, gains.rows - gains.positives)
+    if rarer_class_rows < MIN_CLASS_ROWS:
+        rows = format_count(rarer_class_rows, "row")
+        section_blocks.append(f"The rarer class has {rows} here, so all of this is rough, and its intervals too.")
+    return Section(title, tuple(section_blocks))
 
 
 def describe_rows_with_outcome(scored: ScoredRows) -> str:
     """Describe in words the rows on which outcomes are counted, and those that are left out."""
     rows, left_out = scored.evaluated_rows, int(((scored.y >= 0) & (scored.source == LEARNT)).sum())
-    held_out, new = (int((scored.source[rows] == source).sum()) for source in (HELD_OUT, NEW))
-    parts = []
+    held_out, new_rows = (int((scored.source[rows] == row_source).sum()) for row_source in (HELD_OUT, NEW))
+    row_descriptions = []
     if held_out:
-        parts.append(
+        row_descriptions.append(
             f"{held_out:,} that the bundle's model has learnt from, or that are equal to such rows, with what the run's models said "
             "of them while they were sealed test rows"
         )
         repeats = scored.bundle.manifest.get("run", {}).get("protocol", {}).get("repeats", 1)
         if repeats > 1:
-            parts[0] += f" (the mean of {repeats} repeats, which is often a little better than one model)"
-    if new:
-        parts.append(f"{new:,} that equal none of the rows it has learnt from")
+            row_descriptions[0] += f" (the mean of {repeats} repeats, which is often a little better than one model)"
+    if new_rows:
+        row_descriptions.append(f"{new_rows:,} that equal none of the rows it has learnt from")
     description = "no row"
-    if parts:
-        description = f"{format_count(len(rows), 'row')} whose outcome is known: {join_words(parts)}"
+    if row_descriptions:
+        description = f"{format_count(len(rows), 'row')} whose outcome is known: {join_words(row_descriptions)}"
     if left_out:
         description += f"; {left_out:,} others are left out, as the model has learnt from them and there is nothing sealed to go by"
     return description
 
 
-def _gains_cells(gains: Gains, row: GainsRow) -> tuple[CellValue, ...]:
-    chance, chance_low, chance_high = row.chance
+def _gains_cells(measured_gains: Gains, row: GainsRow) -> tuple[CellValue, ...]:
+    chance_positives, chance_low, chance_high = row.chance
     return (
         row.contacted,
-        row.contacted / gains.rows,
+        row.contacted / measured_gains.rows,
         Interval(row.low, row.high, row.positives),
-        row.positives / gains.positives,
+        row.positives / measured_gains.positives,
         row.positives / row.contacted,
-        row.positives / chance,
-        Interval(chance_low, chance_high, chance),
+        row.positives / chance_positives,
+        Interval(chance_low, chance_high, chance_positives),
     )
 
 
-def _describe_rule_profits(rules: tuple[ContactRule, ...], campaign: Campaign, positive: str) -> list[Part]:
+def _describe_rule_profits(
+    contact_rules: tuple[ContactRule, ...], campaign: Campaign, positive_class: str
+) -> list[Part]:
     """Describe the profits of contact rules, and whether the best differs from contacting nobody."""
-    best = rules[0]
+    best = contact_rules[0]
     if campaign.break_even is not None and campaign.break_even > 1:
-        conclusion = "No contact can pay: it costs more than it brings, however sure it is."
+        conclusion_text = "No contact can pay: it costs more than it brings, however sure it is."
     elif best.profit[1] <= 0:
-        conclusion = (
+        conclusion_text = (
             "Whether any contacts pay cannot be told from these rows: the interval of the best cut reaches below 0."
         )
     else:
-        conclusion = (
+        conclusion_text = (
             f"The best cut lies between {format_share(best.share[1])} and {format_share(best.share[2])} of the rows: within that, "
             "profits are hard to tell apart, and the shorter list is the cheaper one."
         )
-    assumptions = (
-        f"A contact costs {format_quantity(campaign.cost or 0)} and wins a {positive} row, worth "
+    assumptions_text = (
+        f"A contact costs {format_quantity(campaign.cost or 0)} and wins a {positive_class} row, worth "
         f"{format_quantity(campaign.value or 0)}, in {format_share(campaign.success)} of cases, whatever its probability; "
         "contacting others brings nothing and does no harm. These are assumptions, and profits are no surer than they are."
     )
@@ -223,21 +225,21 @@ def _describe_rule_profits(rules: tuple[ContactRule, ...], campaign: Campaign, p
         ReportColumn(f"Profit per {PROFIT_ROWS:,} rows", "quantity"),
         ReportColumn("From probability", "number"),
     )
-    return [assumptions, ReportTable(columns, tuple(map(_rule_cells, rules))), conclusion]
+    return [assumptions_text, ReportTable(columns, tuple(map(_rule_cells, contact_rules))), conclusion_text]
 
 
-def _rule_cells(rule: ContactRule) -> tuple[CellValue, ...]:
-    mean, low, high = rule.share
-    share: CellValue = mean
-    if low < high:
-        share = Interval(low, high, mean)
-    mean, low, high = rule.profit
-    profit = Interval(low, high, mean)
+def _rule_cells(contact_rule: ContactRule) -> tuple[CellValue, ...]:
+    mean, interval_low, interval_high = contact_rule.share
+    share_cell: CellValue = mean
+    if interval_low < interval_high:
+        share_cell = Interval(interval_low, interval_high, mean)
+    mean, interval_low, interval_high = contact_rule.profit
+    profit = Interval(interval_low, interval_high, mean)
     threshold = None
-    if rule.threshold is not None:
-        mean, low, high = rule.threshold
-        threshold = Interval(low, high, mean)
-    return rule.description, share, profit, threshold
+    if contact_rule.threshold is not None:
+        mean, interval_low, interval_high = contact_rule.threshold
+        threshold = Interval(interval_low, interval_high, mean)
+    return contact_rule.description, share_cell, profit, threshold
 
 
 def segment_section(scored: ScoredRows, counts: SegmentCounts | None) -> Section:
@@ -261,38 +263,38 @@ def segment_section(scored: ScoredRows, counts: SegmentCounts | None) -> Section
         reason = "a tree finds no group"
         if scored.target is None:
             reason = "name the column of the outcomes with `--target`"
-        blocks = (f"This needs at least 200 rows whose outcome is known, of both classes: {reason}.",)
-        return Section(title, blocks)
-    overall = counts.positives / max(counts.rows, 1)
-    rows = tuple(_segment_cells(segment, overall) for segment in counts.segments)
-    frequent = []
+        section_blocks = (f"This needs at least 200 rows whose outcome is known, of both classes: {reason}.",)
+        return Section(title, section_blocks)
+    overall_positive_share = counts.positives / max(counts.rows, 1)
+    rows = tuple(_segment_cells(segment, overall_positive_share) for segment in counts.segments)
+    frequent_segments = []
     for segment in counts.segments:
-        if segment.low > overall:
-            frequent.append(segment)
-    conclusion = "No group differs significantly from the rest."
-    if size := sum(segment.rows for segment in frequent):
-        positives = sum(segment.positives for segment in frequent)
-        conclusion = (
+        if segment.low > overall_positive_share:
+            frequent_segments.append(segment)
+    conclusion_text = "No group differs significantly from the rest."
+    if size := sum(segment.rows for segment in frequent_segments):
+        positives = sum(segment.positives for segment in frequent_segments)
+        conclusion_text = (
             f"The groups with more than their share hold {format_share(positives / max(counts.positives, 1))} of all {positive} in "
             f"{format_share(size / max(counts.rows, 1))} of the rows."
         )
-    introduction = (
+    introduction_text = (
         "Groups were looked for in one half of the rows whose outcome is known, without the model, and counted in the other: "
-        f"{counts.rows:,} rows, {counts.positives:,} of them {positive}. Intervals hold for all groups at once. {conclusion}"
+        f"{counts.rows:,} rows, {counts.positives:,} of them {positive}. Intervals hold for all groups at once. {conclusion_text}"
     )
     columns = (
         *(ReportColumn("Group"), ReportColumn("Rows", "count"), ReportColumn(scored.positive_name, "count")),
         *(ReportColumn("Share", "share"), ReportColumn("95 % interval", "share")),
-        ReportColumn(f"Against all ({format_share(overall)})"),
+        ReportColumn(f"Against all ({format_share(overall_positive_share)})"),
     )
-    return Section(title, (introduction, ReportTable(columns, rows)))
+    return Section(title, (introduction_text, ReportTable(columns, rows)))
 
 
-def _segment_cells(segment: RowSegment, overall: float) -> tuple[CellValue, ...]:
-    verdict = "no significant difference"
-    if segment.low > overall:
-        verdict = "more"
-    elif segment.high < overall:
-        verdict = "fewer"
+def _segment_cells(segment: RowSegment, overall_positive_share: float) -> tuple[CellValue, ...]:
+    difference_verdict = "no significant difference"
+    if segment.low > overall_positive_share:
+        difference_verdict = "more"
+    elif segment.high < overall_positive_share:
+        difference_verdict = "fewer"
     name, interval = "; ".join(segment.conditions) or "everybody", Interval(segment.low, segment.high)
-    return name, segment.rows, segment.positives, segment.share, interval, verdict
+    return name, segment.rows, segment.positives, segment.share, interval, difference_verdict

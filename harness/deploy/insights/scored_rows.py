@@ -170,27 +170,27 @@ def read_scored_rows(bundle: Bundle, request: InsightsRequest) -> ScoredRows:
     """
     is_image = bundle.schema.modality == "image"
     if is_image != request.source.is_dir():
-        expected = "a folder of images" if is_image else "a CSV or Parquet file"
-        raise DataError(f"{request.source}: this bundle takes {expected}")
+        expected_input = "a folder of images" if is_image else "a CSV or Parquet file"
+        raise DataError(f"{request.source}: this bundle takes {expected_input}")
     batches = []
-    flags: dict[int, list[UnusualValue]] = {}
+    unusual_by_row: dict[int, list[UnusualValue]] = {}
     count = 0
     for batch, _ in read_row_batches(bundle, request.source, request.has_header):
         batches.append(batch)
-        for flag in batch.inputs.flags:
-            flags.setdefault(count + flag.row, []).append(flag)
+        for unusual_value in batch.inputs.flags:
+            unusual_by_row.setdefault(count + unusual_value.row, []).append(unusual_value)
         count += len(batch.frame)
     if not count:
         raise DataError(f"{request.source} holds no rows: there is nothing to say of them")
     X = _concatenate_features(batches)
     frame = pd.concat(map(attrgetter("frame"), batches), ignore_index=True)
-    proba, source = _score_rows(bundle, X)
+    proba, probability_source = _score_rows(bundle, X)
     target, y = _read_outcomes(bundle, request, frame)
     model_columns = {feature.name for feature in bundle.schema.features} | {target}
-    named = {feature.name for feature in bundle.schema.features if feature.is_identifier}
-    identifiers = frame[_find_identifier_columns(frame, model_columns - named)]
-    row_flags = dict(zip(flags, map(tuple, flags.values()), strict=True))
-    return ScoredRows(bundle, X, proba, source, y, target, row_flags, identifiers)
+    named_identifiers = {feature.name for feature in bundle.schema.features if feature.is_identifier}
+    identifier_columns = frame[_find_identifier_columns(frame, model_columns - named_identifiers)]
+    row_flags = dict(zip(unusual_by_row, map(tuple, unusual_by_row.values()), strict=True))
+    return ScoredRows(bundle, X, proba, probability_source, y, target, row_flags, identifier_columns)
 
 
 def _concatenate_features(batches: Sequence[RowBatch]) -> Features:
@@ -200,12 +200,14 @@ def _concatenate_features(batches: Sequence[RowBatch]) -> Features:
     if not hasattr(features[0], "columns"):
         return np.concatenate(features)
     columns: dict[str, Any] = {}
-    for name, first in features[0].items():
+    for name, first_column in features[0].items():
         column = []
         for X in features:
             column.append(X[name])
-        if first.dtype == "category":  # batches can have different levels
-            columns[name] = pd.Categorical(pd.concat([part.astype("str") for part in column], ignore_index=True))
+        if first_column.dtype == "category":  # batches can have different levels
+            columns[name] = pd.Categorical(
+                pd.concat([column_part.astype("str") for column_part in column], ignore_index=True)
+            )
         else:
             columns[name] = np.concatenate(column)
     return pd.DataFrame(columns)
@@ -216,23 +218,23 @@ def _score_rows(bundle: Bundle, X: Features) -> tuple[npt.NDArray[np.float64], n
     rows = np.arange(len(X))
     batches = np.split(rows, range(BATCH_SIZE, len(rows), BATCH_SIZE))
     proba = np.concatenate([bundle.predict_proba(take(X, batch)) for batch in batches])
-    source = np.full(len(rows), NEW, dtype=np.int8)
-    held_out = bundle.read_held_out_proba()
-    if held_out is None or not len(held_out.keys):
-        return proba, source
+    probability_source = np.full(len(rows), NEW, dtype=np.int8)
+    held_out_proba = bundle.read_held_out_proba()
+    if held_out_proba is None or not len(held_out_proba.keys):
+        return proba, probability_source
     # A key stands for all equal training rows; its probability is the mean over those that were test rows.
-    keys, positions = np.unique(held_out.keys, return_inverse=True)
-    tested = ~np.isnan(held_out.proba).any(axis=1)
-    sums = np.zeros((len(keys), proba.shape[1]))
-    np.add.at(sums, positions[tested], held_out.proba[tested])
-    counts = np.bincount(positions[tested], minlength=len(keys))
+    keys, positions = np.unique(held_out_proba.keys, return_inverse=True)
+    is_tested = ~np.isnan(held_out_proba.proba).any(axis=1)
+    probability_sums = np.zeros((len(keys), proba.shape[1]))
+    np.add.at(probability_sums, positions[is_tested], held_out_proba.proba[is_tested])
+    counts = np.bincount(positions[is_tested], minlength=len(keys))
     own_keys = hash_rows(X)
     positions = np.minimum(np.searchsorted(keys, own_keys), len(keys) - 1)
-    learnt = keys[positions] == own_keys
-    sealed = learnt & (counts[positions] > 0)
-    proba[sealed] = sums[positions[sealed]] / counts[positions[sealed], None]
-    source[learnt], source[sealed] = LEARNT, HELD_OUT
-    return proba, source
+    was_learnt = keys[positions] == own_keys
+    was_held_out = was_learnt & (counts[positions] > 0)
+    proba[was_held_out] = probability_sums[positions[was_held_out]] / counts[positions[was_held_out], None]
+    probability_source[was_learnt], probability_source[was_held_out] = LEARNT, HELD_OUT
+    return proba, probability_source
 
 
 def _read_outcomes(bundle: Bundle, request: InsightsRequest, frame: pd.DataFrame) -> tuple[str | None, Positions]:
@@ -240,7 +242,7 @@ def _read_outcomes(bundle: Bundle, request: InsightsRequest, frame: pd.DataFrame
     classes = bundle.schema.classes
     if bundle.schema.modality == "image":
         target: str | None = FOLDER_TARGET
-        outcomes = column_to_text(frame["file"].map(lambda name: Path(name).parent.name))
+        outcome_texts = column_to_text(frame["file"].map(lambda name: Path(name).parent.name))
     else:
         target = request.target
         if target is None and bundle.schema.target in frame.columns:
@@ -252,29 +254,29 @@ def _read_outcomes(bundle: Bundle, request: InsightsRequest, frame: pd.DataFrame
                 f"no such column {target!r} (--target): {suggest_similar_name(target, list(map(str, frame.columns)))}"
             )
             raise DataError(message)
-        outcomes = column_to_text(frame[target], texts_of_missing_values(classes))
-        spellings = match_known_names(outcomes.dropna().unique(), classes)
-        outcomes = outcomes.map(lambda name: spellings.get(name, name), na_action="ignore")
-        unknown = outcomes[outcomes.notna() & ~outcomes.isin(classes)]
+        outcome_texts = column_to_text(frame[target], texts_of_missing_values(classes))
+        class_spellings = match_known_names(outcome_texts.dropna().unique(), classes)
+        outcome_texts = outcome_texts.map(lambda name: class_spellings.get(name, name), na_action="ignore")
+        unknown = outcome_texts[outcome_texts.notna() & ~outcome_texts.isin(classes)]
         if len(unknown):
             raise DataError(
                 f"column {target!r} holds {unknown.iloc[0]!r} (row {unknown.index[0]}, from 0): the classes of this bundle are "
                 f"{', '.join(classes)}, and an outcome that is not known is left empty"
             )
     positions = dict(zip(classes, range(len(classes)), strict=True))
-    y = np.array([positions.get(outcome, -1) for outcome in outcomes.astype(object)], dtype=np.int64)
+    y = np.array([positions.get(outcome_text, -1) for outcome_text in outcome_texts.astype(object)], dtype=np.int64)
     return (target if (y >= 0).any() else None), y
 
 
 def _find_identifier_columns(frame: pd.DataFrame, model_columns: set[str | None]) -> list[str]:
     """Return columns that name the rows: those called so, then those that differ in nearly all rows; never the model's own."""
-    called, distinct = [], []
+    identifier_names, all_distinct_names = [], []
     for name in frame.columns:
         if name in model_columns or name == NO_NAME:
             continue
-        values = frame[name].nunique()
-        if IDENTIFIER_NAME.search(str(name)) and values > 1:
-            called.append(name)
-        elif values > 0.9 * len(frame):
-            distinct.append(name)
-    return (called + distinct)[:MAX_IDENTIFIERS]
+        distinct_values = frame[name].nunique()
+        if IDENTIFIER_NAME.search(str(name)) and distinct_values > 1:
+            identifier_names.append(name)
+        elif distinct_values > 0.9 * len(frame):
+            all_distinct_names.append(name)
+    return (identifier_names + all_distinct_names)[:MAX_IDENTIFIERS]

@@ -91,25 +91,25 @@ def find_segments(scored: ScoredRows, seed: int) -> SegmentCounts | None:
     if scored.bundle.schema.modality != "tabular" or not scored.has_two_classes or not has_outcomes:
         return None
     X = take(scored.X, rows)
-    questions, answers = _answer_split_questions(scored.bundle.schema.features, X)
-    search = _search_half_mask(X, seed)
-    if len(np.unique(y[search])) < 2 or search.all():
+    split_questions, question_answers = _answer_split_questions(scored.bundle.schema.features, X)
+    is_search_half = _search_half_mask(X, seed)
+    if len(np.unique(y[is_search_half])) < 2 or is_search_half.all():
         return None
-    min_rows = max(MIN_ROWS, math.ceil(MIN_SHARE * search.sum()))
+    min_rows = max(MIN_ROWS, math.ceil(MIN_SHARE * is_search_half.sum()))
     tree = DecisionTreeClassifier(
         max_leaf_nodes=MAX_LEAVES, max_depth=MAX_DEPTH, min_samples_leaf=min_rows, random_state=seed % 2**32
-    ).fit(answers[search], y[search])
+    ).fit(question_answers[is_search_half], y[is_search_half])
     if tree.tree_.node_count < 3:
         return None
-    leaf_of_row, counted_y = tree.apply(answers[~search]), y[~search]
-    leaves = np.unique(tree.apply(answers[search])).tolist()
+    leaf_of_row, counted_y = tree.apply(question_answers[~is_search_half]), y[~is_search_half]
+    tree_leaves = np.unique(tree.apply(question_answers[is_search_half])).tolist()
     segments = []
-    for leaf in leaves:
-        in_leaf = counted_y[leaf_of_row == leaf]
-        count, positives = len(in_leaf), int(in_leaf.sum())
-        low, high = clopper_pearson_interval(positives, count, 0.05 / len(leaves))
-        conditions = describe_tree_path(_path_to_tree_leaf(tree.tree_, leaf), questions)
-        segments.append(RowSegment(tuple(conditions), count, positives, low, high))
+    for tree_leaf in tree_leaves:
+        leaf_outcomes = counted_y[leaf_of_row == tree_leaf]
+        count, positives = len(leaf_outcomes), int(leaf_outcomes.sum())
+        share_low, share_high = clopper_pearson_interval(positives, count, 0.05 / len(tree_leaves))
+        leaf_conditions = describe_tree_path(_path_to_tree_leaf(tree.tree_, tree_leaf), split_questions)
+        segments.append(RowSegment(tuple(leaf_conditions), count, positives, share_low, share_high))
     segments.sort(key=lambda segment: -segment.share if segment.rows else 1.0)
     return SegmentCounts(tuple(segments), len(counted_y), int(counted_y.sum()))
 
@@ -117,47 +117,51 @@ def find_segments(scored: ScoredRows, seed: int) -> SegmentCounts | None:
 def _search_half_mask(X: pd.DataFrame, seed: int) -> npt.NDArray[np.bool_]:
     """Mask of the rows on which segments are searched; equal rows are in the same half."""
     keys, positions = np.unique(hash_rows(X), return_inverse=True)
-    chosen = np.zeros(len(keys), dtype=bool)
-    chosen[np.random.default_rng(seed).permutation(len(keys))[: len(keys) // 2]] = True
-    return chosen[positions]
+    is_chosen = np.zeros(len(keys), dtype=bool)
+    is_chosen[np.random.default_rng(seed).permutation(len(keys))[: len(keys) // 2]] = True
+    return is_chosen[positions]
 
 
 def _answer_split_questions(
     features: tuple[Feature, ...], X: pd.DataFrame
 ) -> tuple[list[TreeSplitQuestion], npt.NDArray[np.float64]]:
     """Return the questions and their answers (n, questions); a missing number is replaced by the median and has a question."""
-    questions: list[TreeSplitQuestion] = []
-    answers: list[npt.NDArray[np.float64]] = []
+    split_questions: list[TreeSplitQuestion] = []
+    question_answers: list[npt.NDArray[np.float64]] = []
     for feature in features:
         column = X[feature.name]
-        missing = column.isna().to_numpy()
+        is_missing = column.isna().to_numpy()
         if feature.kind == "category":
             levels = column.astype("str")
             for level in feature.levels[:MAX_LEVELS]:
-                questions.append(TreeSplitQuestion(feature, level))
-                answers.append((levels == level).to_numpy(bool).astype(np.float64))
+                split_questions.append(TreeSplitQuestion(feature, level))
+                question_answers.append((levels == level).to_numpy(bool).astype(np.float64))
         else:
-            numbers = column.to_numpy(np.float64)
-            known = numbers[~missing]
-            is_integer = feature.kind == "number" and bool((known % 1 == 0).all())
-            questions.append(TreeSplitQuestion(feature, is_integer=is_integer))
-            answers.append(np.where(missing, np.median(known) if len(known) else 0.0, numbers))
-        if missing.any():
-            questions.append(TreeSplitQuestion(feature, missing=True))
-            answers.append(missing.astype(np.float64))
-    return questions, np.column_stack(answers)
+            column_numbers = column.to_numpy(np.float64)
+            known_numbers = column_numbers[~is_missing]
+            is_integer = feature.kind == "number" and bool((known_numbers % 1 == 0).all())
+            split_questions.append(TreeSplitQuestion(feature, is_integer=is_integer))
+            question_answers.append(
+                np.where(is_missing, np.median(known_numbers) if len(known_numbers) else 0.0, column_numbers)
+            )
+        if is_missing.any():
+            split_questions.append(TreeSplitQuestion(feature, missing=True))
+            question_answers.append(is_missing.astype(np.float64))
+    return split_questions, np.column_stack(question_answers)
 
 
-def _path_to_tree_leaf(tree: Any, leaf: int) -> _Path:
+def _path_to_tree_leaf(tree: Any, tree_leaf: int) -> _Path:
     """Return the splits from the root of a fitted tree to a leaf."""
-    parents: dict[int, tuple[int, bool]] = {}
-    for node, (low, high) in enumerate(zip(tree.children_left.tolist(), tree.children_right.tolist(), strict=True)):
-        parents[low], parents[high] = (node, False), (node, True)
+    node_parents: dict[int, tuple[int, bool]] = {}
+    for node, (low_child, high_child) in enumerate(
+        zip(tree.children_left.tolist(), tree.children_right.tolist(), strict=True)
+    ):
+        node_parents[low_child], node_parents[high_child] = (node, False), (node, True)
     path = []
-    node = leaf
+    node = tree_leaf
     while node:  # 0 is the root
-        node, above = parents[node]
-        path.append((int(tree.feature[node]), above, float(tree.threshold[node])))
+        node, is_above = node_parents[node]
+        path.append((int(tree.feature[node]), is_above, float(tree.threshold[node])))
     return path[::-1]
 
 
@@ -176,59 +180,63 @@ def describe_tree_path(path: _Path, questions: list[TreeSplitQuestion]) -> list[
     list of str
         Conditions, such as `plan is month`, in the order in which the columns were first asked about.
     """
-    bounds: dict[int, tuple[float, float]] = {}
-    excluded: dict[str, list[str]] = {}
+    bounds_by_question: dict[int, tuple[float, float]] = {}
+    excluded_levels: dict[str, list[str]] = {}
     descriptions: dict[Any, str] = {}  # a category by its name, any other question by its position
     known_categories = set()
-    for position, above, _ in path:
-        if above and questions[position].level is not None:
+    for position, is_above, _ in path:
+        if is_above and questions[position].level is not None:
             known_categories.add(questions[position].feature.name)
-    for position, above, threshold in path:
-        question = questions[position]
-        feature = question.feature
-        if question.missing:
-            descriptions[position] = f"{feature.name} is {'missing' if above else 'known'}"
-        elif question.level is None:
-            low, high = bounds.get(position, (-math.inf, math.inf))
-            if above:
-                low = max(low, threshold)
+    for position, is_above, threshold in path:
+        split_question = questions[position]
+        feature = split_question.feature
+        if split_question.missing:
+            descriptions[position] = f"{feature.name} is {'missing' if is_above else 'known'}"
+        elif split_question.level is None:
+            lower_bound, upper_bound = bounds_by_question.get(position, (-math.inf, math.inf))
+            if is_above:
+                lower_bound = max(lower_bound, threshold)
             else:
-                high = min(high, threshold)
-            bounds[position] = low, high
-            descriptions[position] = _describe_number_range(question, low, high)
-        elif above:
-            descriptions[feature.name] = f"{feature.name} is {question.level}"
+                upper_bound = min(upper_bound, threshold)
+            bounds_by_question[position] = lower_bound, upper_bound
+            descriptions[position] = _describe_number_range(split_question, lower_bound, upper_bound)
+        elif is_above:
+            descriptions[feature.name] = f"{feature.name} is {split_question.level}"
         elif feature.name not in known_categories:  # a known level excludes the others already
-            excluded.setdefault(feature.name, []).append(question.level)
-            descriptions[feature.name] = _describe_category_exclusion(feature, excluded[feature.name])
+            excluded_levels.setdefault(feature.name, []).append(split_question.level)
+            descriptions[feature.name] = _describe_category_exclusion(feature, excluded_levels[feature.name])
     return list(descriptions.values())
 
 
 def _describe_category_exclusion(feature: Feature, levels: list[str]) -> str:
     """Describe a category without some of its levels; if only one remains, describe that."""
-    remaining = [level for level in feature.levels if level not in levels]
-    others, missing = feature.shares[-2:]
-    if len(remaining) == 1 and not others and not missing:
-        return f"{feature.name} is {remaining[0]}"
+    remaining_levels = [level for level in feature.levels if level not in levels]
+    other_levels_share, missing_share = feature.shares[-2:]
+    if len(remaining_levels) == 1 and not other_levels_share and not missing_share:
+        return f"{feature.name} is {remaining_levels[0]}"
     if len(levels) == 1:
         return f"{feature.name} is not {levels[0]}"
     return f"{feature.name} is none of {', '.join(levels)}"
 
 
-def _describe_number_range(question: TreeSplitQuestion, low: float, high: float) -> str:
+def _describe_number_range(split_question: TreeSplitQuestion, lower_bound: float, upper_bound: float) -> str:
     """Describe a number between two bounds, the lower one excluded."""
-    name, written = question.feature.name, question.feature.format_number
-    if not question.is_integer:
-        lower, upper = f"above {written(low)}", f"up to {written(high)}"
-        if not math.isfinite(low):
-            return f"{name} {upper}"
-        if not math.isfinite(high):
-            return f"{name} {lower}"
-        return f"{name} {lower}, {upper}"
-    if not math.isfinite(low):
-        return f"{name} at most {written(math.floor(high))}"
-    least = math.floor(low) + 1
-    if not math.isfinite(high):
-        return f"{name} at least {written(least)}"
-    most = math.floor(high)
-    return f"{name} {written(least)} to {written(most)}" if least < most else f"{name} is {written(least)}"
+    name, to_text = split_question.feature.name, split_question.feature.format_number
+    if not split_question.is_integer:
+        lower_text, upper_text = f"above {to_text(lower_bound)}", f"up to {to_text(upper_bound)}"
+        if not math.isfinite(lower_bound):
+            return f"{name} {upper_text}"
+        if not math.isfinite(upper_bound):
+            return f"{name} {lower_text}"
+        return f"{name} {lower_text}, {upper_text}"
+    if not math.isfinite(lower_bound):
+        return f"{name} at most {to_text(math.floor(upper_bound))}"
+    lowest_int = math.floor(lower_bound) + 1
+    if not math.isfinite(upper_bound):
+        return f"{name} at least {to_text(lowest_int)}"
+    highest_int = math.floor(upper_bound)
+    return (
+        f"{name} {to_text(lowest_int)} to {to_text(highest_int)}"
+        if lowest_int < highest_int
+        else f"{name} is {to_text(lowest_int)}"
+    )

@@ -64,9 +64,9 @@ class ShapleyValues:
     def largest_contributions(self, count: int) -> list[int]:
         """Return positions of the largest contributions, at most `count`; those within twice their error are left out."""
         sizes = np.abs(self.contributions)
-        order = np.argsort(-sizes, kind="stable")
-        limits = np.maximum(MIN_CONTRIBUTION, 2 * np.array(self.errors))
-        return [int(j) for j in order if sizes[j] > limits[j]][:count]
+        largest_first_order = np.argsort(-sizes, kind="stable")
+        significance_limits = np.maximum(MIN_CONTRIBUTION, 2 * np.array(self.errors))
+        return [int(j) for j in largest_first_order if sizes[j] > significance_limits[j]][:count]
 
 
 @dataclass(frozen=True)
@@ -122,17 +122,17 @@ def shapley_values(
     Sundararajan & Najmi (2020), The many Shapley values for model explanation.
     Mitchell et al. (2022), Sampling permutations for Shapley value estimation.
     """
-    references = typical_row(schema) if background is None else background
-    explained = []
+    reference_rows = typical_row(schema) if background is None else background
+    row_explanations = []
     for position in range(len(X)):
         if schema.modality == "tabular":
-            game = _column_game(schema, X.iloc[position : position + 1], references)
+            cooperative_game = _column_game(schema, X.iloc[position : position + 1], reference_rows)
         elif schema.modality == "text":
-            game = _word_game(str(X[position]))
+            cooperative_game = _word_game(str(X[position]))
         else:
-            game = _patch_game(X[position])
-        explained.append(_estimate_shapley_values(predict_proba, game, class_index, seed))
-    return tuple(explained)
+            cooperative_game = _patch_game(X[position])
+        row_explanations.append(_estimate_shapley_values(predict_proba, cooperative_game, class_index, seed))
+    return tuple(row_explanations)
 
 
 def log_odds(proba: npt.NDArray[Any]) -> Floats:
@@ -149,31 +149,37 @@ def format_feature_value(feature: Feature, value: Any) -> str:
 
 
 def _estimate_shapley_values(
-    predict_proba: PredictProba, game: CooperativeGame, class_index: int | None, seed: int
+    predict_proba: PredictProba, cooperative_game: CooperativeGame, class_index: int | None, seed: int
 ) -> ShapleyValues:
     """Evaluate all orders at once; each distinct coalition is predicted once."""
-    count = len(game.active)
-    orders = _sample_player_orders(count, game.evaluations, seed, exact=game.n_references == 1)
-    joined = np.argsort(orders, axis=1)  # the step at which each player joins
-    steps: Coalitions = joined[:, None, :] < np.arange(count + 1)[None, :, None]  # (orders, count + 1, count)
-    flat = steps.reshape(math.prod(steps.shape[:2]), count)
-    coalitions = np.concatenate([np.zeros((1, count), bool), np.ones((1, count), bool), flat])
-    reference = np.repeat(np.arange(len(orders)) // 2 % game.n_references, count + 1)
-    reference = np.where(coalitions.all(axis=1), 0, np.concatenate([[0, 0], reference]))
-    positions, distinct = _distinct_coalitions(coalitions, reference)
-    masks = np.ones((len(distinct), len(game.names)), dtype=bool)
-    masks[:, game.active] = coalitions[distinct]
-    proba = np.asarray(predict_proba(game.build(masks, reference[distinct])), dtype=np.float64)
+    count = len(cooperative_game.active)
+    player_orders = _sample_player_orders(
+        count, cooperative_game.evaluations, seed, single_reference=cooperative_game.n_references == 1
+    )
+    joining_steps = np.argsort(player_orders, axis=1)  # the step at which each player joins
+    steps: Coalitions = joining_steps[:, None, :] < np.arange(count + 1)[None, :, None]  # (orders, count + 1, count)
+    flat_coalitions = steps.reshape(math.prod(steps.shape[:2]), count)
+    coalitions = np.concatenate([np.zeros((1, count), bool), np.ones((1, count), bool), flat_coalitions])
+    reference_indices = np.repeat(np.arange(len(player_orders)) // 2 % cooperative_game.n_references, count + 1)
+    reference_indices = np.where(coalitions.all(axis=1), 0, np.concatenate([[0, 0], reference_indices]))
+    positions, distinct_coalitions = _distinct_coalitions(coalitions, reference_indices)
+    masks = np.ones((len(distinct_coalitions), len(cooperative_game.names)), dtype=bool)
+    masks[:, cooperative_game.active] = coalitions[distinct_coalitions]
+    proba = np.asarray(
+        predict_proba(cooperative_game.build(masks, reference_indices[distinct_coalitions])), dtype=np.float64
+    )
     if class_index is None:
         class_index = 1 if proba.shape[1] == 2 else int(proba[positions[1]].argmax())
     scores = log_odds(proba[:, class_index])
     step_scores = scores[positions[2:]].reshape(steps.shape[:2])
-    contributions, errors = np.zeros(len(game.names)), np.zeros(len(game.names))
-    contributions[game.active], errors[game.active] = _average_contributions_over_orders(orders, step_scores)
+    contributions, errors = np.zeros(len(cooperative_game.names)), np.zeros(len(cooperative_game.names))
+    contributions[cooperative_game.active], errors[cooperative_game.active] = _average_contributions_over_orders(
+        player_orders, step_scores
+    )
     return ShapleyValues(
-        names=game.names,
-        row_values=game.row_values,
-        references=game.references,
+        names=cooperative_game.names,
+        row_values=cooperative_game.row_values,
+        references=cooperative_game.references,
         contributions=tuple(contributions.tolist()),
         errors=tuple(errors.tolist()),
         base=float(step_scores[:, 0].mean()),
@@ -182,78 +188,80 @@ def _estimate_shapley_values(
     )
 
 
-def _distinct_coalitions(coalitions: Coalitions, reference: Positions) -> tuple[Positions, list[int]]:
+def _distinct_coalitions(coalitions: Coalitions, reference_indices: Positions) -> tuple[Positions, list[int]]:
     """Return each coalition's position among the distinct ones, and the first occurrence of each distinct one."""
     first_seen: dict[bytes, int] = {}
-    distinct: list[int] = []
+    distinct_positions: list[int] = []
     positions = np.empty(len(coalitions), dtype=np.int64)
-    packed = np.hstack([np.packbits(coalitions, axis=1), reference.astype("<u4")[:, None].view(np.uint8)])
-    for index, packed_row in enumerate(packed):
+    packed_coalitions = np.hstack(
+        [np.packbits(coalitions, axis=1), reference_indices.astype("<u4")[:, None].view(np.uint8)]
+    )
+    for index, packed_row in enumerate(packed_coalitions):
         key = packed_row.tobytes()
         if key not in first_seen:
-            first_seen[key] = len(distinct)
-            distinct.append(index)
+            first_seen[key] = len(distinct_positions)
+            distinct_positions.append(index)
         positions[index] = first_seen[key]
-    return positions, distinct
+    return positions, distinct_positions
 
 
-def _sample_player_orders(count: int, evaluations: int, seed: int, *, exact: bool) -> Positions:
-    """Return orders of players (m, count): every order of few players if `exact`, else random ones and their reverses."""
-    if exact and count <= MAX_EXACT_PLAYERS:
-        orders = np.array(list(itertools.permutations(range(count))), dtype=np.int64)
-        return orders.reshape(math.factorial(count), count)
-    pairs = max(2, min(MAX_ORDER_PAIRS, evaluations // (2 * max(1, count - 1))))
+def _sample_player_orders(count: int, max_evaluations: int, seed: int, *, single_reference: bool) -> Positions:
+    """Return orders of players (m, count): every order of few players if `single_reference`, else random ones and their reverses."""
+    if single_reference and count <= MAX_EXACT_PLAYERS:
+        player_orders = np.array(list(itertools.permutations(range(count))), dtype=np.int64)
+        return player_orders.reshape(math.factorial(count), count)
+    order_pairs = max(2, min(MAX_ORDER_PAIRS, max_evaluations // (2 * max(1, count - 1))))
     rng = np.random.default_rng(seed_of(seed, "reasons", count))
-    drawn = np.array([rng.permutation(count) for _ in range(pairs)])
-    return np.stack([drawn, drawn[:, ::-1]], axis=1).reshape(-1, count)
+    drawn_orders = np.array([rng.permutation(count) for _ in range(order_pairs)])
+    return np.stack([drawn_orders, drawn_orders[:, ::-1]], axis=1).reshape(-1, count)
 
 
-def _average_contributions_over_orders(orders: Positions, step_scores: Floats) -> tuple[Floats, Floats]:
+def _average_contributions_over_orders(player_orders: Positions, step_scores: Floats) -> tuple[Floats, Floats]:
     """Average each player's contribution over all orders; `step_scores` is (m, count + 1). Also return standard errors."""
-    contributions = np.empty(orders.shape)
-    np.put_along_axis(contributions, orders, np.diff(step_scores, axis=1), axis=1)
-    if len(orders) == math.factorial(orders.shape[1]):
-        return contributions.mean(axis=0), np.zeros(orders.shape[1])
-    paired = contributions.reshape(-1, 2, orders.shape[1]).mean(axis=1)
-    return paired.mean(axis=0), paired.std(axis=0, ddof=1) / math.sqrt(len(paired))
+    contributions = np.empty(player_orders.shape)
+    np.put_along_axis(contributions, player_orders, np.diff(step_scores, axis=1), axis=1)
+    if len(player_orders) == math.factorial(player_orders.shape[1]):
+        return contributions.mean(axis=0), np.zeros(player_orders.shape[1])
+    pair_contributions = contributions.reshape(-1, 2, player_orders.shape[1]).mean(axis=1)
+    return pair_contributions.mean(axis=0), pair_contributions.std(axis=0, ddof=1) / math.sqrt(len(pair_contributions))
 
 
-def _column_game(schema: Schema, row: Features, references: Features) -> CooperativeGame:
+def _column_game(schema: Schema, row: Features, reference_rows: Features) -> CooperativeGame:
     """Make a game of a table's columns; a column whose value is that of every reference row is not active."""
-    choices = {}  # column → its values in the reference rows, then the row's own
-    row_texts, reference_texts, active = [], [], []
+    values_by_column = {}  # column → its values in the reference rows, then the row's own
+    row_texts, reference_texts, differing_features = [], [], []
     for index, feature in enumerate(schema.features):
-        *others, own = map(_none_if_missing, [*references[feature.name], row[feature.name].iloc[0]])
-        choices[feature.name] = [*others, own]
-        row_texts.append(format_feature_value(feature, own))
-        reference_texts.append(format_feature_value(feature, others[0]))
-        if any(other != own for other in others):
-            active.append(index)
+        *reference_values, own_value = map(_none_if_missing, [*reference_rows[feature.name], row[feature.name].iloc[0]])
+        values_by_column[feature.name] = [*reference_values, own_value]
+        row_texts.append(format_feature_value(feature, own_value))
+        reference_texts.append(format_feature_value(feature, reference_values[0]))
+        if any(reference_value != own_value for reference_value in reference_values):
+            differing_features.append(index)
 
     def build_rows(coalitions: Coalitions, reference: Positions) -> Features:
         columns: dict[str, Any] = {}
         for index, feature in enumerate(schema.features):
-            chosen = np.where(coalitions[:, index], len(references), reference)
-            columns[feature.name] = _make_single_value_column(feature, choices[feature.name])[chosen]
+            chosen_positions = np.where(coalitions[:, index], len(reference_rows), reference)
+            columns[feature.name] = _make_single_value_column(feature, values_by_column[feature.name])[chosen_positions]
         return pd.DataFrame(columns)
 
-    if len(references) > 1:
+    if len(reference_rows) > 1:
         reference_texts = [""] * len(row_texts)
     names = tuple(feature.name for feature in schema.features)
-    texts, positions = (tuple(row_texts), tuple(reference_texts)), np.array(active, dtype=np.int64)
-    return CooperativeGame(names, *texts, positions, build_rows, n_references=len(references))
+    texts, positions = (tuple(row_texts), tuple(reference_texts)), np.array(differing_features, dtype=np.int64)
+    return CooperativeGame(names, *texts, positions, build_rows, n_references=len(reference_rows))
 
 
-def _make_single_value_column(feature: Feature, values: list[Any]) -> Any:
+def _make_single_value_column(feature: Feature, column_values: list[Any]) -> Any:
     """Make a column of single values, as `read_rows` returns it."""
     if feature.kind != "category":
-        return np.array(values, dtype=np.float64)  # None becomes NaN
-    levels = list(dict.fromkeys(value for value in values if value is not None))
-    return pd.Categorical(values, categories=pd.Index(levels, dtype="str"))
+        return np.array(column_values, dtype=np.float64)  # None becomes NaN
+    levels = list(dict.fromkeys(column_value for column_value in column_values if column_value is not None))
+    return pd.Categorical(column_values, categories=pd.Index(levels, dtype="str"))
 
 
-def _none_if_missing(value: Any) -> Any:
-    return None if value != value else value  # noqa: PLR0124 -- NaN is what does not equal itself
+def _none_if_missing(feature_value: Any) -> Any:
+    return None if feature_value != feature_value else feature_value  # noqa: PLR0124 -- NaN is what does not equal itself
 
 
 def _word_game(text: str) -> CooperativeGame:
@@ -264,7 +272,7 @@ def _word_game(text: str) -> CooperativeGame:
     if words:
         words[0] = text[: len(text) - sum(map(len, words))] + words[0]
     edges = np.linspace(0, len(words), min(len(words), MAX_WORDS) + 1).round().astype(int)
-    runs = ["".join(words[start:stop]) for start, stop in itertools.pairwise(edges.tolist())]
+    runs = ["".join(words[run_start:run_stop]) for run_start, run_stop in itertools.pairwise(edges.tolist())]
 
     def build_rows(coalitions: Coalitions, _reference: Positions) -> Features:
         return np.array(["".join(itertools.compress(runs, mask)) for mask in coalitions.tolist()], dtype=object)
@@ -276,17 +284,21 @@ def _word_game(text: str) -> CooperativeGame:
 def _patch_game(image: npt.NDArray[np.uint8]) -> CooperativeGame:
     """Make a game of square patches of an image (height, width, channels); the reference is the image's mean colour."""
     height, width = image.shape[:2]
-    side = max(1, math.ceil(max(height, width) / MAX_PATCHES_PER_SIDE))
+    patch_side = max(1, math.ceil(max(height, width) / MAX_PATCHES_PER_SIDE))
     names = []
-    for y, x in itertools.product(range(0, height, side), range(0, width, side)):
-        names.append(f"rows {y}-{min(y + side, height) - 1}, columns {x}-{min(x + side, width) - 1}")
-    plain = np.broadcast_to(image.mean(axis=(0, 1)).round().astype(np.uint8), image.shape)
-    patch = (np.arange(height) // side)[:, None] * math.ceil(width / side) + (np.arange(width) // side)[None, :]
+    for y, x in itertools.product(range(0, height, patch_side), range(0, width, patch_side)):
+        names.append(f"rows {y}-{min(y + patch_side, height) - 1}, columns {x}-{min(x + patch_side, width) - 1}")
+    plain_image = np.broadcast_to(image.mean(axis=(0, 1)).round().astype(np.uint8), image.shape)
+    patch_numbers = (np.arange(height) // patch_side)[:, None] * math.ceil(width / patch_side) + (
+        np.arange(width) // patch_side
+    )[None, :]
 
     def build_rows(coalitions: Coalitions, _reference: Positions) -> Features:
-        return np.where(coalitions[:, patch][..., None], image[None], plain[None])
+        return np.where(coalitions[:, patch_numbers][..., None], image[None], plain_image[None])
 
-    differs = np.bincount(patch.ravel(), weights=(image != plain).any(axis=2).ravel(), minlength=len(names)) > 0
-    references = ("the picture's mean colour",) * len(names)
-    row_values, active = ("",) * len(names), np.flatnonzero(differs)
-    return CooperativeGame(tuple(names), row_values, references, active, build_rows, MAX_IMAGE_EVALUATIONS)
+    patch_differs = (
+        np.bincount(patch_numbers.ravel(), weights=(image != plain_image).any(axis=2).ravel(), minlength=len(names)) > 0
+    )
+    reference_texts = ("the picture's mean colour",) * len(names)
+    row_values, active_patches = ("",) * len(names), np.flatnonzero(patch_differs)
+    return CooperativeGame(tuple(names), row_values, reference_texts, active_patches, build_rows, MAX_IMAGE_EVALUATIONS)

@@ -32,8 +32,8 @@ def serve_bundle(bundle: Path, host: str = "127.0.0.1", port: int = 8000, token_
     Unavailable
         If packages of the extra `deploy` are not installed.
     """
-    if missing := [name for name in REQUIRED_PACKAGES if importlib.util.find_spec(name) is None]:
-        raise Unavailable(f"serving needs {', '.join(missing)}: pip install 'evenhand[deploy]'")
+    if missing_packages := [name for name in REQUIRED_PACKAGES if importlib.util.find_spec(name) is None]:
+        raise Unavailable(f"serving needs {', '.join(missing_packages)}: pip install 'evenhand[deploy]'")
     token = read_token_file(token_file) if token_file else None
     if token is None and not is_loopback_address(host):
         raise EvenhandError(f"others can reach {host}: give --token-file, or serve on 127.0.0.1")

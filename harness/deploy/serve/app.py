@@ -189,11 +189,11 @@ def make_service(bundle: Bundle, *, combine: bool = True) -> PredictionService:
     Service
         Not running yet.
     """
-    drift = DriftMonitor(bundle.schema)
+    drift_monitor = DriftMonitor(bundle.schema)
     metrics = ServiceMetrics(bundle.id, bundle.schema.classes)
-    batcher = Batcher(bundle, drift.count_rows, combine)
+    batcher = Batcher(bundle, drift_monitor.count_rows, combine)
     metrics.waiting.set_function(lambda: batcher.queued_rows)
-    return PredictionService(bundle, batcher, drift, metrics)
+    return PredictionService(bundle, batcher, drift_monitor, metrics)
 
 
 def make_app(service: PredictionService, token: str | None = None) -> FastAPI:
@@ -236,27 +236,30 @@ def make_app(service: PredictionService, token: str | None = None) -> FastAPI:
     return app
 
 
-def _add_prediction_paths(app: FastAPI, service: PredictionService) -> None:
+def _add_prediction_paths(app: FastAPI, prediction_service: PredictionService) -> None:
     @app.post("/predict")
     async def predict(request: Request) -> Response:
-        rows = await service.read_request_rows(request, MAX_ROWS)
-        answer = await service.predict_and_count(rows)
+        rows = await prediction_service.read_request_rows(request, MAX_ROWS)
+        prediction_response = await prediction_service.predict_and_count(rows)
         in_thread = rows.count > LARGE_ANSWER_ROWS
         return json_response(
             await _call_off_event_loop(
-                in_thread, lambda: responses.predictions_to_json(service.bundle, answer, rows.ignored)
+                in_thread,
+                lambda: responses.predictions_to_json(prediction_service.bundle, prediction_response, rows.ignored),
             )
         )
 
     @app.post("/explain")
     async def explain(request: Request) -> Response:
         return json_response(
-            await service.predict_and_explain(await service.read_request_rows(request, MAX_EXPLAINED_ROWS))
+            await prediction_service.predict_and_explain(
+                await prediction_service.read_request_rows(request, MAX_EXPLAINED_ROWS)
+            )
         )
 
 
-def _add_information_paths(app: FastAPI, service: PredictionService) -> None:
-    bundle = service.bundle
+def _add_information_paths(app: FastAPI, prediction_service: PredictionService) -> None:
+    bundle = prediction_service.bundle
     document, bundle_id = make_openapi_document(bundle), {"bundle": bundle.id}
 
     @app.get("/schema")
@@ -267,11 +270,13 @@ def _add_information_paths(app: FastAPI, service: PredictionService) -> None:
     async def drift() -> Response:
         # In the thread that counts, so that no count changes meanwhile.
         loop = asyncio.get_running_loop()
-        return json_response(await loop.run_in_executor(service.batcher.worker, service.drift.drift_report))
+        return json_response(
+            await loop.run_in_executor(prediction_service.batcher.worker, prediction_service.drift.drift_report)
+        )
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(prediction_service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/health")
     async def health() -> Response:
@@ -279,7 +284,7 @@ def _add_information_paths(app: FastAPI, service: PredictionService) -> None:
 
     @app.get("/ready")
     async def ready() -> Response:
-        if service.shutting_down:
+        if prediction_service.shutting_down:
             return json_response({"status": "leaving"} | bundle_id, 503)
         return json_response({"status": "ready"} | bundle_id)
 

@@ -89,21 +89,21 @@ class TokenAuth:
             return
         await self.app(scope, receive, send)
 
-    def _refusal_status(self, scope: Scope) -> int | None:
-        headers = dict(scope["headers"])
+    def _refusal_status(self, request_scope: Scope) -> int | None:
+        headers = dict(request_scope["headers"])
         if self.token is None:
             host = headers.get(b"host", b"").decode("latin-1")
             name, _, port = host.rpartition(":")
             if not port.isdigit():
                 name = host
             return None if name.lower() in LOCAL_NAMES else MISDIRECTED
-        if scope["path"] in PUBLIC_PATHS:
+        if request_scope["path"] in PUBLIC_PATHS:
             return None
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-        matches = hmac.compare_digest(_secret_digest(token.strip()), _secret_digest(self.token.encode()))
-        return None if matches and scheme.lower() == b"bearer" else UNAUTHORIZED
+        token_matches = hmac.compare_digest(_secret_digest(token.strip()), _secret_digest(self.token.encode()))
+        return None if token_matches and scheme.lower() == b"bearer" else UNAUTHORIZED
 
 
-def _secret_digest(secret: bytes) -> bytes:
+def _secret_digest(secret_bytes: bytes) -> bytes:
     """Hash a secret to a fixed length, so that comparison time does not depend on it."""
-    return hashlib.sha256(secret).digest()
+    return hashlib.sha256(secret_bytes).digest()

@@ -99,8 +99,10 @@ class Batcher:
 
     def predict_in_chunks(self, X: Features) -> npt.NDArray[np.float64]:
         """Predict probabilities (n, k) of many rows from another thread; requests are predicted between the chunks."""
-        chunks = [X[start : start + CHUNK_ROWS] for start in range(0, len(X), CHUNK_ROWS)]
-        return np.concatenate([self.worker.submit(self.bundle.predict_proba, chunk).result() for chunk in chunks])
+        row_chunks = [X[first_row : first_row + CHUNK_ROWS] for first_row in range(0, len(X), CHUNK_ROWS)]
+        return np.concatenate(
+            [self.worker.submit(self.bundle.predict_proba, row_chunk).result() for row_chunk in row_chunks]
+        )
 
     @contextmanager
     def run_until_exit(self) -> Iterator[None]:
@@ -136,14 +138,14 @@ class Batcher:
         batch: list[PendingRequest] = []
         row_count = 0
         while self.queue:
-            fits = self.combine and row_count + self.queue[0].rows.count <= MAX_BATCH_ROWS
-            if batch and not fits:
+            fits_in_batch = self.combine and row_count + self.queue[0].rows.count <= MAX_BATCH_ROWS
+            if batch and not fits_in_batch:
                 break
-            pending = self.queue.popleft()
-            self.queued_rows -= pending.rows.count
-            if not pending.answer.done():
-                batch.append(pending)
-                row_count += pending.rows.count
+            pending_request = self.queue.popleft()
+            self.queued_rows -= pending_request.rows.count
+            if not pending_request.answer.done():
+                batch.append(pending_request)
+                row_count += pending_request.rows.count
         return batch
 
 
@@ -169,22 +171,22 @@ def answer_requests(
     if not requests:
         return [], []
     try:
-        answer, X = _predict_batch_rows(bundle, _concatenate_request_rows(requests))
+        batch_answer, X = _predict_batch_rows(bundle, _concatenate_request_rows(requests))
     except Exception as error:  # noqa: BLE001 -- every error is passed on to the request that caused it
         if len(requests) == 1:
             return [error], []
-        answers, features = zip(*(answer_requests(bundle, [request]) for request in requests), strict=True)
-        return list(itertools.chain(*answers)), list(itertools.chain(*features))
-    return _split_answer_by_request(answer, list(map(attrgetter("count"), requests))), [X]
+        single_answers, features = zip(*(answer_requests(bundle, [request]) for request in requests), strict=True)
+        return list(itertools.chain(*single_answers)), list(itertools.chain(*features))
+    return _split_answer_by_request(batch_answer, list(map(attrgetter("count"), requests))), [X]
 
 
 def _predict_batch_rows(bundle: Bundle, rows: ParsedRows) -> tuple[BatchAnswer, Features]:
-    inputs = read_rows(bundle.schema, rows.columns)
-    proba = bundle.predict_proba(inputs.X)
-    flags: dict[int, list[UnusualValue]] = {}
-    for flag in inputs.flags:
-        flags.setdefault(flag.row, []).append(flag)
-    return BatchAnswer(proba, bundle.choose_classes(proba), flags), inputs.X
+    checked_inputs = read_rows(bundle.schema, rows.columns)
+    proba = bundle.predict_proba(checked_inputs.X)
+    unusual_by_row: dict[int, list[UnusualValue]] = {}
+    for unusual_value in checked_inputs.flags:
+        unusual_by_row.setdefault(unusual_value.row, []).append(unusual_value)
+    return BatchAnswer(proba, bundle.choose_classes(proba), unusual_by_row), checked_inputs.X
 
 
 def _concatenate_request_rows(requests: Sequence[ParsedRows]) -> ParsedRows:
@@ -197,16 +199,22 @@ def _concatenate_request_rows(requests: Sequence[ParsedRows]) -> ParsedRows:
     return ParsedRows(columns, sum(map(attrgetter("count"), requests)))
 
 
-def _split_answer_by_request(answer: BatchAnswer, counts: Sequence[int]) -> list[BatchAnswer | Exception]:
+def _split_answer_by_request(batch_answer: BatchAnswer, counts: Sequence[int]) -> list[BatchAnswer | Exception]:
     """Divide the answer of concatenated requests by their numbers of rows."""
-    parts: list[BatchAnswer | Exception] = []
-    start = 0
+    request_answers: list[BatchAnswer | Exception] = []
+    first_row = 0
     for count in counts:
-        rows = range(start, start + count)
-        flags = {}
+        rows = range(first_row, first_row + count)
+        unusual_by_row = {}
         for row in rows:
-            if row in answer.flags:
-                flags[row - start] = [flag._replace(row=row - start) for flag in answer.flags[row]]
-        parts.append(BatchAnswer(answer.proba[start : rows.stop], answer.decided[start : rows.stop], flags))
-        start = rows.stop
-    return parts
+            if row in batch_answer.flags:
+                unusual_by_row[row - first_row] = [
+                    unusual_value._replace(row=row - first_row) for unusual_value in batch_answer.flags[row]
+                ]
+        request_answers.append(
+            BatchAnswer(
+                batch_answer.proba[first_row : rows.stop], batch_answer.decided[first_row : rows.stop], unusual_by_row
+            )
+        )
+        first_row = rows.stop
+    return request_answers

@@ -64,14 +64,14 @@ class DriftMonitor:
     def drift_report(self) -> dict[str, Any]:
         """Return, per column, the population stability index, its 95 % point without drift, and a verdict."""
         self._count_pending()
-        totals = [np.sum(column_blocks, axis=0) for column_blocks in zip(*self.blocks, strict=True)]
-        rows = sum(int(block[0].sum()) for block in self.blocks)
+        counts_by_column = [np.sum(column_blocks, axis=0) for column_blocks in zip(*self.blocks, strict=True)]
+        rows = sum(int(count_block[0].sum()) for count_block in self.blocks)
         columns: list[dict[str, Any]] = []
-        for feature, counts in zip(self.schema.features, totals, strict=False):
-            index, limit = population_stability_index(feature.shares, self.schema.rows, counts)
-            verdict = _drift_verdict(index, limit, rows)
-            sizes = {"psi": round(index, 4), "by_chance": round(limit, 4)}
-            columns.append({"name": feature.name, **sizes, "verdict": verdict})
+        for feature, counts in zip(self.schema.features, counts_by_column, strict=False):
+            index, index_limit = population_stability_index(feature.shares, self.schema.rows, counts)
+            drift_verdict = _drift_verdict(index, index_limit, rows)
+            sizes = {"psi": round(index, 4), "by_chance": round(index_limit, 4)}
+            columns.append({"name": feature.name, **sizes, "verdict": drift_verdict})
         columns.sort(key=itemgetter("psi"), reverse=True)
         return {"rows": rows, "training_rows": self.schema.rows, "fewest_rows": MIN_ROWS, "columns": columns}
 
@@ -113,19 +113,26 @@ def population_stability_index(
     ----------
     Wilson & Hilferty (1931), The distribution of chi-square: the approximation of its quantile.
     """
-    shares, bins, count = np.array(training_shares), len(training_shares), int(counts.sum())
-    training = (shares * training_rows + 0.5) / (training_rows + 0.5 * bins)
-    new = (counts + 0.5) / (count + 0.5 * bins)
-    index = float(((new - training) * np.log(new / training)).sum())
-    freedom = max(int(((shares > 0) | (counts > 0)).sum()) - 1, 1)
-    quantile = freedom * (1 - 2 / (9 * freedom) + NORMAL_QUANTILE_95 * (2 / (9 * freedom)) ** 0.5) ** 3
+    training_share_array, bins, count = np.array(training_shares), len(training_shares), int(counts.sum())
+    smoothed_training_shares = (training_share_array * training_rows + 0.5) / (training_rows + 0.5 * bins)
+    smoothed_new_shares = (counts + 0.5) / (count + 0.5 * bins)
+    index = float(
+        (
+            (smoothed_new_shares - smoothed_training_shares) * np.log(smoothed_new_shares / smoothed_training_shares)
+        ).sum()
+    )
+    degrees_of_freedom = max(int(((training_share_array > 0) | (counts > 0)).sum()) - 1, 1)
+    quantile = (
+        degrees_of_freedom
+        * (1 - 2 / (9 * degrees_of_freedom) + NORMAL_QUANTILE_95 * (2 / (9 * degrees_of_freedom)) ** 0.5) ** 3
+    )
     return index, (1 / max(training_rows, 1) + 1 / max(count, 1)) * quantile
 
 
-def _drift_verdict(index: float, limit: float, rows: int) -> str:
+def _drift_verdict(index: float, index_limit: float, rows: int) -> str:
     if rows < MIN_ROWS:
         return "too few rows to say"
-    if index < MODERATE_SHIFT or index <= limit:
+    if index < MODERATE_SHIFT or index <= index_limit:
         return "steady"
     if index < LARGE_SHIFT:
         return "shifted: worth a look"
@@ -213,16 +220,18 @@ class RequestMonitor:
                 scope, status or CLIENT_CLOSED_REQUEST, seconds, request_id, row_counter["rows"]
             )
 
-    def _count_and_log_request(self, scope: Scope, status: int, seconds: float, request_id: str, rows: int) -> None:
-        path = scope["path"] if scope["path"] in self.paths else "(other)"
+    def _count_and_log_request(
+        self, request_scope: Scope, status: int, seconds: float, request_id: str, rows: int
+    ) -> None:
+        path = request_scope["path"] if request_scope["path"] in self.paths else "(other)"
         self.metrics.requests.labels(path, status).inc()
         self.metrics.seconds.labels(path).observe(seconds)
         if path in POLLED_PATHS and status == 200:
             return
-        method = scope["method"] if scope["method"] in METHODS else "(other)"
-        facts = {"request": request_id, "method": method, "path": path, "status": status, "rows": rows}
-        facts["milliseconds"] = round(seconds * 1000, 2)
-        LOGGER.info("request", extra={"facts": facts})
+        http_method = request_scope["method"] if request_scope["method"] in METHODS else "(other)"
+        logged_fields = {"request": request_id, "method": http_method, "path": path, "status": status, "rows": rows}
+        logged_fields["milliseconds"] = round(seconds * 1000, 2)
+        LOGGER.info("request", extra={"facts": logged_fields})
 
 
 class JsonLogFormatter(logging.Formatter):
@@ -236,9 +245,9 @@ class JsonLogFormatter(logging.Formatter):
         return json.dumps(entry | getattr(record, "facts", {}), ensure_ascii=False)
 
 
-def _client_or_new_request_id(scope: Scope) -> str:
+def _client_or_new_request_id(request_scope: Scope) -> str:
     """Return the id that the client sent, if it is a plain one, else a new one."""
-    request_id = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+    request_id = dict(request_scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
     return request_id if REQUEST_ID.fullmatch(request_id) else secrets.token_hex(8)
 
 

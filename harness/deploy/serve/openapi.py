@@ -53,17 +53,19 @@ def make_openapi_document(bundle: Bundle) -> dict[str, Any]:
     )
     metrics = _describe_operation("metrics", "Counts, in Prometheus' text format", STRING, {401})
     metrics["responses"]["200"]["content"] = {"text/plain": {"schema": STRING}}
-    predict = f"Answers to 1 to {MAX_ROWS:,} rows"
-    explain = f"Answers to 1 to {MAX_EXPLAINED_ROWS} rows, with reasons"
-    drift = "Whether rows look as they did in training"
+    predict_summary = f"Answers to 1 to {MAX_ROWS:,} rows"
+    explain_summary = f"Answers to 1 to {MAX_EXPLAINED_ROWS} rows, with reasons"
+    drift_summary = "Whether rows look as they did in training"
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version("evenhand"), "description": description},
         "paths": {
-            "/predict": {"post": _describe_row_operation("predict", predict, schema, MAX_ROWS, "Answers")},
-            "/explain": {"post": _describe_row_operation("explain", explain, schema, MAX_EXPLAINED_ROWS, "Explained")},
+            "/predict": {"post": _describe_row_operation("predict", predict_summary, schema, MAX_ROWS, "Answers")},
+            "/explain": {
+                "post": _describe_row_operation("explain", explain_summary, schema, MAX_EXPLAINED_ROWS, "Explained")
+            },
             "/schema": {"get": _describe_operation("schema", "The rows that are taken", OBJECT, {401})},
-            "/drift": {"get": _describe_operation("drift", drift, _schema_reference("Drift"), {401})},
+            "/drift": {"get": _describe_operation("drift", drift_summary, _schema_reference("Drift"), {401})},
             "/metrics": {"get": metrics},
             "/health": {"get": _describe_operation("health", "Whether the service lives", _schema_reference("State"))},
             "/ready": {
@@ -86,73 +88,81 @@ def example_row(schema: Schema) -> dict[str, Any]:
 
 def _describe_row_operation(name: str, summary: str, schema: Schema, max_rows: int, response: str) -> dict[str, Any]:
     """Describe an operation that takes rows and returns the component schema `response`."""
-    example = example_row(schema)
+    row_example = example_row(schema)
     rows = {"type": "array", "minItems": 1, "maxItems": max_rows, "items": _schema_reference("Row")}
-    body = {"type": "object", "required": ["rows"], "additionalProperties": False, "properties": {"rows": rows}}
-    content: dict[str, Any] = {JSON: {"schema": body, "example": {"rows": [example]}}}
+    json_body_schema = {
+        "type": "object",
+        "required": ["rows"],
+        "additionalProperties": False,
+        "properties": {"rows": rows},
+    }
+    content_types: dict[str, Any] = {JSON: {"schema": json_body_schema, "example": {"rows": [row_example]}}}
     if schema.modality != "image":
-        content[CSV] = {"schema": STRING, "example": _row_to_csv(example)}
-    operation = _describe_operation(name, summary, _schema_reference(response), ERRORS)
-    return operation | {"requestBody": {"required": True, "content": content}}
+        content_types[CSV] = {"schema": STRING, "example": _row_to_csv(row_example)}
+    openapi_operation = _describe_operation(name, summary, _schema_reference(response), ERRORS)
+    return openapi_operation | {"requestBody": {"required": True, "content": content_types}}
 
 
 def _describe_operation(
     name: str, summary: str, schema: Mapping[str, Any], errors: Collection[int] = ()
 ) -> dict[str, Any]:
-    responses: dict[str, Any] = {"200": {"description": "As asked", "content": {JSON: {"schema": schema}}}}
+    response_descriptions: dict[str, Any] = {"200": {"description": "As asked", "content": {JSON: {"schema": schema}}}}
     for status in sorted(errors):
-        description, component = ERRORS[status], "Problem"
+        description, component_name = ERRORS[status], "Problem"
         if name == "ready":
-            description, component = "It is about to end", "State"
-        content = {JSON: {"schema": _schema_reference(component)}}
-        responses[str(status)] = {"description": description, "content": content}
-    operation: dict[str, Any] = {"operationId": name, "summary": summary, "responses": responses}
+            description, component_name = "It is about to end", "State"
+        error_content = {JSON: {"schema": _schema_reference(component_name)}}
+        response_descriptions[str(status)] = {"description": description, "content": error_content}
+    openapi_operation: dict[str, Any] = {"operationId": name, "summary": summary, "responses": response_descriptions}
     if 401 in errors:
-        operation["security"] = [{"token": []}, {}]
-    return operation
+        openapi_operation["security"] = [{"token": []}, {}]
+    return openapi_operation
 
 
 def _openapi_component_schemas(schema: Schema) -> dict[str, Any]:
-    head = {"bundle": STRING, "positive": STRING_OR_NULL, "threshold": {"type": ["number", "null"]}}
-    probability = {"type": "number", "minimum": 0, "maximum": 1}
+    head_properties = {"bundle": STRING, "positive": STRING_OR_NULL, "threshold": {"type": ["number", "null"]}}
+    probability_schema = {"type": "number", "minimum": 0, "maximum": 1}
     probability_note = "Of two classes that of the positive one, of several that of the one answered"
-    flags = _array_schema(_object_schema({"field": STRING, "code": STRING, "what": STRING}))
-    answer = {
+    unusual_values_schema = _array_schema(_object_schema({"field": STRING, "code": STRING, "what": STRING}))
+    answer_properties = {
         "class": {"type": "string", "enum": list(schema.classes)},
-        "probability": {**probability, "description": probability_note},
-        "probabilities": _object_schema(dict.fromkeys(schema.classes, probability)),
-        "flags": flags,
+        "probability": {**probability_schema, "description": probability_note},
+        "probabilities": _object_schema(dict.fromkeys(schema.classes, probability_schema)),
+        "flags": unusual_values_schema,
     }
     reason = _object_schema({"name": STRING, "value": STRING, "usual": STRING, "adds": NUMBER, "error": NUMBER})
-    explanation = {
+    explanation_properties = {
         "class": STRING,
         "of": STRING,
-        "probability": probability,
+        "probability": probability_schema,
         "base": NUMBER,
         "total": NUMBER,
         "reasons": _array_schema(reason),
-        "flags": flags,
+        "flags": unusual_values_schema,
     }
-    drift = _object_schema({"name": STRING, "psi": NUMBER, "by_chance": NUMBER, "verdict": STRING})
+    drift_schema = _object_schema({"name": STRING, "psi": NUMBER, "by_chance": NUMBER, "verdict": STRING})
     counts = {"rows": INTEGER, "training_rows": INTEGER, "fewest_rows": INTEGER}
-    problem = {"error": STRING, "field": STRING_OR_NULL, "row": {"type": ["integer", "null"]}}
+    problem_properties = {"error": STRING, "field": STRING_OR_NULL, "row": {"type": ["integer", "null"]}}
     return {
         "Row": _object_schema({feature.name: _column_json_schema(feature) for feature in schema.features}),
         "Answers": _object_schema(
-            head | {"ignored": _array_schema(STRING), "rows": _array_schema(_object_schema(answer))}
+            head_properties
+            | {"ignored": _array_schema(STRING), "rows": _array_schema(_object_schema(answer_properties))}
         ),
-        "Explained": _object_schema(head | {"scale": STRING, "rows": _array_schema(_object_schema(explanation))}),
-        "Drift": _object_schema(counts | {"columns": _array_schema(drift)}),
+        "Explained": _object_schema(
+            head_properties | {"scale": STRING, "rows": _array_schema(_object_schema(explanation_properties))}
+        ),
+        "Drift": _object_schema(counts | {"columns": _array_schema(drift_schema)}),
         "State": _object_schema({"status": STRING, "bundle": STRING}),
-        "Problem": _object_schema(problem),
+        "Problem": _object_schema(problem_properties),
     }
 
 
 def _column_json_schema(feature: Feature) -> dict[str, Any]:
     """Describe the values of a column."""
     if feature.kind == "number":
-        low, high = feature.format_number(feature.low), feature.format_number(feature.high)
-        return {"type": ["number", "null"], "description": f"In training {low} to {high}"}
+        lowest_text, highest_text = feature.format_number(feature.low), feature.format_number(feature.high)
+        return {"type": ["number", "null"], "description": f"In training {lowest_text} to {highest_text}"}
     if feature.kind == "date":
         low_date, high_date = _format_date(feature, feature.low), _format_date(feature, feature.high)
         return {**STRING_OR_NULL, "description": f"A date as in training, such as {low_date} to {high_date}"}
@@ -176,11 +186,11 @@ def _example_value_of_column(feature: Feature) -> Any:
     return {"picture": GREY_PNG}.get(feature.kind, "The quick brown fox")
 
 
-def _format_date(feature: Feature, days: float | None) -> str | None:
+def _format_date(feature: Feature, days_since_epoch: float | None) -> str | None:
     """Format days since 1970 as a date, in the order in which the training data had it."""
-    if days is None:
+    if days_since_epoch is None:
         return None
-    year, month, day = feature.format_number(days).split("-")
+    year, month, day = feature.format_number(days_since_epoch).split("-")
     formats = {"day first": f"{day}.{month}.{year}", "month first": f"{month}/{day}/{year}"}
     return formats.get(feature.written, f"{year}-{month}-{day}")
 
@@ -191,12 +201,12 @@ def _row_to_csv(row: Mapping[str, Any]) -> str:
     return file.getvalue()
 
 
-def _object_schema(properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "required": list(properties), "properties": dict(properties)}
+def _object_schema(schema_properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": list(schema_properties), "properties": dict(schema_properties)}
 
 
-def _array_schema(element: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": element}
+def _array_schema(element_schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": element_schema}
 
 
 def _schema_reference(name: str) -> dict[str, str]:

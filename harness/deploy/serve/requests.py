@@ -74,47 +74,47 @@ def parse_request_rows(content_type: str, body: bytes, schema: Schema, max_rows:
     RequestError
         If the body has another form.
     """
-    kind, charset = parse_content_type(content_type)
+    media_type, charset = parse_content_type(content_type)
     parsers = {JSON: _parse_json_rows, CSV: _parse_csv_rows}
-    if kind not in parsers:
-        raise RequestError(415, f"Content-Type is {kind or 'missing'}: send {JSON} or {CSV}")
+    if media_type not in parsers:
+        raise RequestError(415, f"Content-Type is {media_type or 'missing'}: send {JSON} or {CSV}")
     if charset not in {"utf-8", "utf8", "us-ascii"}:
         raise RequestError(415, f"charset {charset} is not read: send UTF-8")
     names = [feature.name for feature in schema.features]
-    parsed = parsers[kind](body, names, max_rows)
+    parsed_rows = parsers[media_type](body, names, max_rows)
     if schema.image_shape is not None:
-        return _decode_images(parsed, names[0])
-    return parsed
+        return _decode_images(parsed_rows, names[0])
+    return parsed_rows
 
 
 def parse_content_type(content_type: str) -> tuple[str, str]:
     """Return the media type and the charset of a Content-Type header in lower case; the charset is UTF-8 by default."""
-    kind, *parameters = content_type.lower().split(";")
+    media_type, *parameters = content_type.lower().split(";")
     charset = "utf-8"
     for parameter in parameters:
-        name, _, setting = parameter.strip().partition("=")
+        name, _, parameter_value = parameter.strip().partition("=")
         if name == "charset":
-            charset = setting
-    return kind.strip(), charset.strip('"')
+            charset = parameter_value
+    return media_type.strip(), charset.strip('"')
 
 
-def _decode_images(parsed: ParsedRows, name: str) -> ParsedRows:
+def _decode_images(parsed_rows: ParsedRows, name: str) -> ParsedRows:
     """Decode image files from base64; their content is checked when rows are read."""
     files = []
-    for row, encoded in enumerate(parsed.columns[name]):
+    for row, encoded_image in enumerate(parsed_rows.columns[name]):
         try:
-            _, _, base64_text = encoded.rpartition(",")  # a data URL has its base64 after a comma
+            _, _, base64_text = encoded_image.rpartition(",")  # a data URL has its base64 after a comma
             files.append(b64decode(base64_text, validate=True))
         except (AttributeError, ValueError):
             raise RequestError(422, f"row {row}: {name!r} must be a PNG or JPEG file in base64", name, row) from None
-    return ParsedRows({name: files}, parsed.count, parsed.ignored)
+    return ParsedRows({name: files}, parsed_rows.count, parsed_rows.ignored)
 
 
-def _parse_json_rows(body: bytes, names: Sequence[str], max_rows: int) -> ParsedRows:
+def _parse_json_rows(body_bytes: bytes, names: Sequence[str], max_rows: int) -> ParsedRows:
     from pydantic_core import from_json
 
     try:
-        document = from_json(body)
+        document = from_json(body_bytes)
     except ValueError as error:
         raise RequestError(400, f"not JSON: {error}") from None
     if not isinstance(document, dict) or set(document) != {"rows"}:
@@ -128,10 +128,10 @@ def _parse_json_rows(body: bytes, names: Sequence[str], max_rows: int) -> Parsed
             message = f"row {i} must be an object of columns and values, not {_json_type_name(row)}"
             raise RequestError(422, message, "rows", i)
     columns = {name: _column_of_json_rows(rows, name) for name in names}
-    if b"NaN" in body:
+    if b"NaN" in body_bytes:
         _refuse_nan_numbers(columns)
-    ignored = set().union(*rows) - columns.keys()
-    return ParsedRows(columns, len(rows), tuple(sorted(ignored)))
+    ignored_columns = set().union(*rows) - columns.keys()
+    return ParsedRows(columns, len(rows), tuple(sorted(ignored_columns)))
 
 
 def _column_of_json_rows(rows: list[dict[str, Any]], name: str) -> list[Any]:
@@ -150,9 +150,9 @@ def _refuse_nan_numbers(columns: Mapping[str, Sequence[Any]]) -> None:
                 raise RequestError(422, f"row {i}: {name!r} is NaN, which JSON does not have: send null", name, i)
 
 
-def _parse_csv_rows(body: bytes, names: Sequence[str], max_rows: int) -> ParsedRows:
+def _parse_csv_rows(body_bytes: bytes, names: Sequence[str], max_rows: int) -> ParsedRows:
     try:
-        text = body.decode("utf-8-sig")
+        text = body_bytes.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RequestError(400, f"not UTF-8: byte {error.start} cannot be read") from None
     delimiter, text = _separate(text, names)
@@ -169,10 +169,10 @@ def _parse_csv_rows(body: bytes, names: Sequence[str], max_rows: int) -> ParsedR
     if set(map(len, rows)) != {len(header)}:
         i = next(i for i, row in enumerate(rows) if len(row) != len(header))
         raise RequestError(400, f"row {i} has {len(rows[i])} cells and the header {len(header)}", None, i)
-    by_column = dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
-    columns = dict(zip(names, map(by_column.__getitem__, names), strict=True))
-    ignored = tuple(name for name in header if name not in columns)
-    return ParsedRows(columns, len(rows), ignored)
+    cells_by_column = dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
+    columns = dict(zip(names, map(cells_by_column.__getitem__, names), strict=True))
+    ignored_columns = tuple(name for name in header if name not in columns)
+    return ParsedRows(columns, len(rows), ignored_columns)
 
 
 def _check_csv_header(header: Sequence[str], names: Sequence[str]) -> None:
@@ -183,10 +183,10 @@ def _check_csv_header(header: Sequence[str], names: Sequence[str]) -> None:
 
 def _separate(text: str, names: Sequence[str]) -> tuple[str, str]:
     """Return the delimiter of a CSV, and its lines without the one in which Excel names the delimiter."""
-    first_line, _, rest = text.partition("\n")
-    stated = SEPARATOR_LINE.fullmatch(first_line.strip(" \r"))
-    if stated is not None:
-        return stated[1], rest
+    first_line, _, following_lines = text.partition("\n")
+    separator_match = SEPARATOR_LINE.fullmatch(first_line.strip(" \r"))
+    if separator_match is not None:
+        return separator_match[1], following_lines
     return _find_delimiter(text, names), text
 
 
@@ -205,9 +205,9 @@ def _find_delimiter(text: str, names: Sequence[str]) -> str:
 
 def _check_row_count(count: int, max_rows: int) -> None:
     if not 1 <= count <= max_rows:
-        received = f"more than {max_rows:,}" if count > max_rows else "none"
-        raise RequestError(422, f"1 to {max_rows:,} rows are answered at once, there are {received}", "rows")
+        received_count = f"more than {max_rows:,}" if count > max_rows else "none"
+        raise RequestError(422, f"1 to {max_rows:,} rows are answered at once, there are {received_count}", "rows")
 
 
-def _json_type_name(parsed: Any) -> str:
-    return TYPE_NAMES.get(type(parsed), "a number")
+def _json_type_name(parsed_json: Any) -> str:
+    return TYPE_NAMES.get(type(parsed_json), "a number")

@@ -25,8 +25,8 @@ def error_response(
 
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return a response in JSON that is not cached; bytes are taken for JSON."""
-    body = content if isinstance(content, bytes) else to_json(content)
-    return Response(body, status, {"cache-control": "no-store", **(headers or {})}, media_type="application/json")
+    body_bytes = content if isinstance(content, bytes) else to_json(content)
+    return Response(body_bytes, status, {"cache-control": "no-store", **(headers or {})}, media_type="application/json")
 
 
 def predictions_to_json(bundle: Bundle, answer: BatchAnswer, ignored: Sequence[str]) -> bytes:
@@ -47,18 +47,20 @@ def predictions_to_json(bundle: Bundle, answer: BatchAnswer, ignored: Sequence[s
         The document.
     """
     names = [to_json(name).decode() for name in bundle.schema.classes]
-    by_class = answer.proba.round(DECIMALS).T.tolist()
-    probabilities = by_class[1] if len(names) == 2 else answer.proba.max(axis=1).round(DECIMALS).tolist()
+    proba_by_class = answer.proba.round(DECIMALS).T.tolist()
+    probabilities = proba_by_class[1] if len(names) == 2 else answer.proba.max(axis=1).round(DECIMALS).tolist()
     # One template for all rows: building an object per row and serializing it took four times as long.
     members = ",".join(name.replace("%", "%%") + ":%r" for name in names)
     template = '{"class":%s,"probability":%r,"probabilities":{' + members + '},"flags":%s}'
-    flags = ["[]"] * len(answer.decided)
+    flag_texts = ["[]"] * len(answer.decided)
     for row, row_flags in answer.flags.items():
-        flags[row] = to_json(_flags_to_json(row_flags)).decode()
-    decided = map(names.__getitem__, answer.decided.tolist())
-    rows = ",".join(map(template.__mod__, zip(decided, probabilities, *by_class, flags, strict=True)))
-    head = to_json(_response_header_fields(bundle) | {"ignored": list(ignored)})
-    return head[:-1] + b',"rows":[' + rows.encode() + b"]}"
+        flag_texts[row] = to_json(_flags_to_json(row_flags)).decode()
+    decided_classes = map(names.__getitem__, answer.decided.tolist())
+    rows = ",".join(
+        map(template.__mod__, zip(decided_classes, probabilities, *proba_by_class, flag_texts, strict=True))
+    )
+    json_head = to_json(_response_header_fields(bundle) | {"ignored": list(ignored)})
+    return json_head[:-1] + b',"rows":[' + rows.encode() + b"]}"
 
 
 def explanations_to_json(bundle: Bundle, answer: BatchAnswer, explained: Iterable[ShapleyValues]) -> dict[str, Any]:
@@ -84,11 +86,11 @@ def explanations_to_json(bundle: Bundle, answer: BatchAnswer, explained: Iterabl
         texts = (shapley.names, shapley.row_values, shapley.references)
         contributions = zip(*texts, shapley.contributions, shapley.errors, strict=True)
         reasons = []
-        for name, row_value, reference, contribution, error in sorted(
+        for name, row_value, reference_value, contribution, error in sorted(
             contributions, key=_largest_contribution_first_key
         ):
             sizes = {"adds": round(contribution, DECIMALS), "error": round(error, DECIMALS)}
-            reasons.append({"name": name, "value": row_value, "usual": reference, **sizes})
+            reasons.append({"name": name, "value": row_value, "usual": reference_value, **sizes})
         rows.append(
             {
                 "class": classes[answer.decided[row]],
@@ -107,8 +109,11 @@ def _largest_contribution_first_key(contribution: tuple[str, str, str, float, fl
     return -abs(contribution[3])
 
 
-def _flags_to_json(flags: Sequence[UnusualValue]) -> list[dict[str, str]]:
-    return [{"field": flag.column, "code": flag.code, "what": flag.message} for flag in flags]
+def _flags_to_json(unusual_values: Sequence[UnusualValue]) -> list[dict[str, str]]:
+    return [
+        {"field": unusual_value.column, "code": unusual_value.code, "what": unusual_value.message}
+        for unusual_value in unusual_values
+    ]
 
 
 def _response_header_fields(bundle: Bundle) -> dict[str, Any]:

@@ -41,9 +41,9 @@ def run_http_server(bundle: Bundle, listener: socket.socket, token: str | None =
         Whether requests that wait are predicted together.
     """
     _configure_logging()
-    service = make_service(bundle, combine=combine)
+    prediction_service = make_service(bundle, combine=combine)
     config = uvicorn.Config(
-        make_app(service, token),
+        make_app(prediction_service, token),
         log_config=None,
         access_log=False,
         proxy_headers=False,
@@ -60,7 +60,7 @@ def run_http_server(bundle: Bundle, listener: socket.socket, token: str | None =
     gc.set_threshold(50_000)
     gc.collect()
     gc.freeze()  # loaded objects stay until the end: later collections need not traverse them
-    GracefulServer(config, service).run(sockets=[listener])
+    GracefulServer(config, prediction_service).run(sockets=[listener])
 
 
 def describe_startup(bundle: Bundle, listener: socket.socket, token: str | None) -> str:
@@ -69,10 +69,10 @@ def describe_startup(bundle: Bundle, listener: socket.socket, token: str | None)
     if ":" in address:
         address = f"[{address}]"
     url, manifest = f"http://{address}:{port}", bundle.manifest
-    note = "; whoever asks must send the token" if token else ""
+    token_note = "; whoever asks must send the token" if token else ""
     return (
         f"{manifest.get('title') or manifest['task']}: {manifest['entry']}, bundle {bundle.id}\n"
-        f"{url}  a page to try it, {url}/docs how to ask it{note}\nCtrl-C stops it"
+        f"{url}  a page to try it, {url}/docs how to ask it{token_note}\nCtrl-C stops it"
     )
 
 
@@ -102,8 +102,10 @@ def bind_server_socket(host: str, port: int) -> socket.socket:
     if not 0 <= port < 2**16:
         raise EvenhandError(f"cannot serve at {host}:{port}: ports are numbers from 0 to 65535")
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
+        family, socket_kind, protocol, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[
+            0
+        ]
+        listener = socket.socket(family, socket_kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except socket.gaierror as error:

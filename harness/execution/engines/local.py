@@ -55,22 +55,22 @@ class LocalEngine:
         callbacks: RunCallbacks,
     ) -> None:
         """Execute cells in `workers` processes until all are finished or a stop is requested."""
-        pool = _WorkerPool(request, store, limits, callbacks)
-        pending = list(reversed(jobs))
+        worker_pool = _WorkerPool(request, store, limits, callbacks)
+        pending_jobs = list(reversed(jobs))
         try:
             while True:
-                stop = callbacks.stop_request()
-                if stop != "no":
-                    pending.clear()
+                stop_request = callbacks.stop_request()
+                if stop_request != "no":
+                    pending_jobs.clear()
                 if limits.deadline is not None:
-                    pending = _jobs_before_deadline(pending, limits.deadline)
-                if stop == "now" or not (pending or pool.busy_workers) or _is_over(limits.deadline):
+                    pending_jobs = _jobs_before_deadline(pending_jobs, limits.deadline)
+                if stop_request == "now" or not (pending_jobs or worker_pool.busy_workers) or _is_over(limits.deadline):
                     return
-                pool.assign_cells(pending, workers)
-                pool.collect_answers()
-                pool.enforce_limits()
+                worker_pool.assign_cells(pending_jobs, workers)
+                worker_pool.collect_answers()
+                worker_pool.enforce_limits()
         finally:
-            pool.close()
+            worker_pool.close()
 
 
 def _jobs_before_deadline(jobs: Sequence[CellJob], deadline: float) -> list[CellJob]:
@@ -104,32 +104,32 @@ class _WorkerPool:
             self.selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
         for worker in self.workers:
             if worker.cell is None and pending:
-                job = pending.pop(self._best_next_job(worker, pending))
-                worker.start_cell(job)
-                self.callbacks.on_event(CellEvent(job.cell))
+                next_job = pending.pop(self._best_next_job(worker, pending))
+                worker.start_cell(next_job)
+                self.callbacks.on_event(CellEvent(next_job.cell))
 
-    def _best_next_job(self, worker: Worker, pending: list[CellJob]) -> int:
+    def _best_next_job(self, worker: Worker, pending_jobs: list[CellJob]) -> int:
         """Index of the pending cell that a worker should execute next; results do not depend on it.
 
         Among the cells of the next task, family and strategy, those of a split that the worker has had before come first,
         because it holds what was computed of these rows; then those that no other worker has had.
         """
-        first = pending[-1].cell
+        first_cell = pending_jobs[-1].cell
         other_keys: set[tuple[str, int, int]] = set()
-        for other in self.workers:
-            if other is not worker:
-                other_keys |= other.split_keys
-        known, free, similar = [], [], []
-        for index in range(len(pending) - 1, max(-1, len(pending) - 1 - LOOKAHEAD), -1):
-            cell = pending[index].cell
-            if (cell.task, cell.family, cell.strategy) != (first.task, first.family, first.strategy):
+        for other_worker in self.workers:
+            if other_worker is not worker:
+                other_keys |= other_worker.split_keys
+        known_jobs, free_jobs, similar_jobs = [], [], []
+        for index in range(len(pending_jobs) - 1, max(-1, len(pending_jobs) - 1 - LOOKAHEAD), -1):
+            cell = pending_jobs[index].cell
+            if (cell.task, cell.family, cell.strategy) != (first_cell.task, first_cell.family, first_cell.strategy):
                 continue
-            similar.append(index)
+            similar_jobs.append(index)
             if cell.split_key in worker.split_keys:
-                known.append(index)
+                known_jobs.append(index)
             if cell.split_key not in other_keys:
-                free.append(index)
-        return [*known, *free, *similar][0]
+                free_jobs.append(index)
+        return [*known_jobs, *free_jobs, *similar_jobs][0]
 
     def collect_answers(self) -> None:
         """Take the answers that arrive before the next check of the limits."""
@@ -140,14 +140,14 @@ class _WorkerPool:
     def enforce_limits(self) -> None:
         """Kill the workers whose cells exceed their limits."""
         for worker in self.busy_workers:
-            used, limits = worker.process.memory_mb(), self.limits
-            if used > limits.memory_mb:
+            used_memory_mb, engine_limits = worker.process.memory_mb(), self.limits
+            if used_memory_mb > engine_limits.memory_mb:
                 self._remove_worker(worker)
-                reason = f"used {used:.0f} MB, more than the {limits.memory_mb} MB it may"
+                reason = f"used {used_memory_mb:.0f} MB, more than the {engine_limits.memory_mb} MB it may"
                 self._store_lost_cell(worker, "memory", reason)
-            elif time.monotonic() - worker.started > limits.seconds:
+            elif time.monotonic() - worker.started > engine_limits.seconds:
                 self._remove_worker(worker)
-                self._store_lost_cell(worker, "timeout", f"took longer than {limits.seconds:g} s")
+                self._store_lost_cell(worker, "timeout", f"took longer than {engine_limits.seconds:g} s")
 
     def close(self) -> None:
         """Kill every worker."""
@@ -157,14 +157,14 @@ class _WorkerPool:
 
     def _finish_cell(self, worker: Worker) -> bool:
         """Take a worker's answer; returns whether the worker can go on."""
-        answer, cell = worker.process.receive(), worker.cell
-        if answer is None:
+        worker_answer, cell = worker.process.receive(), worker.cell
+        if worker_answer is None:
             if cell is None:
                 raise EvenhandError(f"a worker could not start: the process ended with {worker.process.exit_reason()}")
             self._store_lost_cell(worker, "failed", f"the process ended with {worker.process.exit_reason()}")
             return False
-        if "error" in answer:
-            raise EvenhandError(answer["error"])
+        if "error" in worker_answer:
+            raise EvenhandError(worker_answer["error"])
         assert cell is not None  # noqa: S101 -- a worker answers nothing but cells
         record = self.store.read_record(cell.id)
         assert record is not None  # noqa: S101 -- the worker answers after it has written
@@ -184,8 +184,8 @@ class _WorkerPool:
         record = self.store.read_record(cell.id)
         if record is None or record.key != cell.key or record.status != "ok":
             seconds = time.monotonic() - worker.started
-            code, peak_mb = LOSS_CODES[status], worker.process.peak_mb
-            record = cell.make_record(status=status, code=code, reason=reason, seconds=seconds, peak_mb=peak_mb)
+            loss_code, peak_mb = LOSS_CODES[status], worker.process.peak_mb
+            record = cell.make_record(status=status, code=loss_code, reason=reason, seconds=seconds, peak_mb=peak_mb)
             record = self.store.write_cell(record, None)
         self.callbacks.on_event(CellEvent(cell, record))
 

@@ -21,9 +21,9 @@ def build_pareto_figure(ranking: Ranking, evidence: Evidence) -> Figure | None:
     if not any(map(attrgetter("fronts"), entries)):
         return None
     families, metric = list(evidence.scores.run["families"]), ranking.metric
-    draw = partial(pareto_figure, entries, families, metric_name(metric), greater=metric.greater_is_better)
+    draw_figure = partial(pareto_figure, entries, families, metric_name(metric), greater=metric.greater_is_better)
     alt_text = "Score against time to fit and against size, with the entries that nothing beats"
-    return Figure(report_file_name(ranking.task, KIND), alt_text, draw)
+    return Figure(report_file_name(ranking.task, KIND), alt_text, draw_figure)
 
 
 CHART = Chart(section="Complexity against quality", build=build_pareto_figure)

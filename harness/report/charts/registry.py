@@ -38,9 +38,13 @@ def merge_sections(sections: Iterable[Section]) -> list[Section]:
     list of Section
         A chart is at the end of the section with its title, or, if no topic has such a section, in one of its own.
     """
-    merged: dict[tuple[str, str], Section] = {}
+    merged_sections: dict[tuple[str, str], Section] = {}
     for section in sections:
         key = section.task, section.title
-        earlier = merged.get(key)
-        merged[key] = section if earlier is None else replace(earlier, parts=(*earlier.parts, *section.parts))
-    return list(merged.values())
+        earlier_section = merged_sections.get(key)
+        merged_sections[key] = (
+            section
+            if earlier_section is None
+            else replace(earlier_section, parts=(*earlier_section.parts, *section.parts))
+        )
+    return list(merged_sections.values())

@@ -41,8 +41,8 @@ def mean_rank_figure(
     Figure
         The figure; callers get its SVG file (see `styled_figure`).
     """
-    lanes = _assign_lanes(spans)
-    columns = max(lanes, default=-1) + 1
+    span_lanes = _assign_lanes(spans)
+    columns = max(span_lanes, default=-1) + 1
     figure = style.create_figure(
         PLOT_WIDTH + _measure_widest_label(names) + LANE_WIDTH * columns, 0.9 + ROW_HEIGHT * len(names)
     )
@@ -51,8 +51,8 @@ def mean_rank_figure(
     _draw_scores(axes, kinds, ranks)
     _label_rows_with_names(axes, names)
     axes.set_xlabel("mean rank (1 is best)")
-    for span, lane in zip(spans, lanes, strict=True):
-        span_axes.plot([lane, lane], span, color="black", linewidth=2.2, marker="_", markersize=5)
+    for tied_span, span_lane in zip(spans, span_lanes, strict=True):
+        span_axes.plot([span_lane, span_lane], tied_span, color="black", linewidth=2.2, marker="_", markersize=5)
     span_axes.set_xlim(-0.7, max(columns, 1) - 0.3)
     span_axes.axis("off")
     return figure
@@ -109,19 +109,24 @@ def pairwise_wins_figure(names: Sequence[str], wins: Sequence[Sequence[float]]) 
     from matplotlib.patches import Patch
 
     k = len(names)
-    size = max((0.27 if k <= MAX_TEXT_ENTRIES else 0.16) * k, 1.6)
-    numbers = list(map(str, range(1, k + 1)))
-    labels = [f"{style.shorten_name(name)}  {number}" for name, number in zip(names, numbers, strict=True)]
-    figure, axes = style.create_axes(size + _measure_widest_label(labels) + 0.5, size + 0.9)
+    figure_size = max((0.27 if k <= MAX_TEXT_ENTRIES else 0.16) * k, 1.6)
+    entry_numbers = list(map(str, range(1, k + 1)))
+    labels = [
+        f"{style.shorten_name(name)}  {entry_number}" for name, entry_number in zip(names, entry_numbers, strict=True)
+    ]
+    figure, axes = style.create_axes(figure_size + _measure_widest_label(labels) + 0.5, figure_size + 0.9)
     _draw_win_shares(axes, wins)
     axes.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5))
-    axes.set_xticks(range(k), numbers, fontsize=style.LABEL_SIZE)
+    axes.set_xticks(range(k), entry_numbers, fontsize=style.LABEL_SIZE)
     axes.set_yticks(range(k), labels, fontsize=style.LABEL_SIZE)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("against")
-    handles = [Patch(color=style.cell_colour(1), label="wins"), Patch(color=style.cell_colour(-1), label="loses")]
-    figure.legend(handles=handles, loc="outside upper left", ncols=2)
+    legend_handles = [
+        Patch(color=style.cell_colour(1), label="wins"),
+        Patch(color=style.cell_colour(-1), label="loses"),
+    ]
+    figure.legend(handles=legend_handles, loc="outside upper left", ncols=2)
     return figure
 
 
@@ -146,15 +151,27 @@ def practical_equivalence_figure(
     left_names, right_names = zip(*pairs, strict=True)
     width = 3.4 + _measure_widest_label(left_names) + _measure_widest_label(right_names)
     figure, axes = style.create_axes(width, 1.2 + 1.2 * ROW_HEIGHT * len(pairs))
-    starts = [0.0] * len(pairs)
-    for (label, colour), widths in zip(OUTCOMES.items(), zip(*shares, strict=True), strict=True):
-        axes.barh(range(len(pairs)), widths, left=starts, height=0.72, color=colour, edgecolor="white", label=label)
-        for row, share in enumerate(widths):
-            if share >= 0.1:
-                text = ">99" if share > 0.995 else f"{100 * share:.0f}"
-                look = {**style.CENTRED, "color": "black" if label == EQUAL else "white", "fontsize": style.LABEL_SIZE}
-                axes.text(starts[row] + share / 2, row, text, in_layout=False, **look)
-            starts[row] += share
+    bar_starts = [0.0] * len(pairs)
+    for (outcome_label, colour), bar_widths in zip(OUTCOMES.items(), zip(*shares, strict=True), strict=True):
+        axes.barh(
+            range(len(pairs)),
+            bar_widths,
+            left=bar_starts,
+            height=0.72,
+            color=colour,
+            edgecolor="white",
+            label=outcome_label,
+        )
+        for row, outcome_share in enumerate(bar_widths):
+            if outcome_share >= 0.1:
+                text = ">99" if outcome_share > 0.995 else f"{100 * outcome_share:.0f}"
+                share_text_style = {
+                    **style.CENTRED,
+                    "color": "black" if outcome_label == EQUAL else "white",
+                    "fontsize": style.LABEL_SIZE,
+                }
+                axes.text(bar_starts[row] + outcome_share / 2, row, text, in_layout=False, **share_text_style)
+            bar_starts[row] += outcome_share
     _label_rows_with_names(axes, left_names)
     axes.set(xlim=(0, 1), xlabel="probability")
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100 %"])
@@ -167,23 +184,30 @@ def practical_equivalence_figure(
     return figure
 
 
-def _draw_win_shares(axes: Axes, wins: Sequence[Sequence[float]]) -> None:
+def _draw_win_shares(axes: Axes, win_shares: Sequence[Sequence[float]]) -> None:
     """A cell for every pair of different entries, with its share where there is room."""
     from matplotlib.patches import Rectangle
 
-    for i, row in enumerate(wins):
-        for j, share in enumerate(row):
+    for i, row in enumerate(win_shares):
+        for j, win_share in enumerate(row):
             text = "–"
             if i != j:
-                text = f"{100 * share:.0f}"
-                axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=style.cell_colour(2 * share - 1)))
-            if len(wins) <= MAX_TEXT_ENTRIES:
+                text = f"{100 * win_share:.0f}"
+                axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=style.cell_colour(2 * win_share - 1)))
+            if len(win_shares) <= MAX_TEXT_ENTRIES:
                 axes.text(j, i, text, fontsize=7, in_layout=False, **style.CENTRED)
 
 
-def _draw_scores(axes: Axes, kinds: Sequence[int], scores: Sequence[float]) -> None:
-    for row, (kind, score) in enumerate(zip(kinds, scores, strict=True)):
-        axes.scatter([score], [row], s=34, marker=style.family_marker(kind), color=style.line_colour(kind), zorder=3)
+def _draw_scores(axes: Axes, family_numbers: Sequence[int], scores: Sequence[float]) -> None:
+    for row, (family_number, score) in enumerate(zip(family_numbers, scores, strict=True)):
+        axes.scatter(
+            [score],
+            [row],
+            s=34,
+            marker=style.family_marker(family_number),
+            color=style.line_colour(family_number),
+            zorder=3,
+        )
 
 
 def _label_rows_with_names(axes: Axes, names: Sequence[str]) -> None:
@@ -194,15 +218,15 @@ def _label_rows_with_names(axes: Axes, names: Sequence[str]) -> None:
     axes.grid(visible=True, axis="x")
 
 
-def _assign_lanes(spans: Sequence[tuple[int, int]]) -> list[int]:
+def _assign_lanes(tied_spans: Sequence[tuple[int, int]]) -> list[int]:
     """The lane in which each line is drawn, so that no two lines overlap."""
-    lanes: list[int] = []
+    span_lanes: list[int] = []
     last_rows: list[int] = []  # of the last line of each lane
-    for first, last in spans:
-        lane = next((index for index, row in enumerate(last_rows) if row < first), len(last_rows))
-        last_rows[lane : lane + 1] = [last]
-        lanes.append(lane)
-    return lanes
+    for first_row, last_row in tied_spans:
+        free_lane = next((index for index, row in enumerate(last_rows) if row < first_row), len(last_rows))
+        last_rows[free_lane : free_lane + 1] = [last_row]
+        span_lanes.append(free_lane)
+    return span_lanes
 
 
 def _measure_widest_label(names: Sequence[str]) -> float:

@@ -89,15 +89,17 @@ def heatmap_figure(
     rows, columns = ([style.shorten_name(name, MAX_NAME_LENGTH) for name in names] for names in (rows, columns))
     if len(columns) > len(rows):
         rows, columns = columns, rows
-        panels = [replace(panel, cells=tuple(zip(*panel.cells, strict=True))) for panel in panels]
+        panels = [
+            replace(heatmap_panel, cells=tuple(zip(*heatmap_panel.cells, strict=True))) for heatmap_panel in panels
+        ]
     panel_columns = 2 if len(panels) > 1 and len(columns) <= MAX_SIDE_BY_SIDE_COLUMNS else 1
     label_width, label_height = 0.08 * max(map(len, rows)), 0.06 * max(map(len, columns))
     width = max(5.6, 0.3 + label_width + panel_columns * (CELL_WIDTH * len(columns) + 0.15))
     height = CELL_HEIGHT * len(rows) + 0.35 + label_height
     figure, all_axes = style.create_panels(len(panels), panel_columns, width=width, margin=0.35, row_height=height)
-    for index, (axes, panel) in enumerate(zip(all_axes, panels, strict=True)):
-        _draw_heatmap_cells(axes, panel)
-        _label_heatmap_axes(axes, rows, columns, row_names=index % panel_columns == 0)
+    for panel_index, (axes, heatmap_panel) in enumerate(zip(all_axes, panels, strict=True)):
+        _draw_heatmap_cells(axes, heatmap_panel)
+        _label_heatmap_axes(axes, rows, columns, row_names=panel_index % panel_columns == 0)
     figure.supxlabel(legend, fontsize=8)
     return figure
 
@@ -118,36 +120,44 @@ def colour_depths(panel: Heatmap) -> list[list[float]]:
     list of list of float
         The depths by row and column, from -1 (orange) to 1 (blue); NaN where the value is.
     """
-    values = np.array([list(map(attrgetter("value"), row)) for row in panel.cells])
-    scaled = np.array([list(map(attrgetter("marked"), row)) for row in panel.cells]) | bool(panel.span)
-    span = panel.span or np.nanmax(np.abs(values), where=scaled, initial=MIN_SPAN)
-    depths = np.where(scaled, MIN_DEPTH + (1 - MIN_DEPTH) * np.minimum(np.abs(values) / span, 1.0), PALE_DEPTH)
-    colourless = np.isnan(values) | (values == 0)
-    signed: list[list[float]] = np.where(colourless, values, np.copysign(depths, values)).tolist()
-    return signed
+    cell_values = np.array([list(map(attrgetter("value"), row)) for row in panel.cells])
+    is_scaled = np.array([list(map(attrgetter("marked"), row)) for row in panel.cells]) | bool(panel.span)
+    value_span = panel.span or np.nanmax(np.abs(cell_values), where=is_scaled, initial=MIN_SPAN)
+    cell_depths = np.where(
+        is_scaled, MIN_DEPTH + (1 - MIN_DEPTH) * np.minimum(np.abs(cell_values) / value_span, 1.0), PALE_DEPTH
+    )
+    is_colourless = np.isnan(cell_values) | (cell_values == 0)
+    signed_depths: list[list[float]] = np.where(
+        is_colourless, cell_values, np.copysign(cell_depths, cell_values)
+    ).tolist()
+    return signed_depths
 
 
-def _draw_heatmap_cells(axes: Axes, panel: Heatmap) -> None:
+def _draw_heatmap_cells(axes: Axes, heatmap_panel: Heatmap) -> None:
     from matplotlib.patches import Rectangle
 
-    for y, (row, depths) in enumerate(zip(panel.cells, colour_depths(panel), strict=True)):
-        for x, (cell, depth) in enumerate(zip(row, depths, strict=True)):
-            colour = ("0.5", 0.1) if math.isnan(depth) else style.cell_colour(depth)
+    for y, (row, row_depths) in enumerate(zip(heatmap_panel.cells, colour_depths(heatmap_panel), strict=True)):
+        for x, (cell, cell_depth) in enumerate(zip(row, row_depths, strict=True)):
+            colour = ("0.5", 0.1) if math.isnan(cell_depth) else style.cell_colour(cell_depth)
             axes.add_patch(Rectangle((x, y), 1, 1, linewidth=0.5, facecolor=colour, edgecolor="0.85"))
             if cell.marked:
-                inside = (x + 0.035, y + 0.06)
-                axes.add_patch(Rectangle(inside, 0.93, 0.88, fill=False, linewidth=1.6, edgecolor="black", zorder=3))
-            weight = "bold" if cell.marked else "normal"
-            look = {**style.CENTRED, "fontsize": 7.5, "linespacing": 1.05, "fontweight": weight}
-            axes.text(x + 0.5, y + 0.5, cell.text, **look)
-    axes.set(xlim=(0, len(panel.cells[0])), ylim=(len(panel.cells), 0))
-    axes.set_title(panel.title, fontweight="bold", loc="left")
+                cell_inside = (x + 0.035, y + 0.06)
+                axes.add_patch(
+                    Rectangle(cell_inside, 0.93, 0.88, fill=False, linewidth=1.6, edgecolor="black", zorder=3)
+                )
+            font_weight = "bold" if cell.marked else "normal"
+            cell_text_style = {**style.CENTRED, "fontsize": 7.5, "linespacing": 1.05, "fontweight": font_weight}
+            axes.text(x + 0.5, y + 0.5, cell.text, **cell_text_style)
+    axes.set(xlim=(0, len(heatmap_panel.cells[0])), ylim=(len(heatmap_panel.cells), 0))
+    axes.set_title(heatmap_panel.title, fontweight="bold", loc="left")
 
 
-def _label_heatmap_axes(axes: Axes, rows: Sequence[str], columns: Sequence[str], *, row_names: bool) -> None:
-    axes.set_xticks(np.arange(len(columns)) + 0.5, list(columns), rotation=30, ha="right", fontsize=8)
-    axes.set_yticks(np.arange(len(rows)) + 0.5, list(rows), fontsize=8)
+def _label_heatmap_axes(
+    axes: Axes, row_labels: Sequence[str], column_labels: Sequence[str], *, row_names: bool
+) -> None:
+    axes.set_xticks(np.arange(len(column_labels)) + 0.5, list(column_labels), rotation=30, ha="right", fontsize=8)
+    axes.set_yticks(np.arange(len(row_labels)) + 0.5, list(row_labels), fontsize=8)
     if not row_names:
-        axes.set_yticklabels([""] * len(rows))
+        axes.set_yticklabels([""] * len(row_labels))
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

@@ -34,18 +34,27 @@ def column_scores_figure(bars: tuple[ScoreBar, ...], levels: tuple[float, float]
     Figure
         The figure; callers get its SVG file (see `styled_figure`).
     """
-    chance, full = levels
+    chance_score, full_score = levels
     figure, axes = style.create_axes(7.5, 1.3 + 0.3 * len(bars))
     positions = range(len(bars))
     axes.barh(
-        positions, [alone - chance for _, alone, _ in bars], left=chance, height=0.6, color=style.BLUE, label="alone"
+        positions,
+        [score_alone - chance_score for _, score_alone, _ in bars],
+        left=chance_score,
+        height=0.6,
+        color=style.BLUE,
+        label="alone",
     )
-    known = [(without, position) for position, (_, _, without) in enumerate(bars) if not math.isnan(without)]
-    if known:
-        x, y = style.split_coordinates(known)
+    known_without = [
+        (score_without, position)
+        for position, (_, _, score_without) in enumerate(bars)
+        if not math.isnan(score_without)
+    ]
+    if known_without:
+        x, y = style.split_coordinates(known_without)
         axes.plot(x, y, "D", color=style.ORANGE, label="all columns without it")
-    axes.axvline(full, color="0.2", linewidth=1, label="all columns")
-    axes.axvline(chance, color="0.6", linewidth=1, linestyle=":", label="chance")
+    axes.axvline(full_score, color="0.2", linewidth=1, label="all columns")
+    axes.axvline(chance_score, color="0.6", linewidth=1, linestyle=":", label="chance")
     axes.set_yticks(positions, [style.shorten_name(name, 30) for name, _, _ in bars], fontsize=style.LABEL_SIZE)
     axes.set_ylim(len(bars) - 0.5, -0.5)
     axes.set_xlabel(metric)
@@ -73,15 +82,17 @@ def class_shares_figure(shares: tuple[tuple[float, ...], ...], classes: tuple[st
     """
     figure, axes = style.create_axes(7.5, 2.8)
     n_parts = len(shares)
-    middles = [(part + 0.5) / n_parts * 100 for part in range(n_parts)]
+    part_middles = [(part + 0.5) / n_parts * 100 for part in range(n_parts)]
     labels = [1] if len(classes) == 2 else list(range(len(classes)))[:MAX_SHOWN_CLASSES]
-    for number, label in enumerate(labels):
-        values = [part[label] for part in shares]
-        mean = sum(values) / n_parts
+    for class_number, label in enumerate(labels):
+        class_values = [part[label] for part in shares]
+        mean = sum(class_values) / n_parts
         half_width = 1.96 * math.sqrt(mean * (1 - mean) * n_parts / rows)
-        colour = style.line_colour(number)
+        colour = style.line_colour(class_number)
         axes.axhspan(max(0.0, mean - half_width), min(1.0, mean + half_width), color=colour, alpha=0.15, linewidth=0)
-        axes.plot(middles, values, "o-", color=colour, markersize=3, label=style.shorten_name(classes[label], 30))
+        axes.plot(
+            part_middles, class_values, "o-", color=colour, markersize=3, label=style.shorten_name(classes[label], 30)
+        )
     axes.set_xlim(0, 100)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("position in the file (%)")
@@ -96,7 +107,7 @@ def missing_values_figure(shares: tuple[tuple[str, float], ...]) -> Figure:
     bars = sorted(shares, key=lambda bar: -bar[1])[:MAX_SHOWN_COLUMNS]
     figure, axes = style.create_axes(7.5, 0.9 + 0.22 * len(bars))
     positions = range(len(bars))
-    axes.barh(positions, [100 * share for _, share in bars], height=0.6, color=style.BLUE)
+    axes.barh(positions, [100 * missing_share for _, missing_share in bars], height=0.6, color=style.BLUE)
     axes.set_yticks(positions, [style.shorten_name(name, 30) for name, _ in bars], fontsize=style.LABEL_SIZE)
     axes.set_ylim(len(bars) - 0.5, -0.5)
     axes.set_xlabel("missing values (%)")

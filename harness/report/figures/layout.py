@@ -67,31 +67,35 @@ class PanelLayout(LayoutEngine):
         figure : matplotlib.figure.Figure
             The figure, whose panels belong to one grid.
         """
-        panels: list[tuple[Axes, SubplotSpec]] = []
+        axes_and_cells: list[tuple[Axes, SubplotSpec]] = []
         for axes in figure.axes:
             cell = axes.get_subplotspec()
             if cell is not None:
-                panels.append((axes, cell))
-        if not panels:
+                axes_and_cells.append((axes, cell))
+        if not axes_and_cells:
             return
         figure.subplots_adjust(**ROUGH_MARGINS)
-        size = figure.get_size_inches() * 72
-        frame = _measure_figure_margins(figure, size)
-        grid = panels[0][1].get_gridspec()
-        columns = [Margins() for _ in range(grid.ncols)]
-        rows = [Margins() for _ in range(grid.nrows)]
-        for axes, cell in panels:
-            margins = _measure_panel_margins(axes, size / (grid.ncols, grid.nrows))
-            columns[cell.colspan.start].widen(margins)
-            rows[cell.rowspan.start].widen(margins)
-        sides = [(margins.left, margins.right) for margins in columns]
-        lefts, rights = _share_length(size[0], (frame.left, frame.right), sides, grid.get_width_ratios())
-        sides = [(margins.top, margins.bottom) for margins in rows]
-        tops, bottoms = _share_length(size[1], (frame.top, frame.bottom), sides, grid.get_height_ratios())
-        for axes, cell in panels:
-            left, right = lefts[cell.colspan.start], rights[cell.colspan.stop - 1]
-            top, bottom = tops[cell.rowspan.start], bottoms[cell.rowspan.stop - 1]
-            axes.set_position((left, 1 - bottom, right - left, bottom - top))
+        figure_size = figure.get_size_inches() * 72
+        frame = _measure_figure_margins(figure, figure_size)
+        panel_grid = axes_and_cells[0][1].get_gridspec()
+        column_margins = [Margins() for _ in range(panel_grid.ncols)]
+        row_margins = [Margins() for _ in range(panel_grid.nrows)]
+        for axes, cell in axes_and_cells:
+            panel_margins = _measure_panel_margins(axes, figure_size / (panel_grid.ncols, panel_grid.nrows))
+            column_margins[cell.colspan.start].widen(panel_margins)
+            row_margins[cell.rowspan.start].widen(panel_margins)
+        side_margins = [(panel_margins.left, panel_margins.right) for panel_margins in column_margins]
+        panel_lefts, panel_rights = _share_length(
+            figure_size[0], (frame.left, frame.right), side_margins, panel_grid.get_width_ratios()
+        )
+        side_margins = [(panel_margins.top, panel_margins.bottom) for panel_margins in row_margins]
+        panel_tops, panel_bottoms = _share_length(
+            figure_size[1], (frame.top, frame.bottom), side_margins, panel_grid.get_height_ratios()
+        )
+        for axes, cell in axes_and_cells:
+            panel_left, panel_right = panel_lefts[cell.colspan.start], panel_rights[cell.colspan.stop - 1]
+            panel_top, panel_bottom = panel_tops[cell.rowspan.start], panel_bottoms[cell.rowspan.stop - 1]
+            axes.set_position((panel_left, 1 - panel_bottom, panel_right - panel_left, panel_bottom - panel_top))
 
 
 def measure_text(text: str, size: float, *, bold: bool = False) -> tuple[float, float]:
@@ -117,113 +121,132 @@ def measure_text(text: str, size: float, *, bold: bool = False) -> tuple[float, 
 
 
 @cache
-def _measure_character(char: str, bold: bool) -> float:
+def _measure_character(character: str, bold: bool) -> float:
     """The width of a character in ems; one em for what the font does not have."""
     font = get_font(findfont(FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")))
-    if ord(char) not in font.get_charmap():
+    if ord(character) not in font.get_charmap():
         return 1.0
     font.set_size(100, 72)
-    return float(font.load_char(ord(char)).linearHoriAdvance) / 65536 / 100
+    return float(font.load_char(ord(character)).linearHoriAdvance) / 65536 / 100
 
 
-def _measure_figure_margins(figure: Figure, size: np.ndarray) -> Margins:
+def _measure_figure_margins(figure: Figure, figure_size: np.ndarray) -> Margins:
     """What legends and texts of the figure occupy, each on the side where that leaves most for the panels."""
-    margins = Margins()
-    artists: list[Artist] = [*figure.legends, *figure.texts]
-    for artist in artists:
-        box = artist.get_tightbbox()
-        if box is None or not box.width:
+    figure_margins = Margins()
+    figure_artists: list[Artist] = [*figure.legends, *figure.texts]
+    for figure_artist in figure_artists:
+        artist_box = figure_artist.get_tightbbox()
+        if artist_box is None or not artist_box.width:
             continue
-        x0, y0, x1, y1 = box.extents / np.tile(figure.bbox.size, 2)
-        occupied = {"left": x1, "right": 1 - x0, "bottom": y1, "top": 1 - y0}
-        side = min(occupied, key=lambda name: occupied[name])
-        length = float(size[0] if side in ("left", "right") else size[1])
-        setattr(margins, side, max(getattr(margins, side), occupied[side] * length + PAD))
-    return margins
+        x0, y0, x1, y1 = artist_box.extents / np.tile(figure.bbox.size, 2)
+        occupied_by_side = {"left": x1, "right": 1 - x0, "bottom": y1, "top": 1 - y0}
+        cheapest_side = min(occupied_by_side, key=lambda name: occupied_by_side[name])
+        figure_length = float(figure_size[0] if cheapest_side in ("left", "right") else figure_size[1])
+        setattr(
+            figure_margins,
+            cheapest_side,
+            max(getattr(figure_margins, cheapest_side), occupied_by_side[cheapest_side] * figure_length + PAD),
+        )
+    return figure_margins
 
 
-def _measure_panel_margins(axes: Axes, size: np.ndarray) -> Margins:
-    """What ticks, labels, titles and texts of a panel, about `size` points large, occupy around it."""
-    margins = Margins()
+def _measure_panel_margins(axes: Axes, panel_size: np.ndarray) -> Margins:
+    """What ticks, labels, titles and texts of a panel, about `panel_size` points large, occupy around it."""
+    panel_margins = Margins()
     if axes.axison:
-        margins.widen(_measure_axis_margins(axes.xaxis, size[0]))
-        margins.widen(_measure_axis_margins(axes.yaxis, size[1]))
-    titles = [axes.get_title(loc) for loc in ("left", "center", "right")]
+        panel_margins.widen(_measure_axis_margins(axes.xaxis, panel_size[0]))
+        panel_margins.widen(_measure_axis_margins(axes.yaxis, panel_size[1]))
+    panel_titles = [axes.get_title(title_location) for title_location in ("left", "center", "right")]
     title_height = max(
-        (measure_text(title, float(axes.title.get_fontsize()))[1] for title in titles if title), default=0.0
+        (measure_text(title, float(axes.title.get_fontsize()))[1] for title in panel_titles if title), default=0.0
     )
     if title_height:
-        margins.top += title_height + TITLE_PAD
+        panel_margins.top += title_height + TITLE_PAD
     for text in axes.texts:
         if text.get_text() and text.get_in_layout() and text.get_transform() == axes.transData:
-            margins.widen(_measure_text_overhang(axes, text, size))
-    return margins
+            panel_margins.widen(_measure_text_overhang(axes, text, panel_size))
+    return panel_margins
 
 
-def _measure_axis_margins(axis: XAxis | YAxis, length: float) -> Margins:
-    """What ticks and label of an axis, about `length` points long, occupy."""
-    horizontal = axis.axis_name == "x"
-    depth = before = after = 0.0
+def _measure_axis_margins(axis: XAxis | YAxis, axis_length: float) -> Margins:
+    """What ticks and label of an axis, about `axis_length` points long, occupy."""
+    is_horizontal = axis.axis_name == "x"
+    label_depth = overhang_before = overhang_after = 0.0
     for position, width, height in _measure_tick_labels(axis):
-        along, across = (width, height) if horizontal else (height, width)
-        depth = max(depth, across)
-        before, after = max(before, along / 2 - position * length), max(after, along / 2 - (1 - position) * length)
-    if depth:
-        depth += axis.get_tick_padding() + float(axis.get_tick_params().get("pad", TICK_PAD))
+        size_along_axis, size_across_axis = (width, height) if is_horizontal else (height, width)
+        label_depth = max(label_depth, size_across_axis)
+        overhang_before, overhang_after = (
+            max(overhang_before, size_along_axis / 2 - position * axis_length),
+            max(overhang_after, size_along_axis / 2 - (1 - position) * axis_length),
+        )
+    if label_depth:
+        label_depth += axis.get_tick_padding() + float(axis.get_tick_params().get("pad", TICK_PAD))
     if axis.label.get_text():
-        depth += measure_text(axis.label.get_text(), float(axis.label.get_fontsize()))[1] + LABEL_PAD
-    if horizontal:
-        return Margins(before, after, depth, 0.0)
-    side: str = axis.get_label_position()
-    if side == "right":
-        return Margins(0.0, depth, before, after)
-    return Margins(depth, 0.0, before, after)
+        label_depth += measure_text(axis.label.get_text(), float(axis.label.get_fontsize()))[1] + LABEL_PAD
+    if is_horizontal:
+        return Margins(overhang_before, overhang_after, label_depth, 0.0)
+    label_side: str = axis.get_label_position()
+    if label_side == "right":
+        return Margins(0.0, label_depth, overhang_before, overhang_after)
+    return Margins(label_depth, 0.0, overhang_before, overhang_after)
 
 
 def _measure_tick_labels(axis: XAxis | YAxis) -> Iterator[tuple[float, float, float]]:
     """The position on the axis, from 0 to 1, width and height of every visible label of a tick."""
-    low, high = axis.get_transform().transform(axis.get_view_interval())
-    for label in axis.get_majorticklabels():
-        text = label.get_text()
-        if not text or not label.get_visible():
+    axis_low, axis_high = axis.get_transform().transform(axis.get_view_interval())
+    for tick_label in axis.get_majorticklabels():
+        text = tick_label.get_text()
+        if not text or not tick_label.get_visible():
             continue
-        point = label.get_position()[0 if axis.axis_name == "x" else 1]
-        position = (float(axis.get_transform().transform(point)) - low) / ((high - low) or 1.0)
+        point = tick_label.get_position()[0 if axis.axis_name == "x" else 1]
+        position = (float(axis.get_transform().transform(point)) - axis_low) / ((axis_high - axis_low) or 1.0)
         if axis.get_inverted():
             position = 1 - position
         if not -VIEW_TOLERANCE <= position <= 1 + VIEW_TOLERANCE:
             continue
-        width, height = measure_text(text, float(label.get_fontsize()))
-        angle = math.radians(label.get_rotation())
-        if angle:  # such labels end at their tick
-            width, height = 2 * (width * math.cos(angle)), width * math.sin(angle) + height * math.cos(angle)
+        width, height = measure_text(text, float(tick_label.get_fontsize()))
+        label_angle = math.radians(tick_label.get_rotation())
+        if label_angle:  # such labels end at their tick
+            width, height = (
+                2 * (width * math.cos(label_angle)),
+                width * math.sin(label_angle) + height * math.cos(label_angle),
+            )
             position = max(position, 0.5)
         yield position, width, height
 
 
-def _measure_text_overhang(axes: Axes, text: Text, size: np.ndarray) -> Margins:
+def _measure_text_overhang(axes: Axes, text: Text, panel_size: np.ndarray) -> Margins:
     """How far a text of a panel lies outside of it."""
-    width, height = measure_text(text.get_text(), float(text.get_fontsize()))
-    x, y = axes.transAxes.inverted().transform(axes.transData.transform(text.get_position())) * size
-    left = x - {"left": 0.0, "center": 0.5, "right": 1.0}[text.get_horizontalalignment()] * width
-    bottom = y - {"bottom": 0.0, "baseline": 0.0, "top": 1.0}.get(text.get_verticalalignment(), 0.5) * height
-    outside = (-left, left + width - size[0], -bottom, bottom + height - size[1])
-    return Margins(*(max(float(overhang), 0.0) for overhang in outside))
+    text_width, text_height = measure_text(text.get_text(), float(text.get_fontsize()))
+    x, y = axes.transAxes.inverted().transform(axes.transData.transform(text.get_position())) * panel_size
+    text_left = x - {"left": 0.0, "center": 0.5, "right": 1.0}[text.get_horizontalalignment()] * text_width
+    text_bottom = y - {"bottom": 0.0, "baseline": 0.0, "top": 1.0}.get(text.get_verticalalignment(), 0.5) * text_height
+    side_overhangs = (
+        -text_left,
+        text_left + text_width - panel_size[0],
+        -text_bottom,
+        text_bottom + text_height - panel_size[1],
+    )
+    return Margins(*(max(float(side_overhang), 0.0) for side_overhang in side_overhangs))
 
 
 def _share_length(
-    length: float, ends: tuple[float, float], sides: list[tuple[float, float]], ratios: Any
+    figure_length: float, end_margins: tuple[float, float], panel_margins: list[tuple[float, float]], length_ratios: Any
 ) -> tuple[list[float], list[float]]:
     """Where the panels of a row or column begin and end, as shares of the length of the figure."""
-    occupied = sum(ends) + sum(before + after for before, after in sides) + PAD * (len(sides) + 1)
-    free = max(length - occupied, MIN_SHARE * length)
-    scale = min(1.0, (length - free) / occupied)
-    starts, stops = [], []
-    position = (ends[0] + PAD) * scale
-    for (before, after), ratio in zip(sides, ratios, strict=True):
-        start = position + before * scale
-        stop = start + free * ratio / sum(ratios)
-        starts.append(start / length)
-        stops.append(stop / length)
-        position = stop + (after + PAD) * scale
-    return starts, stops
+    occupied_length = (
+        sum(end_margins)
+        + sum(margin_before + margin_after for margin_before, margin_after in panel_margins)
+        + PAD * (len(panel_margins) + 1)
+    )
+    free_length = max(figure_length - occupied_length, MIN_SHARE * figure_length)
+    margin_scale = min(1.0, (figure_length - free_length) / occupied_length)
+    panel_starts, panel_stops = [], []
+    position = (end_margins[0] + PAD) * margin_scale
+    for (margin_before, margin_after), length_ratio in zip(panel_margins, length_ratios, strict=True):
+        panel_start = position + margin_before * margin_scale
+        panel_stop = panel_start + free_length * length_ratio / sum(length_ratios)
+        panel_starts.append(panel_start / figure_length)
+        panel_stops.append(panel_stop / figure_length)
+        position = panel_stop + (margin_after + PAD) * margin_scale
+    return panel_starts, panel_stops

@@ -68,9 +68,9 @@ def parameter_importance_figure(families: tuple[ParameterImportances, ...], labe
     families = families[:MAX_PANELS]
     columns = min(len(families), 2)
     bars = min(max(len(family.shares) for family in families), MAX_BARS)
-    size = {"width": max(0.6 + 4.0 * columns, 6.4), "margin": 0.6, "row_height": 0.6 + 0.22 * bars}
-    figure, panels = style.create_panels(len(families), columns, sharex=True, **size)
-    for axes, family in zip(panels, families, strict=True):
+    figure_size = {"width": max(0.6 + 4.0 * columns, 6.4), "margin": 0.6, "row_height": 0.6 + 0.22 * bars}
+    figure, family_panels = style.create_panels(len(families), columns, sharex=True, **figure_size)
+    for axes, family in zip(family_panels, families, strict=True):
         _draw_importances(axes, family)
         axes.tick_params(labelbottom=True)
     figure.supxlabel(label, fontsize=9)
@@ -103,99 +103,112 @@ def parallel_coordinates_figure(
     from matplotlib.collections import LineCollection
     from matplotlib.colors import Normalize
 
-    order = sorted(trials, key=lambda trial: trial.score, reverse=not greater)
+    sorted_trials = sorted(trials, key=lambda trial: trial.score, reverse=not greater)
     # The best must be visible on a light and on a dark page, so what is worse is fainter. The worst tenth has one colour, or
     # a few very bad trials would leave all others with nearly the same one.
-    worst, best = order[len(order) // 10].score, order[-1].score
-    norm = Normalize(min(worst, best), max(worst, best))
-    colours = _score_colour_map(greater=greater)
+    worst_score, best_score = sorted_trials[len(sorted_trials) // 10].score, sorted_trials[-1].score
+    score_norm = Normalize(min(worst_score, best_score), max(worst_score, best_score))
+    colour_map = _score_colour_map(greater_is_better=greater)
     figure = style.create_figure(2.2 + 1.15 * len(parameters), 4.4)
     axes, bar_axes = figure.subplots(1, 2, width_ratios=[1.15 * len(parameters), 0.2])
-    paths = [list(enumerate(map(_height_on_axis, parameters, trial.values))) for trial in order]
-    axes.add_collection(LineCollection(paths, colors=colours(norm([trial.score for trial in order])), linewidths=1.1))
-    default = [path for path, trial in zip(paths, order, strict=True) if trial.default][:1]
-    dashes: dict[str, Any] = {"colors": style.ORANGE, "linewidths": 2, "linestyles": "--"}
-    axes.add_collection(LineCollection(default, label="default configuration", **dashes))
-    absent = [any(map(math.isnan, column)) for column in np.transpose([trial.values for trial in trials])]
+    paths = [list(enumerate(map(_height_on_axis, parameters, trial.values))) for trial in sorted_trials]
+    axes.add_collection(
+        LineCollection(paths, colors=colour_map(score_norm([trial.score for trial in sorted_trials])), linewidths=1.1)
+    )
+    default_paths = [path for path, trial in zip(paths, sorted_trials, strict=True) if trial.default][:1]
+    dash_style: dict[str, Any] = {"colors": style.ORANGE, "linewidths": 2, "linestyles": "--"}
+    axes.add_collection(LineCollection(default_paths, label="default configuration", **dash_style))
+    is_absent = [any(map(math.isnan, column)) for column in np.transpose([trial.values for trial in trials])]
     for x, parameter in enumerate(parameters):
-        _draw_parameter_axis(axes, x, parameter, absent=absent[x])
-    right_margin = 0.2 if parameters[-1].options or absent[-1] else 0.6
-    bottom = ABSENT_HEIGHT - 0.06 if any(absent) else -0.05
-    axes.set(xlim=(-0.1, len(parameters) - right_margin), ylim=(bottom, 1.05))
+        _draw_parameter_axis(axes, x, parameter, has_absent_values=is_absent[x])
+    right_margin = 0.2 if parameters[-1].options or is_absent[-1] else 0.6
+    axis_bottom = ABSENT_HEIGHT - 0.06 if any(is_absent) else -0.05
+    axes.set(xlim=(-0.1, len(parameters) - right_margin), ylim=(axis_bottom, 1.05))
     axes.axis("off")
     worse_end = "min" if greater else "max"
-    bar = figure.colorbar(ScalarMappable(norm, colours), cax=bar_axes, label=f"inner {label}", extend=worse_end)
+    bar = figure.colorbar(
+        ScalarMappable(score_norm, colour_map), cax=bar_axes, label=f"inner {label}", extend=worse_end
+    )
     bar.outline.set_visible(False)
     figure.legend(loc="outside lower left")
     return figure
 
 
-def _score_colour_map(*, greater: bool) -> Colormap:
+def _score_colour_map(*, greater_is_better: bool) -> Colormap:
     """The colours of scores, the worst ones faint."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgba
 
-    ends = [to_rgba(style.BLUE, FAINT_OPACITY), to_rgba(style.BLUE)]
-    return LinearSegmentedColormap.from_list("scores", ends if greater else ends[::-1])
+    end_colours = [to_rgba(style.BLUE, FAINT_OPACITY), to_rgba(style.BLUE)]
+    return LinearSegmentedColormap.from_list("scores", end_colours if greater_is_better else end_colours[::-1])
 
 
-def _draw_importances(axes: Axes, family: ParameterImportances) -> None:
+def _draw_importances(axes: Axes, family_importances: ParameterImportances) -> None:
     """The most important parameters; the strategy is always among them."""
-    means = {name: sum(shares) / len(shares) for name, shares in family.shares}
-    order = sorted(family.shares, key=lambda parameter: -means[parameter[0]])
-    drawn = order[:MAX_BARS]
-    for parameter in order[MAX_BARS:]:
+    mean_importances = {
+        name: sum(importance_shares) / len(importance_shares) for name, importance_shares in family_importances.shares
+    }
+    sorted_shares = sorted(family_importances.shares, key=lambda parameter: -mean_importances[parameter[0]])
+    drawn_shares = sorted_shares[:MAX_BARS]
+    for parameter in sorted_shares[MAX_BARS:]:
         if parameter[0] == STRATEGY:
-            drawn[-1] = parameter
-    for row, (name, shares) in enumerate(drawn):
-        axes.barh(row, means[name], height=0.7, edgecolor="white", **BAR_LOOKS.get(name, {"color": style.BLUE}))
-        rows = [row] * len(shares)
-        axes.scatter(shares, rows, s=10, facecolors="white", edgecolors="black", linewidths=0.7, zorder=3)
-    axes.set_yticks(range(len(drawn)), [style.shorten_name(name, MAX_NAME_LENGTH) for name, _ in drawn])
-    axes.set(xlim=(0, 1), ylim=(len(drawn) - 0.4, -0.6))
-    axes.set_title(style.shorten_lines(family.title, MAX_TITLE_LENGTH))
+            drawn_shares[-1] = parameter
+    for row, (name, importance_shares) in enumerate(drawn_shares):
+        axes.barh(
+            row, mean_importances[name], height=0.7, edgecolor="white", **BAR_LOOKS.get(name, {"color": style.BLUE})
+        )
+        rows = [row] * len(importance_shares)
+        axes.scatter(importance_shares, rows, s=10, facecolors="white", edgecolors="black", linewidths=0.7, zorder=3)
+    axes.set_yticks(range(len(drawn_shares)), [style.shorten_name(name, MAX_NAME_LENGTH) for name, _ in drawn_shares])
+    axes.set(xlim=(0, 1), ylim=(len(drawn_shares) - 0.4, -0.6))
+    axes.set_title(style.shorten_lines(family_importances.title, MAX_TITLE_LENGTH))
     axes.grid(visible=True, axis="x")
 
 
-def _height_on_axis(parameter: ParameterAxis, number: float) -> float:
+def _height_on_axis(parameter_axis: ParameterAxis, parameter_number: float) -> float:
     """The height of a value on its axis, 0 to 1."""
-    if math.isnan(number):
+    if math.isnan(parameter_number):
         return ABSENT_HEIGHT
-    if parameter.options:
-        return (number + 0.5) / len(parameter.options)
-    if parameter.low >= parameter.high:
+    if parameter_axis.options:
+        return (parameter_number + 0.5) / len(parameter_axis.options)
+    if parameter_axis.low >= parameter_axis.high:
         return 0.5
-    low, high = parameter.low, parameter.high
-    if parameter.log:
-        low, high, number = map(math.log, (low, high, number))
-    return (number - low) / (high - low)
+    axis_low, axis_high = parameter_axis.low, parameter_axis.high
+    if parameter_axis.log:
+        axis_low, axis_high, parameter_number = map(math.log, (axis_low, axis_high, parameter_number))
+    return (parameter_number - axis_low) / (axis_high - axis_low)
 
 
-def _draw_parameter_axis(axes: Axes, x: int, parameter: ParameterAxis, *, absent: bool) -> None:
+def _draw_parameter_axis(axes: Axes, axis_x: int, parameter_axis: ParameterAxis, *, has_absent_values: bool) -> None:
     """An axis with its name above it and its values beside it."""
-    axes.plot([x, x], [0, 1], color="0.25", linewidth=1)
-    name = _break_long_name(style.shorten_name(parameter.name))
-    if parameter.log:
+    axes.plot([axis_x, axis_x], [0, 1], color="0.25", linewidth=1)
+    name = _break_long_name(style.shorten_name(parameter_axis.name))
+    if parameter_axis.log:
         name += "\n(log)"
-    axes.text(x, 1.04, name, ha="center", va="bottom", fontsize=style.LABEL_SIZE)
-    ticks = [(_height_on_axis(parameter, index), option) for index, option in enumerate(parameter.options)]
-    if not ticks:
-        low, high = parameter.low, parameter.high
-        middle = math.sqrt(low * high) if parameter.log else (low + high) / 2
-        ticks = [(_height_on_axis(parameter, number), f"{number:.3g}") for number in (low, middle, high)]
-    if absent:
-        ticks.append((ABSENT_HEIGHT, "not used"))
-    background = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6}
-    for height, text in ticks:
-        axes.plot([x - 0.02, x + 0.02], [height, height], color="0.25", linewidth=1)
-        label = _break_long_name(style.shorten_name(text))
-        axes.text(x + 0.04, height, label, ha="left", va="center", fontsize=7, bbox=background, zorder=5)
+    axes.text(axis_x, 1.04, name, ha="center", va="bottom", fontsize=style.LABEL_SIZE)
+    axis_ticks = [
+        (_height_on_axis(parameter_axis, index), option) for index, option in enumerate(parameter_axis.options)
+    ]
+    if not axis_ticks:
+        axis_low, axis_high = parameter_axis.low, parameter_axis.high
+        axis_middle = math.sqrt(axis_low * axis_high) if parameter_axis.log else (axis_low + axis_high) / 2
+        axis_ticks = [
+            (_height_on_axis(parameter_axis, tick_number), f"{tick_number:.3g}")
+            for tick_number in (axis_low, axis_middle, axis_high)
+        ]
+    if has_absent_values:
+        axis_ticks.append((ABSENT_HEIGHT, "not used"))
+    text_background = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6}
+    for height, text in axis_ticks:
+        axes.plot([axis_x - 0.02, axis_x + 0.02], [height, height], color="0.25", linewidth=1)
+        axis_label = _break_long_name(style.shorten_name(text))
+        axes.text(axis_x + 0.04, height, axis_label, ha="left", va="center", fontsize=7, bbox=text_background, zorder=5)
 
 
 def _break_long_name(text: str) -> str:
     """A long name in several lines, broken after dots and underscores."""
     lines = [""]
-    for part in re.findall(r"[^._]*[._]+|[^._]+", text):
-        if lines[-1] and len(lines[-1]) + len(part) > MAX_LINE_LENGTH:
+    for name_part in re.findall(r"[^._]*[._]+|[^._]+", text):
+        if lines[-1] and len(lines[-1]) + len(name_part) > MAX_LINE_LENGTH:
             lines.append("")
-        lines[-1] += part
+        lines[-1] += name_part
     return "\n".join(lines)

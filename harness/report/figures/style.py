@@ -126,10 +126,10 @@ def create_panels(
     """
     rows = -(-n // columns)
     figure = create_figure(width, margin + row_height * rows)
-    panels = figure.subplots(rows, columns, squeeze=False, **options).ravel().tolist()
-    for unused in panels[n:]:
-        unused.remove()
-    return figure, panels[:n]
+    figure_panels = figure.subplots(rows, columns, squeeze=False, **options).ravel().tolist()
+    for unused_panel in figure_panels[n:]:
+        unused_panel.remove()
+    return figure, figure_panels[:n]
 
 
 def label_outer_axes(panels: Sequence[Axes], columns: int, xlabel: str, ylabel: str) -> None:
@@ -203,11 +203,11 @@ def family_marker(index: int) -> str:
 
 def collect_legend_handles(panels: Sequence[Axes]) -> dict[str, Any]:
     """The handles of the legends of all panels by label, each label once."""
-    handles: dict[str, Any] = {}
+    handle_by_label: dict[str, Any] = {}
     for axes in panels:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    return handles
+        for legend_handle, legend_label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handle_by_label.setdefault(legend_label, legend_handle)
+    return handle_by_label
 
 
 def set_plain_log_ticks(axis: Axis) -> None:
@@ -243,19 +243,23 @@ def position_labels(
     list of Box
         The rectangle of every label.
     """
-    positioned: dict[int, Box] = {}
+    positioned_boxes: dict[int, Box] = {}
     for _ in range(PLACEMENT_PASSES):  # early labels move once the positions of the others are known
-        for index, (anchor, size) in enumerate(zip(anchors, sizes, strict=True)):
-            others = [(anchors[other], box) for other, box in positioned.items() if other != index]
-            occupied = [*obstacles, *(box for _, box in others)]
-            lines = [(point, nearest_point_of_box(point, box)) for point, box in others]
+        for label_index, (anchor, label_size) in enumerate(zip(anchors, sizes, strict=True)):
+            other_labels = [
+                (anchors[other_index], box)
+                for other_index, box in positioned_boxes.items()
+                if other_index != label_index
+            ]
+            occupied_boxes = [*obstacles, *(box for _, box in other_labels)]
+            lines = [(point, nearest_point_of_box(point, box)) for point, box in other_labels]
             min_cost = math.inf
-            for candidate in _label_candidates(anchor, size):
-                hidden = sum(map(candidate.overlap_area, occupied)) + candidate.area_outside(frame)
-                cost = hidden + CROSSING_COST * _count_crossings(anchor, candidate, others, lines)
+            for candidate_box in _label_candidates(anchor, label_size):
+                hidden_area = sum(map(candidate_box.overlap_area, occupied_boxes)) + candidate_box.area_outside(frame)
+                cost = hidden_area + CROSSING_COST * _count_crossings(anchor, candidate_box, other_labels, lines)
                 if cost < min_cost:
-                    min_cost, positioned[index] = cost, candidate
-    return [positioned[index] for index in range(len(anchors))]
+                    min_cost, positioned_boxes[label_index] = cost, candidate_box
+    return [positioned_boxes[label_index] for label_index in range(len(anchors))]
 
 
 def nearest_point_of_box(point: Point, box: Box) -> Point:
@@ -263,32 +267,39 @@ def nearest_point_of_box(point: Point, box: Box) -> Point:
     return min(max(point[0], box.x0), box.x1), min(max(point[1], box.y0), box.y1)
 
 
-def _label_candidates(anchor: Point, size: tuple[float, float]) -> list[Box]:
+def _label_candidates(label_anchor: Point, label_size: tuple[float, float]) -> list[Box]:
     """The rectangles of a label around a point, by distance, then by direction."""
-    width, height = size
-    candidates = []
+    width, height = label_size
+    candidate_boxes = []
     for distance in LABEL_DISTANCES:
-        for direction in map(math.radians, LABEL_DIRECTIONS):
-            dx, dy = round(math.cos(direction), 6), round(math.sin(direction), 6)
-            x0 = anchor[0] + distance * dx - width * (1 - dx) / 2
-            y0 = anchor[1] + distance * dy - height * (1 - dy) / 2
-            candidates.append(Box(x0, y0, x0 + width, y0 + height))
-    return candidates
+        for label_direction in map(math.radians, LABEL_DIRECTIONS):
+            dx, dy = round(math.cos(label_direction), 6), round(math.sin(label_direction), 6)
+            x0 = label_anchor[0] + distance * dx - width * (1 - dx) / 2
+            y0 = label_anchor[1] + distance * dy - height * (1 - dy) / 2
+            candidate_boxes.append(Box(x0, y0, x0 + width, y0 + height))
+    return candidate_boxes
 
 
-def _count_crossings(anchor: Point, box: Box, others: Sequence[tuple[Point, Box]], lines: Sequence[Segment]) -> int:
+def _count_crossings(
+    label_anchor: Point, label_box: Box, other_labels: Sequence[tuple[Point, Box]], other_lines: Sequence[Segment]
+) -> int:
     """How often the line to a label crosses other lines and labels, and other lines cross this label."""
-    line = anchor, nearest_point_of_box(anchor, box)
-    crossed_lines = sum(_segments_cross(line, other) for other in lines)
-    crossed_labels = sum(_segment_crosses_box(line, other) for _, other in others)
-    return crossed_lines + crossed_labels + sum(_segment_crosses_box(other, box) for other in lines)
+    line = label_anchor, nearest_point_of_box(label_anchor, label_box)
+    crossed_lines = sum(_segments_cross(line, other_line) for other_line in other_lines)
+    crossed_labels = sum(_segment_crosses_box(line, other_line) for _, other_line in other_labels)
+    return (
+        crossed_lines + crossed_labels + sum(_segment_crosses_box(other_line, label_box) for other_line in other_lines)
+    )
 
 
-def _segments_cross(first: Segment, second: Segment) -> bool:
+def _segments_cross(first_segment: Segment, second_segment: Segment) -> bool:
     """Whether two segments cross at a point within both."""
     return (
-        _signed_side_of_line(first, second[0]) * _signed_side_of_line(first, second[1]) < 0
-        and _signed_side_of_line(second, first[0]) * _signed_side_of_line(second, first[1]) < 0
+        _signed_side_of_line(first_segment, second_segment[0]) * _signed_side_of_line(first_segment, second_segment[1])
+        < 0
+        and _signed_side_of_line(second_segment, first_segment[0])
+        * _signed_side_of_line(second_segment, first_segment[1])
+        < 0
     )
 
 
@@ -298,7 +309,7 @@ def _signed_side_of_line(line: Segment, point: Point) -> float:
     return (x1 - x0) * (point[1] - y0) - (y1 - y0) * (point[0] - x0)
 
 
-def _segment_crosses_box(segment: Segment, box: Box) -> bool:
+def _segment_crosses_box(line_segment: Segment, box: Box) -> bool:
     x0, y0, x1, y1 = box
-    corners = [(x0, y1), (x0, y0), (x1, y0), (x1, y1), (x0, y1)]
-    return any(_segments_cross(segment, edge) for edge in pairwise(corners))
+    box_corners = [(x0, y1), (x0, y0), (x1, y0), (x1, y1), (x0, y1)]
+    return any(_segments_cross(line_segment, box_edge) for box_edge in pairwise(box_corners))

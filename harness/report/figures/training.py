@@ -48,20 +48,31 @@ def loss_curves_figure(lines: Sequence[tuple[str, tuple[LossCurves, ...]]]) -> F
     """
     lines = lines[:MAX_PANELS]
     columns = min(len(lines), 3)
-    figure, panels = style.create_panels(len(lines), columns, width=1.0 + 3.3 * columns, margin=0.7, row_height=2.6)
-    for axes, (title, fits) in zip(panels, lines, strict=True):
-        _draw_loss_curves(axes, [fit.train for fit in fits], "train", style.ORANGE)
-        _draw_loss_curves(axes, [fit.validation for fit in fits], "validation", style.BLUE)
-        epoch_losses = [[*fit.validation[fit.epoch - 1 : fit.epoch], np.nan][0] for fit in fits]
-        axes.plot([fit.epoch for fit in fits], epoch_losses, "o", color=style.BLUE, markersize=4, label="epoch kept")
+    figure, loss_panels = style.create_panels(
+        len(lines), columns, width=1.0 + 3.3 * columns, margin=0.7, row_height=2.6
+    )
+    for axes, (title, loss_fits) in zip(loss_panels, lines, strict=True):
+        _draw_loss_curves(axes, [loss_fit.train for loss_fit in loss_fits], "train", style.ORANGE)
+        _draw_loss_curves(axes, [loss_fit.validation for loss_fit in loss_fits], "validation", style.BLUE)
+        epoch_losses = [
+            [*loss_fit.validation[loss_fit.epoch - 1 : loss_fit.epoch], np.nan][0] for loss_fit in loss_fits
+        ]
+        axes.plot(
+            [loss_fit.epoch for loss_fit in loss_fits],
+            epoch_losses,
+            "o",
+            color=style.BLUE,
+            markersize=4,
+            label="epoch kept",
+        )
         axes.set_title(style.shorten_lines(title, MAX_TEXT_LENGTH + 8))
-        low, high = axes.dataLim.intervaly
-        if 0 < MIN_LOG_RATIO * low < high:
+        axis_low, axis_high = axes.dataLim.intervaly
+        if 0 < MIN_LOG_RATIO * axis_low < axis_high:
             axes.set_yscale("log")
             style.set_plain_log_ticks(axes.yaxis)
         axes.locator_params(axis="x", integer=True)
-    style.label_outer_axes(panels, columns, "epoch", "loss")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    style.label_outer_axes(loss_panels, columns, "epoch", "loss")
+    figure.legend(*loss_panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
@@ -90,51 +101,60 @@ def architecture_figure(entries: list[ChosenArchitectures]) -> Figure:
         axes.set_title(
             f"{style.shorten_name(entry.entry.strategy, MAX_TEXT_LENGTH)}\n{splits}\n{describe_network_size(architecture)}"
         )
-        for index, layer in enumerate(architecture.layers):
-            _draw_network_layer(axes, index, *layer)
+        for layer_index, layer in enumerate(architecture.layers):
+            _draw_network_layer(axes, layer_index, *layer)
     return figure
 
 
 def describe_network_size(architecture: Architecture) -> str:
     """Say how many parameters a network has, and how many of them were trained where not all were."""
-    size = f"{architecture.parameters:,} parameters"
-    return f"{size}, {architecture.trained:,} trained" if architecture.frozen_parameters else size
+    size_text = f"{architecture.parameters:,} parameters"
+    return f"{size_text}, {architecture.trained:,} trained" if architecture.frozen_parameters else size_text
 
 
 def format_output_shape(shape: tuple[int, ...]) -> str:
     """Write the shape of an output: `28 × 28 × 1`; a length that varies is `any`."""
-    return " × ".join(str(length or "any") for length in shape)
+    return " × ".join(str(axis_length or "any") for axis_length in shape)
 
 
-def _draw_loss_curves(axes: Axes, losses: Sequence[tuple[float, ...]], name: str, colour: str) -> None:
-    curves = list(filter(None, losses))
+def _draw_loss_curves(axes: Axes, loss_curves: Sequence[tuple[float, ...]], curve_name: str, colour: str) -> None:
+    curves = list(filter(None, loss_curves))
     for curve in curves:
         axes.plot(range(1, len(curve) + 1), curve, color=colour, alpha=0.35, linewidth=0.7)
     if curves:
         # Beyond the shortest fit the mean would be over other fits, and jump.
         epochs = min(map(len, curves))
-        mean = np.array([curve[:epochs] for curve in curves]).mean(axis=0)
-        axes.plot(range(1, epochs + 1), mean, color=colour, linewidth=2, label=f"{name}, mean")
+        mean_losses = np.array([curve[:epochs] for curve in curves]).mean(axis=0)
+        axes.plot(range(1, epochs + 1), mean_losses, color=colour, linewidth=2, label=f"{curve_name}, mean")
 
 
-def _draw_network_layer(axes: Axes, index: int, name: str, kind: str, shape: tuple[int, ...], parameters: int) -> None:
+def _draw_network_layer(
+    axes: Axes, layer_index: int, name: str, layer_kind: str, output_shape: tuple[int, ...], parameters: int
+) -> None:
     from matplotlib.patches import FancyBboxPatch
 
-    box = FancyBboxPatch((0.03, -index - 0.72), 0.94, 0.66, "round,pad=0,rounding_size=0.05", mutation_aspect=4)
-    box.set(facecolor="#E8F1F8" if parameters else "white", edgecolor="0.4", linewidth=0.8)
-    axes.add_patch(box)
-    size = f"{parameters:,} parameters" if parameters else ""
-    small: dict[str, Any] = {"fontsize": 7.0, "color": "0.35"}
+    layer_box = FancyBboxPatch(
+        (0.03, -layer_index - 0.72), 0.94, 0.66, "round,pad=0,rounding_size=0.05", mutation_aspect=4
+    )
+    layer_box.set(facecolor="#E8F1F8" if parameters else "white", edgecolor="0.4", linewidth=0.8)
+    axes.add_patch(layer_box)
+    size_text = f"{parameters:,} parameters" if parameters else ""
+    small_text_style: dict[str, Any] = {"fontsize": 7.0, "color": "0.35"}
     # The shape, which is the shorter text, is beside the kind, which has larger letters than the name.
-    output = format_output_shape(shape)
-    axes.text(0.07, -index - 0.26, style.shorten_name(kind, MAX_KIND_LENGTH - round(0.75 * len(output))), va="center")
-    axes.text(0.93, -index - 0.26, output, va="center", ha="right", **small)
-    name_text = style.shorten_name(name, MAX_LAYER_NAME_LENGTH if size else MAX_TEXT_LENGTH)
-    axes.text(0.07, -index - 0.55, name_text, va="center", **small)
-    axes.text(0.93, -index - 0.55, size, va="center", ha="right", **small)
-    if index:
-        arrow = {"arrowstyle": "-|>", "color": "0.4"}
-        axes.annotate("", (0.5, -index - 0.06), (0.5, -index + 0.28), arrowprops=arrow)
+    output_shape_text = format_output_shape(output_shape)
+    axes.text(
+        0.07,
+        -layer_index - 0.26,
+        style.shorten_name(layer_kind, MAX_KIND_LENGTH - round(0.75 * len(output_shape_text))),
+        va="center",
+    )
+    axes.text(0.93, -layer_index - 0.26, output_shape_text, va="center", ha="right", **small_text_style)
+    name_text = style.shorten_name(name, MAX_LAYER_NAME_LENGTH if size_text else MAX_TEXT_LENGTH)
+    axes.text(0.07, -layer_index - 0.55, name_text, va="center", **small_text_style)
+    axes.text(0.93, -layer_index - 0.55, size_text, va="center", ha="right", **small_text_style)
+    if layer_index:
+        arrow_style = {"arrowstyle": "-|>", "color": "0.4"}
+        axes.annotate("", (0.5, -layer_index - 0.06), (0.5, -layer_index + 0.28), arrowprops=arrow_style)
 
 
 COST_AXES = {"fit_seconds": ("seconds to fit", 1.0), "model_bytes": ("kB, pickled", 1e-3)}  #: label and unit
@@ -164,17 +184,17 @@ def pareto_figure(entries: list[EntryCosts], families: Sequence[str], label: str
     """
     costs = [cost for cost in COST_AXES if not all(math.isnan(entry.costs[cost]) for entry in entries)]
     figure = style.create_figure(1.5 + 4.4 * len(costs), 4.4)
-    panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
-    for axes, cost in zip(panels, costs, strict=True):
+    cost_panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
+    for axes, cost in zip(cost_panels, costs, strict=True):
         _draw_entry_points(axes, entries, cost, families)
         axes.set_xlabel(COST_AXES[cost][0])
     if not greater:
-        panels[0].invert_yaxis()
-    panels[0].set_ylabel(style.shorten_name(label))
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", title="filled: no strategy")
+        cost_panels[0].invert_yaxis()
+    cost_panels[0].set_ylabel(style.shorten_name(label))
+    figure.legend(*cost_panels[0].get_legend_handles_labels(), loc="outside right center", title="filled: no strategy")
     replace_missing_characters(figure)
     style.fix_layout(figure)  # the positions of labels hold for a layout that no longer changes
-    for axes, cost in zip(panels, costs, strict=True):
+    for axes, cost in zip(cost_panels, costs, strict=True):
         _label_pareto_front(axes, entries, cost)
     return figure
 
@@ -186,71 +206,97 @@ def _cost_and_score(entry: EntryCosts, cost: str) -> style.Point:
 def _draw_entry_points(axes: Axes, entries: list[EntryCosts], cost: str, families: Sequence[str]) -> None:
     axes.set_xscale("log")
     style.set_plain_log_ticks(axes.xaxis)
-    for index, family in enumerate(families):
+    for family_index, family in enumerate(families):
         members = [entry for entry in entries if entry.entry.family == family]
-        colour, marker = style.line_colour(index), style.family_marker(index)
-        for face_colour, is_plain in (("none", False), (colour, True)):
-            points = [_cost_and_score(entry, cost) for entry in members if (entry.entry.strategy == "none") == is_plain]
-            look: dict[str, Any] = {"marker": marker, "edgecolors": colour, "facecolors": face_colour}
-            axes.scatter(*style.split_coordinates(points), s=34, zorder=3, **look)
+        colour, marker = style.line_colour(family_index), style.family_marker(family_index)
+        for face_colour, is_without_strategy in (("none", False), (colour, True)):
+            points = [
+                _cost_and_score(entry, cost)
+                for entry in members
+                if (entry.entry.strategy == "none") == is_without_strategy
+            ]
+            point_style: dict[str, Any] = {"marker": marker, "edgecolors": colour, "facecolors": face_colour}
+            axes.scatter(*style.split_coordinates(points), s=34, zorder=3, **point_style)
         if members:
             axes.scatter([], [], s=34, marker=marker, color=colour, label=style.shorten_name(family, MAX_NAME_LENGTH))
     axes.margins(x=0.1, y=0.12)
     axes.grid(visible=True)
-    limits = axes.get_xlim()
+    axis_limits = axes.get_xlim()
     axes.plot(
-        *style.split_coordinates(_pareto_front_corners(entries, cost, limits[1])), color="0.6", linewidth=1.2, zorder=1
+        *style.split_coordinates(_pareto_front_corners(entries, cost, axis_limits[1])),
+        color="0.6",
+        linewidth=1.2,
+        zorder=1,
     )
-    axes.set_xlim(limits)
+    axes.set_xlim(axis_limits)
 
 
-def _pareto_front_corners(entries: list[EntryCosts], cost: str, right: float) -> list[style.Point]:
+def _pareto_front_corners(entries: list[EntryCosts], cost: str, right_edge: float) -> list[style.Point]:
     """The corners of the Pareto front: steps from its cheapest point to its best, then level to the right edge."""
     points = sorted(_cost_and_score(entry, cost) for entry in entries if cost in entry.fronts)
-    corners = points[:1]
+    front_corners = points[:1]
     for (_, score), point in pairwise(points):
-        corners += [(point[0], score), point]
-    return [*corners, *((right, score) for _, score in points[-1:])]
+        front_corners += [(point[0], score), point]
+    return [*front_corners, *((right_edge, score) for _, score in points[-1:])]
 
 
 def _label_pareto_front(axes: Axes, entries: list[EntryCosts], cost: str) -> None:
     """Names near the points of the front where they cover nothing, with a thin line where they are further away."""
-    front = sorted((entry for entry in entries if cost in entry.fronts), key=lambda entry: _cost_and_score(entry, cost))
-    names = ["/".join(style.shorten_name(part, MAX_NAME_LENGTH) for part in entry.entry[:2]) for entry in front]
-    anchors = [_axes_to_pixels(axes, _cost_and_score(entry, cost)) for entry in front]
+    front_entries = sorted(
+        (entry for entry in entries if cost in entry.fronts), key=lambda entry: _cost_and_score(entry, cost)
+    )
+    names = [
+        "/".join(style.shorten_name(name_part, MAX_NAME_LENGTH) for name_part in entry.entry[:2])
+        for entry in front_entries
+    ]
+    label_anchors = [_axes_to_pixels(axes, _cost_and_score(entry, cost)) for entry in front_entries]
     sizes = [_measure_label(axes, name) for name in names]
     frame = style.Box(*map(float, axes.get_window_extent().extents))
-    boxes = style.position_labels(anchors, sizes, _find_label_obstacles(axes, entries, cost), frame)
-    for name, box, anchor in zip(names, boxes, anchors, strict=True):
-        x, y = style.nearest_point_of_box(anchor, box)
-        arrow = None
-        if math.dist(anchor, (x, y)) > MIN_LINE_LENGTH:
-            end = (x - box.x0) / (box.x1 - box.x0), (y - box.y0) / (box.y1 - box.y0)
-            arrow = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3, "relpos": end}
-        middle = _pixels_to_axes(axes, ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2))
-        look = {**style.CENTRED, "fontsize": style.LABEL_SIZE, "zorder": 4}
-        axes.annotate(name, _pixels_to_axes(axes, anchor), xytext=middle, arrowprops=arrow, **look)
+    label_boxes = style.position_labels(label_anchors, sizes, _find_label_obstacles(axes, entries, cost), frame)
+    for name, label_box, label_anchor in zip(names, label_boxes, label_anchors, strict=True):
+        x, y = style.nearest_point_of_box(label_anchor, label_box)
+        line_style = None
+        if math.dist(label_anchor, (x, y)) > MIN_LINE_LENGTH:
+            line_end = (
+                (x - label_box.x0) / (label_box.x1 - label_box.x0),
+                (y - label_box.y0) / (label_box.y1 - label_box.y0),
+            )
+            line_style = {
+                "arrowstyle": "-",
+                "color": "0.5",
+                "linewidth": 0.6,
+                "shrinkA": 0,
+                "shrinkB": 3,
+                "relpos": line_end,
+            }
+        label_middle = _pixels_to_axes(axes, ((label_box.x0 + label_box.x1) / 2, (label_box.y0 + label_box.y1) / 2))
+        label_style = {**style.CENTRED, "fontsize": style.LABEL_SIZE, "zorder": 4}
+        axes.annotate(
+            name, _pixels_to_axes(axes, label_anchor), xytext=label_middle, arrowprops=line_style, **label_style
+        )
 
 
 def _find_label_obstacles(axes: Axes, entries: list[EntryCosts], cost: str) -> list[style.Box]:
     """Rectangles around all points and around the lines of the front, in pixels."""
-    obstacles = []
+    obstacle_boxes = []
     for entry in entries:
         if not math.isnan(entry.costs[cost]):
             x, y = _axes_to_pixels(axes, _cost_and_score(entry, cost))
-            obstacles.append(style.Box(x - 6, y - 6, x + 6, y + 6))
-    corners = [_axes_to_pixels(axes, corner) for corner in _pareto_front_corners(entries, cost, axes.get_xlim()[1])]
-    for (x0, y0), (x1, y1) in pairwise(corners):
-        obstacles.append(style.Box(min(x0, x1) - 2, min(y0, y1) - 2, max(x0, x1) + 2, max(y0, y1) + 2))
-    return obstacles
+            obstacle_boxes.append(style.Box(x - 6, y - 6, x + 6, y + 6))
+    front_corners = [
+        _axes_to_pixels(axes, corner) for corner in _pareto_front_corners(entries, cost, axes.get_xlim()[1])
+    ]
+    for (x0, y0), (x1, y1) in pairwise(front_corners):
+        obstacle_boxes.append(style.Box(min(x0, x1) - 2, min(y0, y1) - 2, max(x0, x1) + 2, max(y0, y1) + 2))
+    return obstacle_boxes
 
 
 def _measure_label(axes: Axes, text: str) -> tuple[float, float]:
     """Width and height of a label in pixels."""
-    label = axes.text(0, 0, text, fontsize=style.LABEL_SIZE)
-    extent = label.get_window_extent()
-    label.remove()
-    return float(extent.width), float(extent.height)
+    text_label = axes.text(0, 0, text, fontsize=style.LABEL_SIZE)
+    label_extent = text_label.get_window_extent()
+    text_label.remove()
+    return float(label_extent.width), float(label_extent.height)
 
 
 def _axes_to_pixels(axes: Axes, point: style.Point) -> style.Point:

@@ -42,23 +42,23 @@ def draw_all_figures(store: Store, figures: Iterable[Figure]) -> None:
     StoreError
         If a figure cannot be drawn or written.
     """
-    drawn: dict[str, str] = read_file_index(_figure_hashes_path(store), {})
+    drawn_hashes: dict[str, str] = read_file_index(_figure_hashes_path(store), {})
     hashes: dict[str, str] = {}
-    orders: list[FigureOrder] = []
+    figure_orders: list[FigureOrder] = []
     for name, figure in {figure.name: figure for figure in figures}.items():
-        content = (VERSION, figure.draw.args, figure.draw.keywords)
-        hashes[name] = hashlib.sha256(repr(content).encode()).hexdigest()
+        hashed_content = (VERSION, figure.draw.args, figure.draw.keywords)
+        hashes[name] = hashlib.sha256(repr(hashed_content).encode()).hexdigest()
         path = _figure_path(store, name)
-        complete = path.exists() and path.stat().st_size
-        if drawn.get(name) != hashes[name] or not complete:
-            orders.append((figure, path))
-    draw_figures(orders)
-    for name in filter(is_report_file_name, drawn.keys() - hashes.keys()):
+        complete_size = path.exists() and path.stat().st_size
+        if drawn_hashes.get(name) != hashes[name] or not complete_size:
+            figure_orders.append((figure, path))
+    draw_figures(figure_orders)
+    for name in filter(is_report_file_name, drawn_hashes.keys() - hashes.keys()):
         remove_file(_figure_path(store, name))
-    for name in filter(is_report_file_name, drawn):
+    for name in filter(is_report_file_name, drawn_hashes):
         for path in _files_of_earlier_versions(store, name):
             remove_file(path)
-    if hashes != drawn:
+    if hashes != drawn_hashes:
         write_atomic(_figure_hashes_path(store), json.dumps(hashes, indent=1).encode())
 
 
@@ -118,13 +118,13 @@ def report_file_name(task: str, kind: str, *details: str) -> str:
         The parts, joined by dots. Where a part has a dot or a character that is not safe in file names, a hash is
         appended, so that no two files have the same name.
     """
-    parts = tuple(filter(None, (task or ALL_TASKS, kind, *details)))
-    joined = ".".join(parts)
-    safe = UNSAFE_CHARACTERS.sub("-", joined).strip(".-")
-    if safe == joined and joined.count(".") == len(parts) - 1 and task != ALL_TASKS:
-        return safe
-    digest = hashlib.sha256(repr((task, *parts)).encode()).hexdigest()[:8]
-    return f"{safe}-{digest}".lstrip("-")
+    name_parts = tuple(filter(None, (task or ALL_TASKS, kind, *details)))
+    joined_name = ".".join(name_parts)
+    safe_name = UNSAFE_CHARACTERS.sub("-", joined_name).strip(".-")
+    if safe_name == joined_name and joined_name.count(".") == len(name_parts) - 1 and task != ALL_TASKS:
+        return safe_name
+    digest = hashlib.sha256(repr((task, *name_parts)).encode()).hexdigest()[:8]
+    return f"{safe_name}-{digest}".lstrip("-")
 
 
 def is_report_file_name(name: str) -> bool:
@@ -148,7 +148,7 @@ def _figure_hashes_path(store: Store) -> Path:
 def read_file_index(path: Path, empty: Index) -> Index:
     """Read which files an earlier report has written; `empty` where that is not known."""
     try:
-        index = json.loads(path.read_bytes())
+        file_index = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return empty
-    return index if isinstance(index, type(empty)) else empty
+    return file_index if isinstance(file_index, type(empty)) else empty

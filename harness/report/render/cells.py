@@ -121,14 +121,14 @@ def format_percent(share: float, digits: int = 0) -> str:
 
 def format_share(share: float) -> str:
     """Write a share in per cent, with a decimal below ten per cent; a dash where it is not finite."""
-    number = _format_share_number(share)
-    return number if number == MISSING else f"{number}{SHARE_UNIT}"
+    share_text = _format_share_number(share)
+    return share_text if share_text == MISSING else f"{share_text}{SHARE_UNIT}"
 
 
-def _format_share_number(share: float) -> str:
-    if not math.isfinite(share):
+def _format_share_number(unit_share: float) -> str:
+    if not math.isfinite(unit_share):
         return MISSING
-    return format_number(100 * share, 1 if 0 < abs(share) < 0.0995 else 0)
+    return format_number(100 * unit_share, 1 if 0 < abs(unit_share) < 0.0995 else 0)
 
 
 def format_multiple(multiple: float) -> str:
@@ -140,7 +140,7 @@ def format_multiple(multiple: float) -> str:
 
 def format_range(low: float, high: float, number_format: ColumnFormat = "number", digits: int = 3) -> str:
     """Write the ends of an interval in a format: `3 to 5`, `2 to 4 %`, `3` where both are written alike."""
-    low_text, high_text = (NUMBER_FORMATS[number_format](end, digits) for end in (low, high))
+    low_text, high_text = (NUMBER_FORMATS[number_format](range_end, digits) for range_end in (low, high))
     if low_text == high_text:
         return low_text
     if number_format == "share":
@@ -150,16 +150,16 @@ def format_range(low: float, high: float, number_format: ColumnFormat = "number"
 
 def format_estimate_and_range(interval: Interval, number_format: ColumnFormat = "number", digits: int = 3) -> str:
     """Write an interval, behind its estimate in parentheses: `4 (3 to 5)`; without an estimate alone."""
-    ends = format_range(interval.low, interval.high, number_format, digits)
+    range_text = format_range(interval.low, interval.high, number_format, digits)
     if math.isnan(interval.estimate):
-        return ends
-    return f"{NUMBER_FORMATS[number_format](interval.estimate, digits)} ({ends})"
+        return range_text
+    return f"{NUMBER_FORMATS[number_format](interval.estimate, digits)} ({range_text})"
 
 
 def format_estimate(estimate: Estimate, *, signed: bool = False, digits: int = 3) -> str:
     """Write a mean with its interval: `0.662 ± 0.021`; with `signed` also a plus above zero."""
-    mean, half_width = estimate.mean, estimate.ci_half_width
-    return format_interval(mean, half_width, ends=estimate.interval, signed=signed, digits=digits)
+    estimate_mean, half_width = estimate.mean, estimate.ci_half_width
+    return format_interval(estimate_mean, half_width, ends=estimate.interval, signed=signed, digits=digits)
 
 
 def format_change(change: Estimate) -> str:
@@ -197,19 +197,21 @@ def format_value(column: ReportColumn, cell: CellValue | ReportCell) -> str:
     str
         Plain text without mark and emphasis; a dash where there is nothing.
     """
-    wrapped = wrap_as_cell(cell)
-    value, number_format = wrapped.value, wrapped.format or column.format
-    digits = column.digits if wrapped.digits is None else wrapped.digits
-    if isinstance(value, str):
-        return replace_control_characters(value)
-    if isinstance(value, MeanInterval):
-        signed = number_format == "change"
-        return format_interval(value.mean, value.half_width, ends=value.ends, signed=signed, digits=digits)
-    if isinstance(value, Interval):
-        return format_estimate_and_range(value, number_format, digits)
-    if value is None or math.isnan(value):
+    wrapped_cell = wrap_as_cell(cell)
+    cell_value, number_format = wrapped_cell.value, wrapped_cell.format or column.format
+    digits = column.digits if wrapped_cell.digits is None else wrapped_cell.digits
+    if isinstance(cell_value, str):
+        return replace_control_characters(cell_value)
+    if isinstance(cell_value, MeanInterval):
+        is_signed = number_format == "change"
+        return format_interval(
+            cell_value.mean, cell_value.half_width, ends=cell_value.ends, signed=is_signed, digits=digits
+        )
+    if isinstance(cell_value, Interval):
+        return format_estimate_and_range(cell_value, number_format, digits)
+    if cell_value is None or math.isnan(cell_value):
         return MISSING
-    return NUMBER_FORMATS[number_format](value, digits)
+    return NUMBER_FORMATS[number_format](cell_value, digits)
 
 
 #: How numbers are written, by the format of their column.
@@ -229,28 +231,28 @@ NUMBER_FORMATS: dict[ColumnFormat, Callable[[float, int], str]] = {
 
 def format_cell(column: ReportColumn, cell: CellValue | ReportCell) -> str:
     """Format a cell with its mark, without emphasis."""
-    wrapped = wrap_as_cell(cell)
-    text = format_value(column, wrapped)
-    return f"{wrapped.mark} {text}" if wrapped.mark else text
+    wrapped_cell = wrap_as_cell(cell)
+    text = format_value(column, wrapped_cell)
+    return f"{wrapped_cell.mark} {text}" if wrapped_cell.mark else text
 
 
 def right_aligned_columns(table: ReportTable) -> list[bool]:
     """Whether each column is aligned to the right: those of numbers are, unless all of their cells are empty."""
-    aligned = []
+    is_right_aligned = []
     for position, column in enumerate(table.columns):
         texts = [format_value(column, row[position]) for row in table.rows]
-        aligned.append(column.format not in ("text", "verdict") and not set(texts) <= {MISSING, ""})
-    return aligned
+        is_right_aligned.append(column.format not in ("text", "verdict") and not set(texts) <= {MISSING, ""})
+    return is_right_aligned
 
 
 def fill_repeated_texts(table: ReportTable) -> list[list[CellValue | ReportCell]]:
     """Rows in which the texts that a row leaves out at its beginning are those of the row above."""
     rows = [list(row) for row in table.rows]
-    for above, row in pairwise(rows):
+    for row_above, row in pairwise(rows):
         for position, cell in enumerate(row):
             if cell != "":
                 break
-            row[position] = above[position]
+            row[position] = row_above[position]
     return rows
 
 

@@ -43,9 +43,9 @@ def format_safe_csv(lines: Iterable[Sequence[str]]) -> str:
         The CSV; lines end in a line feed.
     """
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
+    csv_writer = csv.writer(file, lineterminator="\n")
     for line in lines:
-        writer.writerow(map(escape_formula, line))
+        csv_writer.writerow(map(escape_formula, line))
     return file.getvalue()
 
 
@@ -73,31 +73,36 @@ def render_csv_table(table: ReportTable) -> str:
 
 def _render_csv_column(column: ReportColumn, heading: str, cells: Sequence[ReportCell]) -> list[list[str]]:
     """One column with its heading, and others with the half widths and the ends of intervals where cells have them."""
-    scale, unit = (100.0, " (%)") if column.format in ("percent", "share") else (1.0, "")
-    columns = [[f"{heading}{unit}"], [f"{heading} ±{unit}"], [f"{heading} low{unit}"], [f"{heading} high{unit}"]]
+    percent_factor, unit_suffix = (100.0, " (%)") if column.format in ("percent", "share") else (1.0, "")
+    columns = [
+        [f"{heading}{unit_suffix}"],
+        [f"{heading} ±{unit_suffix}"],
+        [f"{heading} low{unit_suffix}"],
+        [f"{heading} high{unit_suffix}"],
+    ]
     for cell in cells:
-        for lines, number in zip(columns, _value_and_interval_columns(cell.value), strict=True):
-            lines.append(_format_plain_value(number, scale))
+        for lines, cell_number in zip(columns, _value_and_interval_columns(cell.value), strict=True):
+            lines.append(_format_plain_value(cell_number, percent_factor))
     return [lines for lines in columns if any(lines[1:])] or columns[:1]
 
 
-def _value_and_interval_columns(value: CellValue) -> tuple[str | float | None, ...]:
+def _value_and_interval_columns(cell_value: CellValue) -> tuple[str | float | None, ...]:
     """The value, the half width and the ends of its interval; None where there is none."""
-    if isinstance(value, MeanInterval):
-        return value.mean, value.half_width, None, None
-    if isinstance(value, Interval):
-        return value.estimate, None, value.low, value.high
-    return value, None, None, None
+    if isinstance(cell_value, MeanInterval):
+        return cell_value.mean, cell_value.half_width, None, None
+    if isinstance(cell_value, Interval):
+        return cell_value.estimate, None, cell_value.low, cell_value.high
+    return cell_value, None, None, None
 
 
-def _format_plain_value(value: str | float | None, scale: float) -> str:
-    if isinstance(value, str):
-        return replace_control_characters(value)
-    return "" if value is None else _format_plain_number(value * scale)
+def _format_plain_value(cell_value: str | float | None, percent_factor: float) -> str:
+    if isinstance(cell_value, str):
+        return replace_control_characters(cell_value)
+    return "" if cell_value is None else _format_plain_number(cell_value * percent_factor)
 
 
-def _format_plain_number(number: float) -> str:
-    return "" if math.isnan(number) else f"{number:.6g}"
+def _format_plain_number(plain_number: float) -> str:
+    return "" if math.isnan(plain_number) else f"{plain_number:.6g}"
 
 
 def _is_number_text(text: str) -> bool:
@@ -131,7 +136,7 @@ def render_section_tables(sections: Iterable[Section]) -> dict[str, str]:
     """
     files = {}
     for section in sections:
-        for number, table in enumerate(find_tables(section.parts), start=1):
-            suffix = f"_{number}" if number > 1 else ""
-            files[f"{make_file_name_part(section.title)}{suffix}.csv"] = render_csv_table(table)
+        for table_number, table in enumerate(find_tables(section.parts), start=1):
+            table_suffix = f"_{table_number}" if table_number > 1 else ""
+            files[f"{make_file_name_part(section.title)}{table_suffix}.csv"] = render_csv_table(table)
     return files

@@ -41,12 +41,14 @@ def replace_missing_characters(figure: Figure) -> None:
 
 def replace_undrawable_characters(text: str) -> str:
     """Write the characters that no font of this machine has as their code points, such as ``\\u8fdd``."""
-    known = set().union(*map(_characters_of_font, _installed_fonts()))
-    parts = []
+    known_characters = set().union(*map(_characters_of_font, _installed_fonts()))
+    replaced_characters = []
     for char in text:
-        is_missing = ord(char) not in _characters_of_font(DEFAULT_FONT) and ord(char) not in known and char != "\n"
-        parts.append(char.encode("unicode_escape").decode() if is_missing else char)
-    return "".join(parts)
+        is_missing = (
+            ord(char) not in _characters_of_font(DEFAULT_FONT) and ord(char) not in known_characters and char != "\n"
+        )
+        replaced_characters.append(char.encode("unicode_escape").decode() if is_missing else char)
+    return "".join(replaced_characters)
 
 
 def _has_missing_characters(text: str) -> bool:
@@ -59,8 +61,8 @@ def _find_figure_texts(figure: Figure) -> Iterator[Text]:
     """The texts of a figure, except for the labels of ticks."""
     yield from figure.texts
     for axes in figure.axes:
-        titles = (getattr(axes, name, axes.title) for name in ("_left_title", "_right_title"))  # no public name
-        yield from (axes.title, *titles)
+        axes_titles = (getattr(axes, name, axes.title) for name in ("_left_title", "_right_title"))  # no public name
+        yield from (axes.title, *axes_titles)
         yield from (axes.xaxis.label, axes.yaxis.label, *axes.texts)
     for legend in [*figure.legends, *(axes.get_legend() for axes in figure.axes)]:
         if legend is not None:
@@ -70,13 +72,13 @@ def _find_figure_texts(figure: Figure) -> Iterator[Text]:
 def _replace_tick_characters(axis: Axis) -> None:
     from matplotlib.ticker import FixedFormatter, FuncFormatter
 
-    formatter: Any = axis.get_major_formatter()
-    if not isinstance(formatter, FixedFormatter | FuncFormatter):
+    tick_formatter: Any = axis.get_major_formatter()
+    if not isinstance(tick_formatter, FixedFormatter | FuncFormatter):
         return  # numbers
-    if not any(map(_has_missing_characters, formatter.format_ticks(axis.get_majorticklocs().tolist()))):
+    if not any(map(_has_missing_characters, tick_formatter.format_ticks(axis.get_majorticklocs().tolist()))):
         return
     axis.set_major_formatter(
-        FuncFormatter(lambda value, position: replace_undrawable_characters(formatter(value, position)))
+        FuncFormatter(lambda value, position: replace_undrawable_characters(tick_formatter(value, position)))
     )
     axis.set_tick_params(labelfontfamily=[DEFAULT_FONT, *_installed_fonts()])
 
@@ -85,13 +87,13 @@ def _replace_tick_characters(axis: Axis) -> None:
 def _installed_fonts() -> tuple[str, ...]:
     from matplotlib.font_manager import fontManager
 
-    installed = {font.name for font in fontManager.ttflist}
-    return tuple(name for name in OTHER_FONTS if name in installed)
+    installed_names = {font.name for font in fontManager.ttflist}
+    return tuple(name for name in OTHER_FONTS if name in installed_names)
 
 
 @cache
-def _characters_of_font(font: str) -> frozenset[int]:
+def _characters_of_font(font_name: str) -> frozenset[int]:
     """Code points that a font has."""
     from matplotlib.font_manager import findfont, get_font
 
-    return frozenset(get_font(findfont(font)).get_charmap())
+    return frozenset(get_font(findfont(font_name)).get_charmap())

@@ -149,34 +149,40 @@ def build_blocks(
     list of HtmlBlock
         The blocks.
     """
-    blocks: list[HtmlBlock] = []
-    for part in parts:
-        if isinstance(part, Figure):
-            blocks.append(embed(part))
-        elif isinstance(part, ReportTable):
-            blocks += _render_table_blocks(part, caption, max_rows)
-        elif isinstance(part, CollapsedParts):
-            blocks.append(
-                Collapsible(render_inline_markdown(part.summary), tuple(build_blocks(part.parts, caption, embed)))
+    html_blocks: list[HtmlBlock] = []
+    for section_part in parts:
+        if isinstance(section_part, Figure):
+            html_blocks.append(embed(section_part))
+        elif isinstance(section_part, ReportTable):
+            html_blocks += _render_table_blocks(section_part, caption, max_rows)
+        elif isinstance(section_part, CollapsedParts):
+            html_blocks.append(
+                Collapsible(
+                    render_inline_markdown(section_part.summary),
+                    tuple(build_blocks(section_part.parts, caption, embed)),
+                )
             )
         else:
-            blocks += parse_markdown_blocks(part)
-    return blocks
+            html_blocks += parse_markdown_blocks(section_part)
+    return html_blocks
 
 
 def _render_table_blocks(table: ReportTable, caption: str, max_rows: int | None) -> list[HtmlBlock]:
-    shared: list[tuple[ReportColumn, CellValue | ReportCell]] = []
+    shared_columns: list[tuple[ReportColumn, CellValue | ReportCell]] = []
     if not table.stacked:
-        table, shared = drop_constant_columns(table)
-    block = render_html_table(table, caption)
-    if shared:
-        text = "; ".join(f"{column.heading} {format_cell(column, cell)}" for column, cell in shared)
-        return [block, HtmlFragment(f'<p class="shared">The same in every row: {escape_with_line_breaks(text)}.</p>')]
+        table, shared_columns = drop_constant_columns(table)
+    html_table = render_html_table(table, caption)
+    if shared_columns:
+        text = "; ".join(f"{column.heading} {format_cell(column, cell)}" for column, cell in shared_columns)
+        return [
+            html_table,
+            HtmlFragment(f'<p class="shared">The same in every row: {escape_with_line_breaks(text)}.</p>'),
+        ]
     if max_rows is None or not table.foldable or len(table.rows) <= max_rows:
-        return [block]
-    folded = replace(block, rows=block.rows[max_rows:], intervals=block.intervals[max_rows:])
-    visible = replace(block, rows=block.rows[:max_rows], intervals=block.intervals[:max_rows])
-    return [visible, Collapsible(f"{len(folded.rows)} more", (folded,))]
+        return [html_table]
+    folded_table = replace(html_table, rows=html_table.rows[max_rows:], intervals=html_table.intervals[max_rows:])
+    visible_table = replace(html_table, rows=html_table.rows[:max_rows], intervals=html_table.intervals[:max_rows])
+    return [visible_table, Collapsible(f"{len(folded_table.rows)} more", (folded_table,))]
 
 
 def render_html_table(table: ReportTable, caption: str) -> HtmlTable:
@@ -198,23 +204,32 @@ def render_html_table(table: ReportTable, caption: str) -> HtmlTable:
     for row in table.rows:
         rows.append(tuple(map(_render_html_cell, table.columns, row)))
     header = tuple(TableCell(escape_with_line_breaks(heading), heading) for heading in column_headings(table))
-    right = tuple(right_aligned_columns(table))
-    intervals, reference = _scale_intervals(table)
-    stacks = tuple(_make_stacked_bar(table, row) for row in table.rows) if table.stacked else ()
-    return HtmlTable(caption, header, tuple(rows), right, table.drawn_column, tuple(intervals), reference, stacks)
+    right_aligned = tuple(right_aligned_columns(table))
+    intervals, reference_position = _scale_intervals(table)
+    stacked_bars = tuple(_make_stacked_bar(table, row) for row in table.rows) if table.stacked else ()
+    return HtmlTable(
+        caption,
+        header,
+        tuple(rows),
+        right_aligned,
+        table.drawn_column,
+        tuple(intervals),
+        reference_position,
+        stacked_bars,
+    )
 
 
 def _make_stacked_bar(table: ReportTable, row: Sequence[CellValue | ReportCell]) -> tuple[StackedBarPart, ...]:
     """The numbers of a row behind its name as parts of a bar."""
-    counts = [float(wrap_as_cell(cell).value or 0) for cell in row[1:]]  # type: ignore[arg-type]
-    total = sum(counts) or 1.0
-    parts, start = [], 0.0
-    for column, count in zip(table.columns[1:], counts, strict=True):
-        width = 100 * count / total
+    part_counts = [float(wrap_as_cell(cell).value or 0) for cell in row[1:]]  # type: ignore[arg-type]
+    row_total = sum(part_counts) or 1.0
+    bar_parts, part_start = [], 0.0
+    for column, part_count in zip(table.columns[1:], part_counts, strict=True):
+        width = 100 * part_count / row_total
         style_class = VERDICT_CLASSES.get(column.heading.lower(), "undecided")
-        parts.append(StackedBarPart(round(start, 2), round(width, 2), style_class))
-        start += width
-    return tuple(parts)
+        bar_parts.append(StackedBarPart(round(part_start, 2), round(width, 2), style_class))
+        part_start += width
+    return tuple(bar_parts)
 
 
 def _scale_intervals(table: ReportTable) -> tuple[list[DrawnInterval | None], float]:
@@ -223,59 +238,62 @@ def _scale_intervals(table: ReportTable) -> tuple[list[DrawnInterval | None], fl
         return [], math.nan
     column = table.columns[table.drawn_column]
     cells = [wrap_as_cell(row[table.drawn_column]) for row in table.rows]
-    ends = [_low_mean_and_high(cell) for cell in cells]
-    limits = _find_limits([table.reference, *chain.from_iterable(ends)])
+    interval_ends = [_low_mean_and_high(cell) for cell in cells]
+    scale_limits = _find_limits([table.reference, *chain.from_iterable(interval_ends)])
     intervals: list[DrawnInterval | None] = []
-    for cell, (low, mean, high) in zip(cells, ends, strict=True):
-        drawn = None
-        if not math.isnan(mean):
+    for cell, (interval_low, interval_mean, interval_high) in zip(cells, interval_ends, strict=True):
+        drawn_interval = None
+        if not math.isnan(interval_mean):
             text = format_value(column, cell)
-            drawn = DrawnInterval(
-                _position_in_percent(low, limits),
-                _position_in_percent(mean, limits),
-                _position_in_percent(high, limits),
+            drawn_interval = DrawnInterval(
+                _position_in_percent(interval_low, scale_limits),
+                _position_in_percent(interval_mean, scale_limits),
+                _position_in_percent(interval_high, scale_limits),
                 text,
             )
-        intervals.append(drawn)
-    return intervals, _position_in_percent(table.reference, limits)
+        intervals.append(drawn_interval)
+    return intervals, _position_in_percent(table.reference, scale_limits)
 
 
 def _find_limits(numbers: Sequence[float]) -> tuple[float, float]:
     """The least and the greatest of the numbers that are known."""
-    known = [number for number in numbers if not math.isnan(number)] or [0.0]
-    return min(known), max(known)
+    known_numbers = [number for number in numbers if not math.isnan(number)] or [0.0]
+    return min(known_numbers), max(known_numbers)
 
 
-def _position_in_percent(number: float, limits: tuple[float, float]) -> float:
+def _position_in_percent(scale_number: float, scale_limits: tuple[float, float]) -> float:
     """The position of a number on a scale in per cent of its width; NaN for NaN."""
-    low, high = limits
-    share = (number - low) / ((high - low) or 1.0)
-    return round(SCALE_MARGIN + (100 - 2 * SCALE_MARGIN) * share, 1)
+    scale_low, scale_high = scale_limits
+    scale_share = (scale_number - scale_low) / ((scale_high - scale_low) or 1.0)
+    return round(SCALE_MARGIN + (100 - 2 * SCALE_MARGIN) * scale_share, 1)
 
 
 def _low_mean_and_high(cell: ReportCell) -> tuple[float, float, float]:
     """Low, mean and high of what a cell holds; the mean thrice where it has no interval."""
-    value = cell.value
-    if isinstance(value, MeanInterval):
-        low, high = value.ends or (value.mean - value.half_width, value.mean + value.half_width)
-        if math.isnan(low) or math.isnan(high):
-            return value.mean, value.mean, value.mean
-        return low, value.mean, high
-    if isinstance(value, float | int):
-        return value, value, value
+    cell_value = cell.value
+    if isinstance(cell_value, MeanInterval):
+        interval_low, interval_high = cell_value.ends or (
+            cell_value.mean - cell_value.half_width,
+            cell_value.mean + cell_value.half_width,
+        )
+        if math.isnan(interval_low) or math.isnan(interval_high):
+            return cell_value.mean, cell_value.mean, cell_value.mean
+        return interval_low, cell_value.mean, interval_high
+    if isinstance(cell_value, float | int):
+        return cell_value, cell_value, cell_value
     return math.nan, math.nan, math.nan
 
 
 def _render_html_cell(column: ReportColumn, cell: CellValue | ReportCell) -> TableCell:
-    wrapped = wrap_as_cell(cell)
-    html = escape_with_line_breaks(format_value(column, wrapped))
-    if isinstance(wrapped.value, MeanInterval) and wrapped.value.ends is not None:
-        mean, _, ends = html.partition(" ")
-        html = f'{mean} <span class="ends-text">{ends}</span>' if ends else mean
-    if wrapped.best:
+    wrapped_cell = wrap_as_cell(cell)
+    html = escape_with_line_breaks(format_value(column, wrapped_cell))
+    if isinstance(wrapped_cell.value, MeanInterval) and wrapped_cell.value.ends is not None:
+        mean_html, _, ends_html = html.partition(" ")
+        html = f'{mean_html} <span class="ends-text">{ends_html}</span>' if ends_html else mean_html
+    if wrapped_cell.best:
         html = f"<strong>{html}</strong>"
-    if wrapped.mark:
-        html = f"{escapeHtml(wrapped.mark)} {html}"
+    if wrapped_cell.mark:
+        html = f"{escapeHtml(wrapped_cell.mark)} {html}"
     text = format_cell(column, cell)
     return TableCell(html, text, VERDICT_CLASSES.get(text.split(",")[0], "") if column.format == "verdict" else "")
 
@@ -287,14 +305,14 @@ def escape_with_line_breaks(text: str) -> str:
 
 def parse_markdown_blocks(text: str) -> list[HtmlFragment]:
     """Parse a Markdown text into blocks of HTML, in their order."""
-    blocks = []
-    pending: list[Token] = []
+    html_blocks = []
+    pending_tokens: list[Token] = []
     for token in _create_markdown_parser().parse(text):
-        pending.append(token)
+        pending_tokens.append(token)
         if token.level == 0 and token.nesting != 1:
-            blocks.append(HtmlFragment(_render_markdown_tokens(pending)))
-            pending = []
-    return blocks
+            html_blocks.append(HtmlFragment(_render_markdown_tokens(pending_tokens)))
+            pending_tokens = []
+    return html_blocks
 
 
 def render_inline_markdown(text: str) -> str:
@@ -310,8 +328,10 @@ def _create_markdown_parser() -> MarkdownIt:
     return parser
 
 
-def _render_text_token(_renderer: object, tokens: Sequence[Token], index: int, _options: object, _env: object) -> str:
-    return escape_with_line_breaks(tokens[index].content)
+def _render_text_token(
+    _renderer: object, tokens: Sequence[Token], token_index: int, _options: object, _env: object
+) -> str:
+    return escape_with_line_breaks(tokens[token_index].content)
 
 
 def _render_markdown_tokens(tokens: Sequence[Token]) -> str:

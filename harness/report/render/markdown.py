@@ -22,19 +22,19 @@ BACKTICKS = re.compile("`+")
 
 def escape(text: str) -> str:
     """Escape text of unknown origin, so that nothing in it is read as Markdown, HTML or the end of a table cell."""
-    escaped = html.escape(replace_control_characters(text), quote=False)
-    escaped = re.sub(r"([\\`*\[\]|~$#])", r"\\\1", escaped)
+    escaped_text = html.escape(replace_control_characters(text), quote=False)
+    escaped_text = re.sub(r"([\\`*\[\]|~$#])", r"\\\1", escaped_text)
     # An underscore within a word is no emphasis.
-    return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", escaped)
+    return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", escaped_text)
 
 
 def inline_code(text: str) -> str:
     """Write text of unknown origin as code, outside of tables."""
     line = replace_control_characters(text)
     longest_run = max((len(run) for run in BACKTICKS.findall(line)), default=0)
-    fence = "`" * (1 + longest_run)
-    padding = " " if longest_run else ""
-    return f"{fence}{padding}{line}{padding}{fence}"
+    backtick_fence = "`" * (1 + longest_run)
+    space_padding = " " if longest_run else ""
+    return f"{backtick_fence}{space_padding}{line}{space_padding}{backtick_fence}"
 
 
 def format_count(n: int, noun: str, plural: str = "") -> str:
@@ -107,15 +107,18 @@ def align_lines(
     str
         The lines of the table.
     """
-    widths = [3] * len(header)
+    column_widths = [3] * len(header)
     if padded:
-        widths = [max(3, *map(len, column)) for column in zip(header, *rows, strict=True)]
-    rule = [_heading_rule(width, right=right and pipes) for width, right in zip(widths, numeric, strict=True)]
+        column_widths = [max(3, *map(len, column)) for column in zip(header, *rows, strict=True)]
+    heading_rule = [
+        _heading_rule(width, is_right_aligned=is_right_aligned and pipes)
+        for width, is_right_aligned in zip(column_widths, numeric, strict=True)
+    ]
     lines = []
-    for cells in (header, rule, *rows):
+    for cells in (header, heading_rule, *rows):
         texts = []
-        for cell, width, right in zip(cells, widths, numeric, strict=True):
-            texts.append(cell.rjust(width) if right else cell.ljust(width))
+        for cell, width, is_right_aligned in zip(cells, column_widths, numeric, strict=True):
+            texts.append(cell.rjust(width) if is_right_aligned else cell.ljust(width))
         if pipes:
             lines.append(f"| {' | '.join(texts)} |")
         else:
@@ -123,9 +126,9 @@ def align_lines(
     return "\n".join(lines)
 
 
-def _heading_rule(width: int, *, right: bool) -> str:
+def _heading_rule(column_width: int, *, is_right_aligned: bool) -> str:
     """The line below a heading; a colon at its end aligns the column to the right."""
-    return "-" * (width - 1) + (":" if right else "-")
+    return "-" * (column_width - 1) + (":" if is_right_aligned else "-")
 
 
 def render_markdown_table(table: ReportTable, *, padded: bool = True) -> str:
@@ -146,23 +149,23 @@ def render_markdown_table(table: ReportTable, *, padded: bool = True) -> str:
     # Within a table a hash sign begins no heading.
     header = [escape(heading).replace(r"\#", "#") for heading in column_headings(table)]
     rows = [list(map(_format_markdown_cell, table.columns, row)) for row in table.rows]
-    numeric = right_aligned_columns(table)
+    is_numeric = right_aligned_columns(table)
     if not table.foldable or len(rows) <= MAX_VISIBLE_ROWS:
-        return align_lines(header, rows, numeric, pipes=True, padded=padded)
-    visible = align_lines(header, rows[:MAX_VISIBLE_ROWS], numeric, pipes=True, padded=padded)
-    remaining = align_lines(header, rows[MAX_VISIBLE_ROWS:], numeric, pipes=True, padded=padded)
-    return f"{visible}\n\n{collapse_text(f'{len(rows) - MAX_VISIBLE_ROWS} more', remaining)}"
+        return align_lines(header, rows, is_numeric, pipes=True, padded=padded)
+    visible_lines = align_lines(header, rows[:MAX_VISIBLE_ROWS], is_numeric, pipes=True, padded=padded)
+    remaining_lines = align_lines(header, rows[MAX_VISIBLE_ROWS:], is_numeric, pipes=True, padded=padded)
+    return f"{visible_lines}\n\n{collapse_text(f'{len(rows) - MAX_VISIBLE_ROWS} more', remaining_lines)}"
 
 
 def _format_markdown_cell(column: ReportColumn, cell: CellValue | ReportCell) -> str:
     """A cell, escaped where it is a text, bold where it is the best."""
-    wrapped = wrap_as_cell(cell)
-    text = format_value(column, wrapped)
-    if isinstance(wrapped.value, str):
+    wrapped_cell = wrap_as_cell(cell)
+    text = format_value(column, wrapped_cell)
+    if isinstance(wrapped_cell.value, str):
         text = escape(text)
-    if wrapped.best:
+    if wrapped_cell.best:
         text = bold(text)
-    return f"{wrapped.mark} {text}" if wrapped.mark else text
+    return f"{wrapped_cell.mark} {text}" if wrapped_cell.mark else text
 
 
 def render_markdown_part(part: Part) -> str:

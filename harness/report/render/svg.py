@@ -41,13 +41,13 @@ def compact_svg(svg: str) -> str:
         The file with the same shapes: attributes in place of styles, which pages may forbid, coordinates of two decimals, and
         a style with the colours on a dark ground.
     """
-    body = PREAMBLE.sub("", svg[svg.index("<svg ") :])
-    body = STYLE_ATTRIBUTE.sub(lambda match: _style_to_attributes(match[1]), body)
-    body = PATH.sub(lambda match: f'{match[1]}{" ".join(match[2].split())}"', GROUP_ID.sub("<g", body))
-    body = LONG_NUMBER.sub(_round_number, body)
-    root = f'stroke-linejoin="round" stroke-linecap="butt" font-family="{FONTS}"'
+    svg_body = PREAMBLE.sub("", svg[svg.index("<svg ") :])
+    svg_body = STYLE_ATTRIBUTE.sub(lambda match: _style_to_attributes(match[1]), svg_body)
+    svg_body = PATH.sub(lambda match: f'{match[1]}{" ".join(match[2].split())}"', GROUP_ID.sub("<g", svg_body))
+    svg_body = LONG_NUMBER.sub(_round_number, svg_body)
+    root_attributes = f'stroke-linejoin="round" stroke-linecap="butt" font-family="{FONTS}"'
     style = f"<style>{dark_colour_rules('svg')}</style>"
-    return SVG_TAG.sub(lambda match: f"{match[0][:-1]} {root}>\n{style}", body, count=1)
+    return SVG_TAG.sub(lambda match: f"{match[0][:-1]} {root_attributes}>\n{style}", svg_body, count=1)
 
 
 def embed_svg(svg: str, prefix: str) -> tuple[str, float, float]:
@@ -65,48 +65,50 @@ def embed_svg(svg: str, prefix: str) -> tuple[str, float, float]:
     tuple of (str, float, float)
         The shapes without the element around them, and the width and height of the figure in points.
     """
-    size = VIEW_BOX.search(svg)
-    width, height = map(float, size.groups()) if size else (0.0, 0.0)
-    inner = svg[svg.index("</style>") + len("</style>") : svg.rindex("</svg>")].strip()
-    return REFERENCE.sub(rf"\g<1>{prefix}", inner), width, height
+    view_box = VIEW_BOX.search(svg)
+    width, height = map(float, view_box.groups()) if view_box else (0.0, 0.0)
+    inner_svg = svg[svg.index("</style>") + len("</style>") : svg.rindex("</svg>")].strip()
+    return REFERENCE.sub(rf"\g<1>{prefix}", inner_svg), width, height
 
 
 @cache
 def dark_colour_rules(scope: str = ".plot") -> str:
     """Rules of CSS that give the shapes within `scope`, a selector, their colours on a dark ground."""
-    text, ground = _mix_text_and_ground(0), _mix_text_and_ground(100)
-    colours = {"#000000": text, "#ffffff": ground, **DARK_COLOURS}
-    for level in GREY_LEVELS:
-        channel = round(level / 100 * 255)
-        colours[f"#{channel:02x}{channel:02x}{channel:02x}"] = _mix_text_and_ground(level)
-    rules = [f"{scope} {{ fill: {text} }}"]  # what is black has no attribute
-    for light, dark in colours.items():
-        rules.append(f'{scope} [fill="{light}"] {{ fill: {dark} }} {scope} [stroke="{light}"] {{ stroke: {dark} }}')
-    lines = "\n".join(rules)
+    text_colour, ground_colour = _mix_text_and_ground(0), _mix_text_and_ground(100)
+    colours = {"#000000": text_colour, "#ffffff": ground_colour, **DARK_COLOURS}
+    for grey_level in GREY_LEVELS:
+        grey_channel = round(grey_level / 100 * 255)
+        colours[f"#{grey_channel:02x}{grey_channel:02x}{grey_channel:02x}"] = _mix_text_and_ground(grey_level)
+    css_rules = [f"{scope} {{ fill: {text_colour} }}"]  # what is black has no attribute
+    for light_colour, dark_colour in colours.items():
+        css_rules.append(
+            f'{scope} [fill="{light_colour}"] {{ fill: {dark_colour} }} {scope} [stroke="{light_colour}"] {{ stroke: {dark_colour} }}'
+        )
+    lines = "\n".join(css_rules)
     return f"@media screen and (prefers-color-scheme: dark) {{\n{lines}\n}}\n"
 
 
-def _mix_text_and_ground(level: int) -> str:
+def _mix_text_and_ground(ground_percent: int) -> str:
     """The colour between that of text (0) and the ground (100)."""
-    channels = []
-    for shift in (16, 8, 0):
-        low, high = DARK_TEXT >> shift & 255, DARK_GROUND >> shift & 255
-        channels.append(f"{round(low + (high - low) * level / 100):02x}")
-    return f"#{''.join(channels)}"
+    colour_channels = []
+    for channel_shift in (16, 8, 0):
+        text_channel, ground_channel = DARK_TEXT >> channel_shift & 255, DARK_GROUND >> channel_shift & 255
+        colour_channels.append(f"{round(text_channel + (ground_channel - text_channel) * ground_percent / 100):02x}")
+    return f"#{''.join(colour_channels)}"
 
 
-def _style_to_attributes(style: str) -> str:
+def _style_to_attributes(css_style: str) -> str:
     """The declarations of a style as attributes, without the fonts, which all texts share."""
-    attributes = []
-    for declaration in style.split("; "):
-        name, _, setting = declaration.partition(": ")
+    svg_attributes = []
+    for declaration in css_style.split("; "):
+        name, _, style_value = declaration.partition(": ")
         if name != "font-family":
-            attributes.append(f'{name}="{setting}"')
-    return " ".join(attributes)
+            svg_attributes.append(f'{name}="{style_value}"')
+    return " ".join(svg_attributes)
 
 
-def _round_number(match: re.Match[str]) -> str:
-    number = float(match[0])
-    if abs(number) < 1:  # scales, opacities
-        return f"{number:.3g}"
-    return f"{number:.{DECIMALS}f}".rstrip("0").rstrip(".")
+def _round_number(number_match: re.Match[str]) -> str:
+    svg_number = float(number_match[0])
+    if abs(svg_number) < 1:  # scales, opacities
+        return f"{svg_number:.3g}"
+    return f"{svg_number:.{DECIMALS}f}".rstrip("0").rstrip(".")

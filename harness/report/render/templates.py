@@ -80,17 +80,20 @@ def _create_template_environment(folder: Path) -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
     from markupsafe import Markup
 
-    environment = Environment(
+    template_environment = Environment(
         loader=FileSystemLoader([folder, TEMPLATES]), autoescape=select_autoescape(["html"]), undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["breakable"] = lambda text: Markup(html.escape_with_line_breaks(text))  # noqa: S704 -- it has been escaped
-    environment.filters |= {"html": Markup, "plain": markdown.escape, "code": markdown.inline_code}
-    environment.filters |= {"table": markdown.render_markdown_table, "count": "{:,.0f}".format}
-    environment.filters |= {"number": cells.format_number, "interval": lambda mean: cells.format_interval(*mean)}
-    environment.filters["paragraph"] = lambda text: " ".join(text.split())
-    environment.tests["figure"] = lambda block: isinstance(block, html.EmbeddedFigure)
-    return environment
+    template_environment.filters["breakable"] = lambda text: Markup(html.escape_with_line_breaks(text))  # noqa: S704 -- it has been escaped
+    template_environment.filters |= {"html": Markup, "plain": markdown.escape, "code": markdown.inline_code}
+    template_environment.filters |= {"table": markdown.render_markdown_table, "count": "{:,.0f}".format}
+    template_environment.filters |= {
+        "number": cells.format_number,
+        "interval": lambda mean: cells.format_interval(*mean),
+    }
+    template_environment.filters["paragraph"] = lambda text: " ".join(text.split())
+    template_environment.tests["figure"] = lambda block: isinstance(block, html.EmbeddedFigure)
+    return template_environment
 
 
 def _content_hash(text: str) -> str:

@@ -17,6 +17,6 @@ def render_terminal_table(table: ReportTable) -> str:
 def render_terminal_parts(parts: Iterable[str | ReportTable]) -> str:
     """Render texts, which stay as they are, and tables as paragraphs."""
     paragraphs = []
-    for part in parts:
-        paragraphs.append(part if isinstance(part, str) else render_terminal_table(part))
+    for section_part in parts:
+        paragraphs.append(section_part if isinstance(section_part, str) else render_terminal_table(section_part))
     return "\n\n".join(filter(None, paragraphs))

@@ -16,27 +16,27 @@ def make_column_sections(evidence: Evidence) -> list[Section]:
     """Make a section per task whose columns are described in `run.json`, which runs of earlier versions lack."""
     task_sections = []
     for ranking in evidence.rankings:
-        description = evidence.scores.run["tasks"][ranking.task]
-        if description.get("column_summaries"):
-            task_sections.append(Section(TITLE, tuple(_describe_columns(description)), ranking.task))
+        task_description = evidence.scores.run["tasks"][ranking.task]
+        if task_description.get("column_summaries"):
+            task_sections.append(Section(TITLE, tuple(_describe_columns(task_description)), ranking.task))
     return task_sections
 
 
-def _describe_columns(description: Mapping[str, Any]) -> list[Part]:
+def _describe_columns(task_description: Mapping[str, Any]) -> list[Part]:
     """How many columns there are of each type, and the table; columns with a remark come first."""
-    summaries = description["column_summaries"]
-    messages = _collect_messages_by_column(description)
-    kinds: dict[str, int] = {}
+    summaries = task_description["column_summaries"]
+    messages = _collect_messages_by_column(task_description)
+    count_by_kind: dict[str, int] = {}
     for summary in summaries:
-        kinds[summary["kind"]] = kinds.get(summary["kind"], 0) + 1
-    counts = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
+        count_by_kind[summary["kind"]] = count_by_kind.get(summary["kind"], 0) + 1
+    counts_text = ", ".join(f"{column_kind} {column_count}" for column_kind, column_count in count_by_kind.items())
     rows = []
     for summary in sorted(summaries, key=lambda summary: summary["name"] not in messages):
-        missing = None
+        missing_text = None
         if summary["missing"] is not None:
-            missing = summary["missing"] / max(description["rows"], 1)
-        remark = "; ".join(messages.get(summary["name"], ()))
-        rows.append((summary["name"], summary["kind"], missing, summary["levels"], remark))
+            missing_text = summary["missing"] / max(task_description["rows"], 1)
+        column_remark = "; ".join(messages.get(summary["name"], ()))
+        rows.append((summary["name"], summary["kind"], missing_text, summary["levels"], column_remark))
     columns = (
         ReportColumn("Column"),
         ReportColumn("Type"),
@@ -44,13 +44,13 @@ def _describe_columns(description: Mapping[str, Any]) -> list[Part]:
         ReportColumn("Levels", "count"),
         ReportColumn("What happened to it"),
     )
-    return [f"{format_count(len(summaries), 'column')} ({counts}).", ReportTable(columns, tuple(rows))]
+    return [f"{format_count(len(summaries), 'column')} ({counts_text}).", ReportTable(columns, tuple(rows))]
 
 
-def _collect_messages_by_column(description: Mapping[str, Any]) -> dict[str, list[str]]:
+def _collect_messages_by_column(task_description: Mapping[str, Any]) -> dict[str, list[str]]:
     """What was noticed in each column, or why it was left out."""
     messages: dict[str, list[str]] = {}
-    for finding in description.get("findings", ()):
+    for finding in task_description.get("findings", ()):
         if finding["column"] and finding["code"] != "missing":
             message = finding["message"]
             if finding["code"] in OMISSION_CODES:

@@ -52,13 +52,13 @@ class CrossTaskOverview:
 def cross_task_overview(common: CommonTasks) -> CrossTaskOverview:
     """Rank the entries of at least two tasks, and estimate their ratings."""
     common = order_by_rank(common)
-    wins = np.array(list(map(task_statistics.pairwise_wins, common.scores)))
-    ratings = task_statistics.fit_bradley_terry_ratings(wins)
-    lower = upper = np.full(len(ratings), np.nan)
-    if len(common.tasks) >= MIN_TASKS and len(ratings) > 1:
+    wins_by_task = np.array(list(map(task_statistics.pairwise_wins, common.scores)))
+    entry_ratings = task_statistics.fit_bradley_terry_ratings(wins_by_task)
+    rating_lows = rating_highs = np.full(len(entry_ratings), np.nan)
+    if len(common.tasks) >= MIN_TASKS and len(entry_ratings) > 1:
         seed = seed_of("across", *common.tasks, *map(attrgetter("name"), common.entries))
-        lower, upper = task_statistics.rating_intervals(wins, seed)
-    return CrossTaskOverview(common, wins, ratings, lower, upper)
+        rating_lows, rating_highs = task_statistics.rating_intervals(wins_by_task, seed)
+    return CrossTaskOverview(common, wins_by_task, entry_ratings, rating_lows, rating_highs)
 
 
 def mean_ranks(common: CommonTasks) -> Array:
@@ -82,39 +82,44 @@ def split_share_above_baseline(common: CommonTasks) -> Array:
     ndarray of shape (n_entries,)
         Ties count half and every task counts 1; NaN without a baseline.
     """
-    shares = []
+    split_shares = []
     for scores, baseline in zip(common.scores, common.baselines, strict=True):
         if baseline is not None:
-            shares.append(((scores > baseline) + (scores == baseline) / 2).mean(axis=1))
-    if not shares:
+            split_shares.append(((scores > baseline) + (scores == baseline) / 2).mean(axis=1))
+    if not split_shares:
         return np.full(len(common.entries), np.nan)
-    return np.asarray(np.mean(shares, axis=0))
+    return np.asarray(np.mean(split_shares, axis=0))
 
 
 def summarize_cross_task_ranks(rankings: Sequence[Ranking]) -> list[Part]:
     """Give a short table of the entries over the tasks that they share, and name what is left out of it."""
-    evaluated = select_completed_rankings(rankings)
-    if len(evaluated) < 2:
+    evaluated_rankings = select_completed_rankings(rankings)
+    if len(evaluated_rankings) < 2:
         return [explain_too_few_tasks(rankings)]
-    common = cross_task.find_common_tasks(evaluated)
-    if len(common.tasks) < 2:
+    common_tasks = cross_task.find_common_tasks(evaluated_rankings)
+    if len(common_tasks.tasks) < 2:
         return [NO_COMMON_ENTRIES, *unfinished_tasks(rankings)]
-    n = len(common.tasks)
+    n = len(common_tasks.tasks)
     tasks = format_count(n, "task") if n == len(rankings) else f"{n} of {len(rankings)} tasks"
-    opening = (
+    opening_sentence = (
         f"Tuned entries over {tasks}, each ranked by the objective of the task; the baseline does not compete. *Wins* are "
         "first places (shared ones count for each), *normalised* is 0 at the baseline of a task, or below it, and 1 at its "
         "best entry. Nothing is claimed about other tasks."
     )
-    ordered = order_by_rank(common)
+    tasks_by_rank = order_by_rank(common_tasks)
     cells = [
-        _entry_names(ordered),
-        _mean_rank_cells(ordered),
-        _count_pairwise_wins(ordered),
-        _normalized_score_cells(ordered),
+        _entry_names(tasks_by_rank),
+        _mean_rank_cells(tasks_by_rank),
+        _count_pairwise_wins(tasks_by_rank),
+        _normalized_score_cells(tasks_by_rank),
     ]
     table = ReportTable((ENTRY, MEAN_RANK, WINS, NORMALIZED), tuple(zip(*cells, strict=True)))
-    return [opening, table, *describe_omitted_tasks(evaluated, common), *unfinished_tasks(rankings)]
+    return [
+        opening_sentence,
+        table,
+        *describe_omitted_tasks(evaluated_rankings, common_tasks),
+        *unfinished_tasks(rankings),
+    ]
 
 
 def explain_too_few_tasks(rankings: Sequence[Ranking]) -> str:
@@ -127,18 +132,18 @@ def explain_too_few_tasks(rankings: Sequence[Ranking]) -> str:
 
 def unfinished_tasks(rankings: Sequence[Ranking]) -> list[str]:
     """Name the tasks of the run without scores, and those of whose planned splits no entry has all."""
-    sentences, without = [], [escape(ranking.task) for ranking in rankings if ranking.best is None]
-    if without:
-        sentences.append(f"Not evaluated, as no entry has scores: {join_words(without)}.")
-    by_splits: dict[tuple[int, int], list[str]] = {}
+    sentences, tasks_without_scores = [], [escape(ranking.task) for ranking in rankings if ranking.best is None]
+    if tasks_without_scores:
+        sentences.append(f"Not evaluated, as no entry has scores: {join_words(tasks_without_scores)}.")
+    tasks_by_splits: dict[tuple[int, int], list[str]] = {}
     for ranking in select_completed_rankings(rankings):
-        splits = set().union(*(ranked.rows.splits for ranked in ranking.entries))
+        splits = set().union(*(ranked_entry.rows.splits for ranked_entry in ranking.entries))
         if len(splits) < ranking.splits:
-            by_splits.setdefault((len(splits), ranking.splits), []).append(escape(ranking.task))
-    for (n, planned), names in by_splits.items():
+            tasks_by_splits.setdefault((len(splits), ranking.splits), []).append(escape(ranking.task))
+    for (n, planned_splits), names in tasks_by_splits.items():
         tasks = "every task" if len(names) == len(rankings) else join_words(names)
         sentences.append(
-            f"Of {format_count(planned, 'planned split')} only {n} {plural(n, 'has', 'have')} scores of any entry on {tasks}: "
+            f"Of {format_count(planned_splits, 'planned split')} only {n} {plural(n, 'has', 'have')} scores of any entry on {tasks}: "
             f"what is said there is said of {plural(n, 'it', 'these')} alone."
         )
     return sentences
@@ -146,7 +151,7 @@ def unfinished_tasks(rankings: Sequence[Ranking]) -> list[str]:
 
 def tabulate_cross_task_entries(overview: CrossTaskOverview) -> ReportTable:
     """Tabulate all that is known of every entry over the tasks that they share."""
-    common = overview.common
+    common_tasks = overview.common
     columns = [
         ENTRY,
         MEAN_RANK,
@@ -155,20 +160,25 @@ def tabulate_cross_task_entries(overview: CrossTaskOverview) -> ReportTable:
         ReportColumn("Improvability", "number"),
         ReportColumn("Elo", "number", 0),
     ]
-    improvability = cross_task.improvability(common).tolist()
+    entry_improvability = cross_task.improvability(common_tasks).tolist()
     cells = [
-        _entry_names(common),
-        _mean_rank_cells(common),
-        _count_pairwise_wins(common),
-        _normalized_score_cells(common),
+        _entry_names(common_tasks),
+        _mean_rank_cells(common_tasks),
+        _count_pairwise_wins(common_tasks),
+        _normalized_score_cells(common_tasks),
     ]
-    cells += [mark_best_cells(improvability, greater=False), overview.ratings.tolist()]
+    cells += [mark_best_cells(entry_improvability, greater=False), overview.ratings.tolist()]
     if overview.has_intervals:
         columns.append(ReportColumn("95 % interval", "number"))
-        ends = zip(overview.lower, overview.upper, strict=True)
-        cells.append([f"{format_number(low, 0)} to {format_number(high, 0)}" for low, high in ends])
+        rating_ends = zip(overview.lower, overview.upper, strict=True)
+        cells.append(
+            [
+                f"{format_number(rating_low, 0)} to {format_number(rating_high, 0)}"
+                for rating_low, rating_high in rating_ends
+            ]
+        )
     columns.append(ReportColumn("Beats majority, % of splits", "number", 0))
-    cells.append((100 * split_share_above_baseline(common)).tolist())
+    cells.append((100 * split_share_above_baseline(common_tasks)).tolist())
     return ReportTable(tuple(columns), tuple(zip(*cells, strict=True)))
 
 
@@ -178,8 +188,12 @@ def describe_omitted_tasks(rankings: Sequence[Ranking], common: CommonTasks) -> 
     tasks = [escape(ranking.task) for ranking in rankings if ranking.task not in common.tasks]
     if tasks:
         sentences.append(f"Tasks left out, because some of these entries lack splits of them: {join_words(tasks)}.")
-    omitted = (covered.entry for covered in count_entry_coverage(rankings) if covered.entry not in common.entries)
-    names = sorted(set(map(short_entry_name, omitted)))
+    omitted_entries = (
+        entry_coverage.entry
+        for entry_coverage in count_entry_coverage(rankings)
+        if entry_coverage.entry not in common.entries
+    )
+    names = sorted(set(map(short_entry_name, omitted_entries)))
     if names:
         sentences.append(f"Left out, because some splits of some task are lacking: {', '.join(map(escape, names))}.")
     return sentences
@@ -187,18 +201,23 @@ def describe_omitted_tasks(rankings: Sequence[Ranking], common: CommonTasks) -> 
 
 def describe_coverage(scores: Scores, rankings: Sequence[Ranking]) -> str | CollapsedParts:
     """Say how many of all tasks and planned splits every entry has: a sentence where they have all, else a table."""
-    covered_entries, planned = count_entry_coverage(rankings), sum(map(attrgetter("splits"), rankings))
-    if all(covered.splits == planned for covered in covered_entries):
-        return f"Coverage: every entry has all {format_count(planned, 'split')} of all {format_count(len(rankings), 'task')}."
-    complete: Counter[Entry] = Counter()
+    covered_entries, planned_splits = count_entry_coverage(rankings), sum(map(attrgetter("splits"), rankings))
+    if all(entry_coverage.splits == planned_splits for entry_coverage in covered_entries):
+        return f"Coverage: every entry has all {format_count(planned_splits, 'split')} of all {format_count(len(rankings), 'task')}."
+    complete_tasks: Counter[Entry] = Counter()
     for ranking in rankings:
-        complete.update(
+        complete_tasks.update(
             entry for entry, rows in cross_task.select_tuned_entry_rows(ranking).items() if len(rows) == ranking.splits
         )
     rows = []
-    for covered in covered_entries:
-        tasks, splits = f"{complete[covered.entry]} of {len(rankings)}", f"{covered.splits} of {planned}"
-        rows.append((short_entry_name(covered.entry), tasks, splits, _missing_statuses(scores, covered.entry)))
+    for entry_coverage in covered_entries:
+        tasks, splits = (
+            f"{complete_tasks[entry_coverage.entry]} of {len(rankings)}",
+            f"{entry_coverage.splits} of {planned_splits}",
+        )
+        rows.append(
+            (short_entry_name(entry_coverage.entry), tasks, splits, _missing_statuses(scores, entry_coverage.entry))
+        )
     columns = [ENTRY, ReportColumn("Tasks with all splits", "count"), ReportColumn("Splits", "count")]
     columns.append(ReportColumn("What became of the others"))
     table = ReportTable(tuple(columns), tuple(rows), foldable=False)
@@ -207,32 +226,39 @@ def describe_coverage(scores: Scores, rankings: Sequence[Ranking]) -> str | Coll
 
 def _missing_statuses(scores: Scores, entry: Entry) -> str | None:
     """How the cells of an entry ended that have no scores, by their status."""
-    counts: Counter[str] = Counter()
+    status_counts: Counter[str] = Counter()
     for cell in scores.cells:
         if (cell.family, cell.strategy) == entry[:2] and cell.status != "ok":
-            counts[cell.status] += 1
+            status_counts[cell.status] += 1
     words = {STATUS_MISSING: "not run yet"}
-    return ", ".join(f"{words.get(status, status)} {n}" for status, n in counts.items()) or None
+    return ", ".join(f"{words.get(status, status)} {n}" for status, n in status_counts.items()) or None
 
 
 def tabulate_imputed_ranks(rankings: Sequence[Ranking]) -> list[Part]:
     """Give a second table, of all entries and tasks, where missing splits have the baseline's score of the same split."""
     if not any(map(attrgetter("missing_splits"), count_entry_coverage(rankings))):
         return []
-    common = cross_task.impute_missing_splits(rankings)
-    if len(common.tasks) < 2:
+    common_tasks = cross_task.impute_missing_splits(rankings)
+    if len(common_tasks.tasks) < 2:
         return ["What is lacking cannot be filled in: the baseline has not got all splits of two tasks."]
-    common = order_by_rank(common)
-    filled = {}
-    for covered in count_entry_coverage([ranking for ranking in rankings if ranking.task in common.tasks]):
-        filled[covered.entry] = f"{covered.missing_splits} of {covered.splits + covered.missing_splits}"
+    common_tasks = order_by_rank(common_tasks)
+    filled_splits = {}
+    for entry_coverage in count_entry_coverage([ranking for ranking in rankings if ranking.task in common_tasks.tasks]):
+        filled_splits[entry_coverage.entry] = (
+            f"{entry_coverage.missing_splits} of {entry_coverage.splits + entry_coverage.missing_splits}"
+        )
     text = (
-        f"All entries on {format_count(len(common.tasks), 'task')}. A split that an entry lacks, for whatever reason, has the "
+        f"All entries on {format_count(len(common_tasks.tasks), 'task')}. A split that an entry lacks, for whatever reason, has the "
         "baseline's score here: as if the entry had given up there and predicted the training prior. This is hard on entries that "
         "do not apply to a kind of data and on runs that are not finished; *filled in* says how much of a row is made so."
     )
-    normalized = cross_task.normalize_and_average_scores(common).tolist()
-    cells = [_entry_names(common), _mean_rank_cells(common), normalized, list(map(filled.__getitem__, common.entries))]
+    normalized_scores = cross_task.normalize_and_average_scores(common_tasks).tolist()
+    cells = [
+        _entry_names(common_tasks),
+        _mean_rank_cells(common_tasks),
+        normalized_scores,
+        list(map(filled_splits.__getitem__, common_tasks.entries)),
+    ]
     columns = (ENTRY, MEAN_RANK, NORMALIZED, ReportColumn("Splits filled in", "count"))
     return [text, ReportTable(columns, tuple(zip(*cells, strict=True)))]
 
@@ -242,17 +268,17 @@ def short_entry_name(entry: Entry) -> str:
     return f"{entry.family}/{entry.strategy}"
 
 
-def _entry_names(common: CommonTasks) -> list[str]:
-    return list(map(attrgetter("name"), common.entries))
+def _entry_names(common_tasks: CommonTasks) -> list[str]:
+    return list(map(attrgetter("name"), common_tasks.entries))
 
 
-def _mean_rank_cells(common: CommonTasks) -> list[ReportCell]:
-    return mark_best_cells(mean_ranks(common).tolist(), greater=False)
+def _mean_rank_cells(common_tasks: CommonTasks) -> list[ReportCell]:
+    return mark_best_cells(mean_ranks(common_tasks).tolist(), greater=False)
 
 
-def _count_pairwise_wins(common: CommonTasks) -> list[int]:
-    return [int(wins) for wins in cross_task.count_wins(common.mean_scores)]
+def _count_pairwise_wins(common_tasks: CommonTasks) -> list[int]:
+    return [int(win_count) for win_count in cross_task.count_wins(common_tasks.mean_scores)]
 
 
-def _normalized_score_cells(common: CommonTasks) -> list[ReportCell]:
-    return mark_best_cells(cross_task.normalize_and_average_scores(common).tolist(), greater=True)
+def _normalized_score_cells(common_tasks: CommonTasks) -> list[ReportCell]:
+    return mark_best_cells(cross_task.normalize_and_average_scores(common_tasks).tolist(), greater=True)

@@ -60,54 +60,62 @@ class TaskDiagnosis:
 
 def make_diagnostic_sections(evidence: Evidence) -> list[Section]:
     """Write three sections per task, from the predictions of its best entries, which are read once and cached."""
-    cache, used = read_cache(evidence.store, CACHE_NAME), MetricCache()
-    written: list[Section] = []
+    cached_diagnoses, used_diagnoses = read_cache(evidence.store, CACHE_NAME), MetricCache()
+    task_sections: list[Section] = []
     for ranking in evidence.rankings:
-        written += _make_task_diagnostic_sections(evidence, ranking, cache, used)
-    if used != cache:
-        write_cache(evidence.store, used, CACHE_NAME)
-    return written
+        task_sections += _make_task_diagnostic_sections(evidence, ranking, cached_diagnoses, used_diagnoses)
+    if used_diagnoses != cached_diagnoses:
+        write_cache(evidence.store, used_diagnoses, CACHE_NAME)
+    return task_sections
 
 
 def _make_task_diagnostic_sections(
-    evidence: Evidence, ranking: Ranking, cache: MetricCache, used: MetricCache
+    evidence: Evidence, ranking: Ranking, cached_diagnoses: MetricCache, used_diagnoses: MetricCache
 ) -> Iterator[Section]:
-    best = diagnosis.best_of_families(ranking)
-    if not best:
+    best_of_families = diagnosis.best_of_families(ranking)
+    if not best_of_families:
         reason = "No tuned entry of this task has predictions, so there are no curves."
         yield Section(RANKING_TITLE, (reason,), ranking.task)
         return
     diagnoses: dict[Entry, EntryDiagnosis] = {}
-    unreadable = []
-    candidates = {
-        ranked.entry: ranked for ranked in (*best[:MAX_FAMILIES], *select_entries_for_details(ranking, best[0]))
+    unreadable_notes = []
+    candidate_entries = {
+        ranked_entry.entry: ranked_entry
+        for ranked_entry in (
+            *best_of_families[:MAX_FAMILIES],
+            *select_entries_for_details(ranking, best_of_families[0]),
+        )
     }
-    for entry, ranked in candidates.items():
+    for entry, ranked_entry in candidate_entries.items():
         try:
-            diagnoses[entry], row = diagnosis.diagnose_entry(evidence.store, evidence.scores, ranking, ranked, cache)
-            used.update(row)
+            diagnoses[entry], row = diagnosis.diagnose_entry(
+                evidence.store, evidence.scores, ranking, ranked_entry, cached_diagnoses
+            )
+            used_diagnoses.update(row)
         except StoreError as error:
-            unreadable.append(f"{escape(entry.name)} is not shown: {escape(str(error))}.")
-    entries = _select_diagnoses(diagnoses, best[:MAX_FAMILIES])
+            unreadable_notes.append(f"{escape(entry.name)} is not shown: {escape(str(error))}.")
+    entries = _select_diagnoses(diagnoses, best_of_families[:MAX_FAMILIES])
     if not entries:
-        yield Section(RANKING_TITLE, tuple(unreadable), ranking.task)
+        yield Section(RANKING_TITLE, tuple(unreadable_notes), ranking.task)
         return
-    detailed = _select_diagnoses(diagnoses, select_entries_for_details(ranking, entries[0].ranked))
-    brief = len(evidence.rankings) > MAX_DETAILED_TASKS
-    task = TaskDiagnosis(evidence.scores, ranking, entries, detailed, brief)
-    notes = [words.describe_drawn_entries(ranking, best, entries), *unreadable]
-    if brief:
-        notes.append(f"With as many tasks as here ({len(evidence.rankings)}) only one figure of each is drawn.")
-    yield Section(RANKING_TITLE, tuple(filter(None, (*notes, *_describe_ranking_curves(task)))), ranking.task)
+    detailed_diagnoses = _select_diagnoses(diagnoses, select_entries_for_details(ranking, entries[0].ranked))
+    is_brief = len(evidence.rankings) > MAX_DETAILED_TASKS
+    task = TaskDiagnosis(evidence.scores, ranking, entries, detailed_diagnoses, is_brief)
+    section_notes = [words.describe_drawn_entries(ranking, best_of_families, entries), *unreadable_notes]
+    if is_brief:
+        section_notes.append(f"With as many tasks as here ({len(evidence.rankings)}) only one figure of each is drawn.")
+    yield Section(RANKING_TITLE, tuple(filter(None, (*section_notes, *_describe_ranking_curves(task)))), ranking.task)
     yield Section(DECISIONS_TITLE, tuple(filter(None, _describe_decisions(task))), ranking.task)
     yield Section(PROBABILITIES_TITLE, tuple(filter(None, _describe_calibration(task))), ranking.task)
 
 
 def _select_diagnoses(
-    diagnoses: Mapping[Entry, EntryDiagnosis], entries: Iterable[RankedEntry]
+    diagnoses_by_entry: Mapping[Entry, EntryDiagnosis], entries: Iterable[RankedEntry]
 ) -> tuple[EntryDiagnosis, ...]:
     """The diagnoses of these entries, where there are any."""
-    return tuple(diagnoses[ranked.entry] for ranked in entries if ranked.entry in diagnoses)
+    return tuple(
+        diagnoses_by_entry[ranked_entry.entry] for ranked_entry in entries if ranked_entry.entry in diagnoses_by_entry
+    )
 
 
 def _describe_ranking_curves(task: TaskDiagnosis) -> Iterator[Part]:
@@ -116,16 +124,16 @@ def _describe_ranking_curves(task: TaskDiagnosis) -> Iterator[Part]:
     yield words.describe_ranking_quality(task.entries[0], task.classes)
     if not curves:
         return
-    reference = "the baseline" if task.ranking.baseline else "rows in no order"
+    reference_name = "the baseline" if task.ranking.baseline else "rows in no order"
     caption = f"ROC and precision-recall curves of {format_count(len(curves), 'entry', 'entries')}"
-    yield Figure(task.figure_file_name("ranks"), caption, partial(ranking_curves_figure, curves, reference))
+    yield Figure(task.figure_file_name("ranks"), caption, partial(ranking_curves_figure, curves, reference_name))
     yield words.describe_curve_averaging(task.scores, task.ranking, task.entries)
-    gains = _rank_curves_by_name(task.detailed)
+    gain_curves = _rank_curves_by_name(task.detailed)
     if not task.binary:
         yield from _describe_each_class(task)
-    elif gains and not task.brief:
-        caption = f"Gain and lift of {' and '.join(name for name, _ in gains)}"
-        yield Figure(task.figure_file_name("lift"), caption, partial(gain_and_lift_figure, gains))
+    elif gain_curves and not task.brief:
+        caption = f"Gain and lift of {' and '.join(name for name, _ in gain_curves)}"
+        yield Figure(task.figure_file_name("lift"), caption, partial(gain_and_lift_figure, gain_curves))
 
 
 def _rank_curves_by_name(entries: Iterable[EntryDiagnosis]) -> tuple[tuple[str, RankCurves], ...]:
@@ -136,49 +144,55 @@ def _rank_curves_by_name(entries: Iterable[EntryDiagnosis]) -> tuple[tuple[str, 
 
 def _describe_each_class(task: TaskDiagnosis) -> Iterator[Part]:
     """Of the first entry, every class against the rest."""
-    first, classes = task.entries[0], task.classes
-    yield f"{escape(first.name)}, each class against the rest, the hardest first:"
-    yield words.tabulate_class_areas(first.diagnosis, classes)
-    hardest = tuple(words.select_hardest_classes(first.diagnosis, classes, MAX_CLASSES))
-    if hardest and not task.brief:
-        drawn = f"The {len(hardest)} hardest classes" if len(hardest) < len(classes) else "Each class"
-        caption = f"{drawn} against the rest: ROC and precision-recall curves"
+    first_entry, classes = task.entries[0], task.classes
+    yield f"{escape(first_entry.name)}, each class against the rest, the hardest first:"
+    yield words.tabulate_class_areas(first_entry.diagnosis, classes)
+    hardest_classes = tuple(words.select_hardest_classes(first_entry.diagnosis, classes, MAX_CLASSES))
+    if hardest_classes and not task.brief:
+        drawn_classes_text = (
+            f"The {len(hardest_classes)} hardest classes" if len(hardest_classes) < len(classes) else "Each class"
+        )
+        caption = f"{drawn_classes_text} against the rest: ROC and precision-recall curves"
         yield Figure(
-            task.figure_file_name("classes"), caption, partial(ranking_curves_figure, hardest, "rows in no order")
+            task.figure_file_name("classes"),
+            caption,
+            partial(ranking_curves_figure, hardest_classes, "rows in no order"),
         )
 
 
 def _describe_decisions(task: TaskDiagnosis) -> Iterator[Part]:
     """Thresholds, confusion matrices and the report per class of the entries in detail."""
-    scores, ranking, classes, first = task.scores, task.ranking, task.classes, task.detailed[0]
+    scores, ranking, classes, first_entry = task.scores, task.ranking, task.classes, task.detailed[0]
     for entry in task.detailed:
         yield words.describe_decisions_per_hundred(scores, ranking, entry)
-    yield words.describe_decision_costs(scores, ranking, first)
+    yield words.describe_decision_costs(scores, ranking, first_entry)
     if not task.brief:
         yield from _describe_thresholds(task)
         yield from _confusion_figure(task)
-    yield words.describe_counted_rows(first)
+    yield words.describe_counted_rows(first_entry)
     yield words.tabulate_class_report(scores, ranking, task.detailed, MAX_CLASSES)
     if not task.binary:
-        confusion = scores.pooled_confusion(ranking.task, first.ranked.entry, DEFAULT_THRESHOLD)
-        yield from words.describe_confused_classes(first, confusion, classes)
+        confusion = scores.pooled_confusion(ranking.task, first_entry.ranked.entry, DEFAULT_THRESHOLD)
+        yield from words.describe_confused_classes(first_entry, confusion, classes)
 
 
 def _describe_thresholds(task: TaskDiagnosis) -> Iterator[Part]:
     """Scores by class, and metrics of decisions at every threshold; nothing with several classes."""
-    sweeps = []
+    entry_sweeps = []
     for entry in task.detailed:
-        histogram, sweep = entry.diagnosis.scores, entry.diagnosis.sweep
+        score_histogram, threshold_curves = entry.diagnosis.scores, entry.diagnosis.sweep
         if task.log_odds:
-            histogram, sweep = entry.diagnosis.log_odds, entry.diagnosis.sweep_log_odds
-        if sweep:
-            sweeps.append(ThresholdSweep(entry.name, histogram, sweep, entry.tuned_thresholds))
-    if sweeps:
-        names = " and ".join(map(attrgetter("name"), sweeps))
+            score_histogram, threshold_curves = entry.diagnosis.log_odds, entry.diagnosis.sweep_log_odds
+        if threshold_curves:
+            entry_sweeps.append(ThresholdSweep(entry.name, score_histogram, threshold_curves, entry.tuned_thresholds))
+    if entry_sweeps:
+        names = " and ".join(map(attrgetter("name"), entry_sweeps))
         caption = f"Scores by class, and precision, recall and F1 at every threshold, of {names}"
-        negative, positive = task.classes
-        draw = partial(threshold_sweep_figure, tuple(sweeps), (negative, positive), log_odds=task.log_odds)
-        yield Figure(task.figure_file_name("thresholds"), caption, draw)
+        negative_class, positive_class = task.classes
+        draw_figure = partial(
+            threshold_sweep_figure, tuple(entry_sweeps), (negative_class, positive_class), log_odds=task.log_odds
+        )
+        yield Figure(task.figure_file_name("thresholds"), caption, draw_figure)
         yield words.describe_score_axis(task.classes, log_odds=task.log_odds)
 
 
@@ -187,20 +201,22 @@ def _confusion_figure(task: TaskDiagnosis) -> Iterator[Figure]:
     if len(task.classes) > MAX_CLASSES:
         return
     entries = task.detailed if task.binary else task.detailed[:1]
-    matrices: list[tuple[str, Counts]] = []
+    titled_matrices: list[tuple[str, Counts]] = []
     for entry in entries:
-        for kind in task.scores.threshold_kinds(task.ranking.task):
-            if len(task.scores.score_rows_of_entry(task.ranking.task, entry.ranked.entry, kind)):
-                counts = task.scores.pooled_confusion(task.ranking.task, entry.ranked.entry, kind).tolist()
-                title = f"{entry.name}{_format_threshold_title(entry, kind)}" if task.binary else entry.name
-                matrices.append((title, tuple(map(tuple, counts))))
+        for threshold_kind in task.scores.threshold_kinds(task.ranking.task):
+            if len(task.scores.score_rows_of_entry(task.ranking.task, entry.ranked.entry, threshold_kind)):
+                confusion_counts = task.scores.pooled_confusion(
+                    task.ranking.task, entry.ranked.entry, threshold_kind
+                ).tolist()
+                title = f"{entry.name}{_format_threshold_title(entry, threshold_kind)}" if task.binary else entry.name
+                titled_matrices.append((title, tuple(map(tuple, confusion_counts))))
     caption = f"Confusion matrices of {' and '.join(map(attrgetter('name'), entries))}"
-    draw = partial(confusion_figure, tuple(matrices), tuple(task.classes))
-    yield Figure(task.figure_file_name("confusion"), caption, draw)
+    draw_figure = partial(confusion_figure, tuple(titled_matrices), tuple(task.classes))
+    yield Figure(task.figure_file_name("confusion"), caption, draw_figure)
 
 
-def _format_threshold_title(entry: EntryDiagnosis, kind: str) -> str:
-    if kind != TUNED_THRESHOLD:
+def _format_threshold_title(entry: EntryDiagnosis, threshold_kind: str) -> str:
+    if threshold_kind != TUNED_THRESHOLD:
         return "\nat 0.5"
     return f"\ntuned threshold, mean {sum(entry.tuned_thresholds) / len(entry.tuned_thresholds):.3g}"
 
@@ -211,18 +227,20 @@ def _describe_calibration(task: TaskDiagnosis) -> Iterator[Part]:
         yield words.describe_probability_calibration(entry, task.classes)
     if task.brief:
         return
-    drawn = task.entries[:MAX_PANELS]
-    panels = []
-    for entry in drawn:
-        concentrated = entry.diagnosis.concentrated
-        histogram = entry.diagnosis.log_odds if concentrated else entry.diagnosis.scores
-        panels.append((entry.name, entry.diagnosis.bins, histogram, concentrated))
-    axis, groups = "score of the predicted class", ("predicted wrongly", "predicted correctly")
+    drawn_entries = task.entries[:MAX_PANELS]
+    calibration_panels = []
+    for entry in drawn_entries:
+        is_concentrated = entry.diagnosis.concentrated
+        histogram = entry.diagnosis.log_odds if is_concentrated else entry.diagnosis.scores
+        calibration_panels.append((entry.name, entry.diagnosis.bins, histogram, is_concentrated))
+    axis_label, group_names = "score of the predicted class", ("predicted wrongly", "predicted correctly")
     if task.binary:
-        negative, positive = task.classes
-        axis, groups = f"score for {positive}", (f"truly {negative}", f"truly {positive}")
-    caption = f"Reliability of the probabilities of {format_count(len(panels), 'entry', 'entries')}"
+        negative_class, positive_class = task.classes
+        axis_label, group_names = f"score for {positive_class}", (f"truly {negative_class}", f"truly {positive_class}")
+    caption = f"Reliability of the probabilities of {format_count(len(calibration_panels), 'entry', 'entries')}"
     yield Figure(
-        task.figure_file_name("reliability"), caption, partial(reliability_figure, tuple(panels), axis, groups)
+        task.figure_file_name("reliability"),
+        caption,
+        partial(reliability_figure, tuple(calibration_panels), axis_label, group_names),
     )
-    yield words.describe_calibration_bins(drawn)
+    yield words.describe_calibration_bins(drawn_entries)

@@ -42,21 +42,33 @@ def select_displayed_entries(scores: Scores, ranking: Ranking) -> list[RankedEnt
         The baseline, the best and the recommended entry, the best one of every other family, and the first others that have
         scores; nothing that is derived from other entries.
     """
-    competitors = [ranked for ranked in ranking.entries if ranked.score.n and ranked.entry.stage not in COMBINED_STAGES]
-    preferred = [*represent_families(scores, ranking), *competitors]
-    preferred = [ranked for ranked in (ranking.baseline, ranking.best, *preferred) if ranked is not None]
-    names = dict.fromkeys(ranked.name for ranked in preferred if ranked in competitors)
-    selected = list(names)[:MAX_ENTRIES]
-    return [ranked for ranked in competitors if ranked.name in selected]
+    competing_entries = [
+        ranked_entry
+        for ranked_entry in ranking.entries
+        if ranked_entry.score.n and ranked_entry.entry.stage not in COMBINED_STAGES
+    ]
+    preferred_entries = [*represent_families(scores, ranking), *competing_entries]
+    preferred_entries = [
+        ranked_entry
+        for ranked_entry in (ranking.baseline, ranking.best, *preferred_entries)
+        if ranked_entry is not None
+    ]
+    names = dict.fromkeys(ranked_entry.name for ranked_entry in preferred_entries if ranked_entry in competing_entries)
+    selected_names = list(names)[:MAX_ENTRIES]
+    return [ranked_entry for ranked_entry in competing_entries if ranked_entry.name in selected_names]
 
 
 def select_derived_entries(ranking: Ranking) -> list[RankedEntry]:
     """List what inner scores choose or combine of all entries, in the order of the ranking; `details.md` has that of families."""
-    derived = []
-    for ranked in ranking.entries:
-        if ranked.score.n and ranked.entry.stage in COMBINED_STAGES and ranked.entry.family == ANY_NAME:
-            derived.append(ranked)
-    return derived
+    derived_entries = []
+    for ranked_entry in ranking.entries:
+        if (
+            ranked_entry.score.n
+            and ranked_entry.entry.stage in COMBINED_STAGES
+            and ranked_entry.entry.family == ANY_NAME
+        ):
+            derived_entries.append(ranked_entry)
+    return derived_entries
 
 
 def tabulate_entries(scores: Scores, ranking: Ranking, entries: Sequence[RankedEntry]) -> ReportTable:
@@ -78,13 +90,13 @@ def tabulate_entries(scores: Scores, ranking: Ranking, entries: Sequence[RankedE
     """
     columns = [ReportColumn("#", "count"), ReportColumn("Entry"), _objective_column(ranking)]
     cells: list[Sequence[CellValue | ReportCell]] = [
-        [ranked.rank for ranked in entries],
-        [format_entry_name(scores, ranking, ranked) for ranked in entries],
-        [_objective_cell(ranked) for ranked in entries],
+        [ranked_entry.rank for ranked_entry in entries],
+        [format_entry_name(scores, ranking, ranked_entry) for ranked_entry in entries],
+        [_objective_cell(ranked_entry) for ranked_entry in entries],
     ]
     if not ranking.no_test_reason:
         columns.append(ReportColumn("Against the best", "verdict"))
-        cells.append([format_verdict(ranking, ranked) for ranked in entries])
+        cells.append([format_verdict(ranking, ranked_entry) for ranked_entry in entries])
     metric_columns, metric_cells = _make_metric_columns(scores, ranking, entries, SHORT_METRICS)
     return _table_from_columns((*columns, *metric_columns), (*cells, *metric_cells))
 
@@ -94,8 +106,8 @@ def tabulate_derived_entries(scores: Scores, ranking: Ranking) -> ReportTable:
     entries = select_derived_entries(ranking)
     columns = (ReportColumn("Derived"), _objective_column(ranking))
     cells: tuple[Sequence[CellValue | ReportCell], ...] = (
-        [describe_derived_entry(ranked.entry) for ranked in entries],
-        [_objective_cell(ranked) for ranked in entries],
+        [describe_derived_entry(ranked_entry.entry) for ranked_entry in entries],
+        [_objective_cell(ranked_entry) for ranked_entry in entries],
     )
     metric_columns, metric_cells = _make_metric_columns(scores, ranking, entries, DERIVED_METRICS)
     return _table_from_columns((*columns, *metric_columns), (*cells, *metric_cells))
@@ -110,48 +122,53 @@ def describe_derived_entry(entry: Entry) -> str:
 
 def tabulate_strategy_readings(scores: Scores, task: str) -> ReportTable | None:
     """Tabulate the reading of every strategy against none, a row per family and a column per strategy; None without any."""
-    readings = {}
-    for reading in strategy_readings(scores, task):
-        if reading.reading != NO_READING:
-            readings[reading.family, reading.strategy] = _shorten_reading(reading.reading)
-    families = list(dict.fromkeys(family for family, _ in readings))
-    strategies = list(dict.fromkeys(strategy for _, strategy in readings))
-    if not readings:
+    reading_by_pair = {}
+    for strategy_reading in strategy_readings(scores, task):
+        if strategy_reading.reading != NO_READING:
+            reading_by_pair[strategy_reading.family, strategy_reading.strategy] = _shorten_reading(
+                strategy_reading.reading
+            )
+    families = list(dict.fromkeys(family for family, _ in reading_by_pair))
+    strategies = list(dict.fromkeys(strategy for _, strategy in reading_by_pair))
+    if not reading_by_pair:
         return None
     rows = []
     for family in families:
-        rows.append((family, *(readings.get((family, strategy)) for strategy in strategies)))
+        rows.append((family, *(reading_by_pair.get((family, strategy)) for strategy in strategies)))
     columns = [ReportColumn("Family"), *(ReportColumn(strategy, "verdict") for strategy in strategies)]
     return ReportTable(tuple(columns), tuple(rows), foldable=False)
 
 
-def _shorten_reading(reading: str) -> str:
-    for phrase, short in SHORT_READINGS.items():
-        reading = reading.replace(phrase, short)
-    return reading
+def _shorten_reading(reading_text: str) -> str:
+    for reading_phrase, short_reading in SHORT_READINGS.items():
+        reading_text = reading_text.replace(reading_phrase, short_reading)
+    return reading_text
 
 
 def _objective_column(ranking: Ranking) -> ReportColumn:
     return ReportColumn(metric_name(ranking.metric), "number", ranking.digits)
 
 
-def _objective_cell(ranked: RankedEntry) -> ReportCell:
-    return ReportCell(estimate_to_interval(ranked.score))
+def _objective_cell(ranked_entry: RankedEntry) -> ReportCell:
+    return ReportCell(estimate_to_interval(ranked_entry.score))
 
 
 def _make_metric_columns(
     scores: Scores, ranking: Ranking, entries: Sequence[RankedEntry], names: Sequence[str]
 ) -> tuple[list[ReportColumn], list[list[float]]]:
     """The columns of metrics other than the objective that are known of any entry, and the time to fit."""
-    kind = scores.threshold_kinds(ranking.task)[-1]
-    shown, cells = [], []
+    threshold_kind = scores.threshold_kinds(ranking.task)[-1]
+    shown_columns, cells = [], []
     for name in names:
-        means = [scores.score_rows_of_entry(ranking.task, ranked.entry, kind).mean(name) for ranked in entries]
-        if name != ranking.metric.name and not all(map(math.isnan, means)):
-            shown.append(ReportColumn(metric_name(scores.metrics[name]), "number"))
-            cells.append(means)
-    cells.append([ranked.rows.mean("fit_seconds") for ranked in entries])
-    return [*shown, ReportColumn("Fit s", "quantity")], cells
+        metric_means = [
+            scores.score_rows_of_entry(ranking.task, ranked_entry.entry, threshold_kind).mean(name)
+            for ranked_entry in entries
+        ]
+        if name != ranking.metric.name and not all(map(math.isnan, metric_means)):
+            shown_columns.append(ReportColumn(metric_name(scores.metrics[name]), "number"))
+            cells.append(metric_means)
+    cells.append([ranked_entry.rows.mean("fit_seconds") for ranked_entry in entries])
+    return [*shown_columns, ReportColumn("Fit s", "quantity")], cells
 
 
 def _table_from_columns(

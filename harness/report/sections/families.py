@@ -31,23 +31,23 @@ def tabulate_family_intervals(scores: Scores, ranking: Ranking) -> ReportTable |
         The best score first, the baseline last; None where no entry has a score.
     """
     entries = represent_families(scores, ranking)
-    baseline, reference = ranking.baseline, math.nan
+    baseline, reference_score = ranking.baseline, math.nan
     if baseline is not None and baseline.score.n:
-        reference = baseline.score.mean
+        reference_score = baseline.score.mean
         if baseline not in entries:
             entries.append(baseline)
     if not entries:
         return None
     rows = []
-    for ranked in entries:
-        score = ReportCell(estimate_to_interval(ranked.score), digits=ranking.digits)
-        rows.append((ranked.name, score, format_verdict(ranking, ranked)))
+    for ranked_entry in entries:
+        score = ReportCell(estimate_to_interval(ranked_entry.score), digits=ranking.digits)
+        rows.append((ranked_entry.name, score, format_verdict(ranking, ranked_entry)))
     columns = (
         ReportColumn("Entry"),
         ReportColumn(metric_name(ranking.metric), "number", ranking.digits),
         ReportColumn("Against the best", "verdict"),
     )
-    return ReportTable(columns, tuple(rows), foldable=False, drawn_column=1, reference=reference)
+    return ReportTable(columns, tuple(rows), foldable=False, drawn_column=1, reference=reference_score)
 
 
 def count_family_verdicts(scores: Scores, rankings: Sequence[Ranking]) -> ReportTable | None:
@@ -65,29 +65,34 @@ def count_family_verdicts(scores: Scores, rankings: Sequence[Ranking]) -> Report
     ReportTable or None
         A row per family, the one first that is most often best or practically equal; None where no task has a test.
     """
-    counts: dict[str, dict[str, int]] = {}
+    verdicts_by_family: dict[str, dict[str, int]] = {}
     for ranking in rankings:
         if ranking.no_test_reason or ranking.best is None:
             continue
-        for ranked in represent_families(scores, ranking):
-            verdict = format_verdict(ranking, ranked)
-            if verdict in VERDICTS:
-                counts.setdefault(ranked.entry.family, dict.fromkeys(VERDICTS, 0))[verdict] += 1
-    if not counts:
+        for ranked_entry in represent_families(scores, ranking):
+            verdict_text = format_verdict(ranking, ranked_entry)
+            if verdict_text in VERDICTS:
+                verdicts_by_family.setdefault(ranked_entry.entry.family, dict.fromkeys(VERDICTS, 0))[verdict_text] += 1
+    if not verdicts_by_family:
         return None
     families = sorted(
-        counts, key=lambda family: (_count_tasks_not_best(counts[family]), -counts[family]["best"], family)
+        verdicts_by_family,
+        key=lambda family: (
+            _count_tasks_not_best(verdicts_by_family[family]),
+            -verdicts_by_family[family]["best"],
+            family,
+        ),
     )
     rows: list[tuple[CellValue | ReportCell, ...]] = []
     for family in families:
-        rows.append((family, *map(float, counts[family].values())))
-    columns = [ReportColumn(verdict.capitalize(), "count") for verdict in VERDICTS]
+        rows.append((family, *map(float, verdicts_by_family[family].values())))
+    columns = [ReportColumn(verdict_text.capitalize(), "count") for verdict_text in VERDICTS]
     return ReportTable((ReportColumn("Family"), *columns), tuple(rows), foldable=False, stacked=True)
 
 
-def _count_tasks_not_best(counts: Mapping[str, int]) -> int:
+def _count_tasks_not_best(verdict_counts: Mapping[str, int]) -> int:
     """On how many tasks a family is worse or not the best."""
-    return counts["worse"] + counts[NOT_THE_BEST]
+    return verdict_counts["worse"] + verdict_counts[NOT_THE_BEST]
 
 
 def tabulate_tasks(scores: Scores, rankings: Sequence[Ranking]) -> ReportTable:
@@ -101,10 +106,14 @@ def tabulate_tasks(scores: Scores, rankings: Sequence[Ranking]) -> ReportTable:
             score = ReportCell(estimate_to_interval(recommendation.entry.score), digits=ranking.digits)
         if ranking.baseline is not None and ranking.baseline.score.n:
             baseline = ranking.baseline.score.mean
-        worse = [rival for rival in ranking.rivals if rival.is_excluded or format_verdict(ranking, rival) == "worse"]
-        not_best = None if ranking.no_test_reason else f"{len(worse)} of {len(ranking.rivals)}"
-        size = scores.run["tasks"][ranking.task]["rows"]
-        rows.append((ranking.task, size, name, metric_name(ranking.metric), score, baseline, not_best))
+        worse_rivals = [
+            rival_entry
+            for rival_entry in ranking.rivals
+            if rival_entry.is_excluded or format_verdict(ranking, rival_entry) == "worse"
+        ]
+        not_best_text = None if ranking.no_test_reason else f"{len(worse_rivals)} of {len(ranking.rivals)}"
+        row_count = scores.run["tasks"][ranking.task]["rows"]
+        rows.append((ranking.task, row_count, name, metric_name(ranking.metric), score, baseline, not_best_text))
     columns = (
         ReportColumn("Task"),
         ReportColumn("Rows", "count"),

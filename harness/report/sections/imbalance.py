@@ -51,37 +51,42 @@ COUNT_LEGEND = "helps ↑, hurts ↓, of so many tasks\nblue: helps more often t
 
 def make_strategy_sections(evidence: Evidence) -> list[Section]:
     """Write a section per task that compares strategies, and one over the tasks where there are several of them."""
-    scores, compared, written = evidence.scores, {}, []
+    scores, readings_by_task, strategy_sections = evidence.scores, {}, []
     with_figure = len(evidence.rankings) <= MAX_FIGURE_TASKS
     for ranking in evidence.rankings:
-        readings = strategy_effects.strategy_readings(scores, ranking.task)
-        if readings:
-            compared[ranking.task] = readings
-            written.append(_make_strategy_section(scores, ranking, readings, with_figure=with_figure))
-    if len(compared) > 1:
-        written.append(_make_section_over_tasks(scores, compared))
-    return written
+        strategy_readings = strategy_effects.strategy_readings(scores, ranking.task)
+        if strategy_readings:
+            readings_by_task[ranking.task] = strategy_readings
+            strategy_sections.append(
+                _make_strategy_section(scores, ranking, strategy_readings, with_figure=with_figure)
+            )
+    if len(readings_by_task) > 1:
+        strategy_sections.append(_make_section_over_tasks(scores, readings_by_task))
+    return strategy_sections
 
 
 def _make_strategy_section(
-    scores: Scores, ranking: Ranking, readings: Sequence[StrategyReading], *, with_figure: bool
+    scores: Scores, ranking: Ranking, strategy_readings: Sequence[StrategyReading], *, with_figure: bool
 ) -> Section:
     task = ranking.task
     reason = ranking.no_test_reason or "no split has both sides of a comparison"
-    parts: list[Part] = [summarize_strategy_effects(scores, task) or f"No reading: {reason}."]
+    section_parts: list[Part] = [summarize_strategy_effects(scores, task) or f"No reading: {reason}."]
     lines = [
-        f"{markdown.bold(escape(family))}: {verdict}"
-        for family, verdict in describe_strategies_by_family(readings).items()
+        f"{markdown.bold(escape(family))}: {family_verdict}"
+        for family, family_verdict in describe_strategies_by_family(strategy_readings).items()
     ]
     if lines:
-        parts.append(bullet_list(lines[: markdown.MAX_VISIBLE_ROWS]))
+        section_parts.append(bullet_list(lines[: markdown.MAX_VISIBLE_ROWS]))
     if len(lines) > markdown.MAX_VISIBLE_ROWS:
-        more = format_count(len(lines) - markdown.MAX_VISIBLE_ROWS, "more family", "more families")
-        parts.append(CollapsedParts(more, (bullet_list(lines[markdown.MAX_VISIBLE_ROWS :]),)))
+        more_families = format_count(len(lines) - markdown.MAX_VISIBLE_ROWS, "more family", "more families")
+        section_parts.append(CollapsedParts(more_families, (bullet_list(lines[markdown.MAX_VISIBLE_ROWS :]),)))
     if with_figure:
-        parts += [render_text_template("strategy_map.md"), _draw_difference_heatmap(scores, task, readings)]
-    parts += [render_text_template("strategy_differences.md"), tabulate_strategy_effects(scores, task)]
-    return Section(TITLE, tuple(parts), task)
+        section_parts += [
+            render_text_template("strategy_map.md"),
+            _draw_difference_heatmap(scores, task, strategy_readings),
+        ]
+    section_parts += [render_text_template("strategy_differences.md"), tabulate_strategy_effects(scores, task)]
+    return Section(TITLE, tuple(section_parts), task)
 
 
 def tabulate_strategy_effects(scores: Scores, task: str) -> ReportTable:
@@ -90,10 +95,18 @@ def tabulate_strategy_effects(scores: Scores, task: str) -> ReportTable:
     for comparison in strategy_effects.strategy_comparisons(scores, task):
         columns.append(ReportColumn(comparison.title, "change"))
     rows = []
-    for reading in strategy_effects.strategy_readings(scores, task):
-        words = None if reading.reading == NO_READING else reading.reading
-        changes = map(estimate_to_interval, reading.difference.estimates)
-        rows.append((reading.family, reading.strategy, words, *changes, reading.difference.splits))
+    for strategy_reading in strategy_effects.strategy_readings(scores, task):
+        words = None if strategy_reading.reading == NO_READING else strategy_reading.reading
+        metric_changes = map(estimate_to_interval, strategy_reading.difference.estimates)
+        rows.append(
+            (
+                strategy_reading.family,
+                strategy_reading.strategy,
+                words,
+                *metric_changes,
+                strategy_reading.difference.splits,
+            )
+        )
     return ReportTable((*columns, ReportColumn("Splits", "count")), tuple(rows))
 
 
@@ -105,119 +118,138 @@ def summarize_strategy_effects(scores: Scores, task: str) -> str:
     str
         Empty where the splits of the task allow no test.
     """
-    readings = _select_tested_readings(strategy_effects.strategy_readings(scores, task))
-    if not readings:
+    tested_readings = _select_tested_readings(strategy_effects.strategy_readings(scores, task))
+    if not tested_readings:
         return ""
-    parts = []
-    for word, several in PLURALS.items():
-        names = [f"{escape(r.strategy)} for {escape(r.family)}" for r in readings if r.main_reading == word]
-        if word == NOT_SIGNIFICANT and len(names) == len(readings):
-            parts.append("none is shown to rank or decide differently")
-        elif names and word == NOT_SIGNIFICANT:
-            parts.append(f"{format_count(len(names), 'is not', 'are not')} shown to rank or decide differently")
+    reading_phrases = []
+    for reading_word, plural_phrase in PLURALS.items():
+        names = [
+            f"{escape(r.strategy)} for {escape(r.family)}" for r in tested_readings if r.main_reading == reading_word
+        ]
+        if reading_word == NOT_SIGNIFICANT and len(names) == len(tested_readings):
+            reading_phrases.append("none is shown to rank or decide differently")
+        elif names and reading_word == NOT_SIGNIFICANT:
+            reading_phrases.append(
+                f"{format_count(len(names), 'is not', 'are not')} shown to rank or decide differently"
+            )
         elif names:
-            parts.append(f"{len(names)} {plural(names, word, several)} ({markdown.join_names(names, MAX_NAMES)})")
-    worse = sum(reading.directions[-1] < 0 for reading in readings)
-    end = f"; {format_count(worse, 'gives', 'give')} worse probabilities." if worse else "."
-    pairs = format_count(len(readings), "pair")
-    return f"Of {pairs} of family and strategy, compared with doing nothing, {join_words(parts)}{end}"
+            reading_phrases.append(
+                f"{len(names)} {plural(names, reading_word, plural_phrase)} ({markdown.join_names(names, MAX_NAMES)})"
+            )
+    worse_count = sum(strategy_reading.directions[-1] < 0 for strategy_reading in tested_readings)
+    sentence_end = f"; {format_count(worse_count, 'gives', 'give')} worse probabilities." if worse_count else "."
+    pair_count = format_count(len(tested_readings), "pair")
+    return f"Of {pair_count} of family and strategy, compared with doing nothing, {join_words(reading_phrases)}{sentence_end}"
 
 
 def describe_strategies_by_family(readings: Sequence[StrategyReading]) -> dict[str, str]:
     """Say for every family which strategies help, hurt or only move the threshold, and which have no significant effect."""
-    by_family: dict[str, list[StrategyReading]] = {}
-    for reading in _select_tested_readings(readings):
-        by_family.setdefault(reading.family, []).append(reading)
-    return dict(zip(by_family, map(_describe_strategies_of_family, by_family.values()), strict=True))
+    readings_by_family: dict[str, list[StrategyReading]] = {}
+    for strategy_reading in _select_tested_readings(readings):
+        readings_by_family.setdefault(strategy_reading.family, []).append(strategy_reading)
+    return dict(zip(readings_by_family, map(_describe_strategies_of_family, readings_by_family.values()), strict=True))
 
 
-def _select_tested_readings(readings: Iterable[StrategyReading]) -> list[StrategyReading]:
-    return [reading for reading in readings if reading.reading != NO_READING]
+def _select_tested_readings(strategy_readings: Iterable[StrategyReading]) -> list[StrategyReading]:
+    return [strategy_reading for strategy_reading in strategy_readings if strategy_reading.reading != NO_READING]
 
 
-def _describe_strategies_of_family(readings: Sequence[StrategyReading]) -> str:
-    by_word: dict[str, list[str]] = {}
-    by_direction: dict[int, list[str]] = {}
-    for reading in readings:
-        by_word.setdefault(reading.main_reading, []).append(escape(reading.strategy))
-        by_direction.setdefault(reading.directions[-1], []).append(escape(reading.strategy))
-    parts = []
-    for word, several in PLURALS.items():
-        names = by_word.get(word, [])
-        if names and word != NOT_SIGNIFICANT:
-            verbs = MIXED_PHRASES if word == MIXED else (word, several)
-            parts.append(f"{join_words(names)} {plural(names, *verbs)}")
-        elif len(names) == len(readings):
-            parts.append("of ranking and decisions nothing can be told")
+def _describe_strategies_of_family(strategy_readings: Sequence[StrategyReading]) -> str:
+    strategies_by_reading: dict[str, list[str]] = {}
+    strategies_by_direction: dict[int, list[str]] = {}
+    for strategy_reading in strategy_readings:
+        strategies_by_reading.setdefault(strategy_reading.main_reading, []).append(escape(strategy_reading.strategy))
+        strategies_by_direction.setdefault(strategy_reading.directions[-1], []).append(
+            escape(strategy_reading.strategy)
+        )
+    reading_phrases = []
+    for reading_word, plural_phrase in PLURALS.items():
+        names = strategies_by_reading.get(reading_word, [])
+        if names and reading_word != NOT_SIGNIFICANT:
+            singular_and_plural = MIXED_PHRASES if reading_word == MIXED else (reading_word, plural_phrase)
+            reading_phrases.append(f"{join_words(names)} {plural(names, *singular_and_plural)}")
+        elif len(names) == len(strategy_readings):
+            reading_phrases.append("of ranking and decisions nothing can be told")
         elif names:
-            parts.append(f"of {join_words(names)} nothing can be told")
+            reading_phrases.append(f"of {join_words(names)} nothing can be told")
     for direction, adjective in ((1, "better"), (-1, "worse")):
-        if direction in by_direction:
-            parts.append(f"{adjective} probabilities with {join_words(by_direction[direction])}")
-    return "; ".join(parts) + "."
+        if direction in strategies_by_direction:
+            reading_phrases.append(f"{adjective} probabilities with {join_words(strategies_by_direction[direction])}")
+    return "; ".join(reading_phrases) + "."
 
 
-def _draw_difference_heatmap(scores: Scores, task: str, readings: Sequence[StrategyReading]) -> Figure:
+def _draw_difference_heatmap(scores: Scores, task: str, strategy_readings: Sequence[StrategyReading]) -> Figure:
     """The differences of every strategy and family as a heat map; the better of two thresholds is in the table only."""
-    by_pair = {(reading.strategy, reading.family): reading for reading in readings}
-    panels = []
+    readings_by_pair = {
+        (strategy_reading.strategy, strategy_reading.family): strategy_reading for strategy_reading in strategy_readings
+    }
+    heatmap_panels = []
     for position, column in enumerate(strategy_effects.strategy_comparisons(scores, task)):
         if column.threshold is not None:
             title = column.title
             if not column.metric.greater_is_better:
                 title += " (less is better)"
-            strategies, families, tiles = _arrange_heatmap_cells(
-                by_pair, partial(_make_difference_cell, column, position)
+            strategies, families, heatmap_tiles = _arrange_heatmap_cells(
+                readings_by_pair, partial(_make_difference_cell, column, position)
             )
-            panels.append(Heatmap(title, tiles))
+            heatmap_panels.append(Heatmap(title, heatmap_tiles))
     caption = f"Differences of every strategy to none on {escape(task)}, by family, as in the table below"
-    return Figure(report_file_name(task, KIND), caption, partial(heatmap_figure, strategies, families, tuple(panels)))
+    return Figure(
+        report_file_name(task, KIND), caption, partial(heatmap_figure, strategies, families, tuple(heatmap_panels))
+    )
 
 
 def _arrange_heatmap_cells(
-    by_pair: Mapping[tuple[str, str], Effect], tile: Callable[[Effect | None], HeatmapCell]
+    effects_by_pair: Mapping[tuple[str, str], Effect], make_heatmap_cell: Callable[[Effect | None], HeatmapCell]
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[HeatmapCell, ...], ...]]:
     """Strategies, families, and a row of tiles for every strategy, from what is known by strategy and family."""
-    strategies, families = (tuple(dict.fromkeys(names)) for names in zip(*by_pair, strict=True))
-    rows = []
+    strategies, families = (tuple(dict.fromkeys(names)) for names in zip(*effects_by_pair, strict=True))
+    tile_rows = []
     for strategy in strategies:
-        rows.append(tuple(tile(by_pair.get((strategy, family))) for family in families))
-    return strategies, families, tuple(rows)
+        tile_rows.append(tuple(make_heatmap_cell(effects_by_pair.get((strategy, family))) for family in families))
+    return strategies, families, tuple(tile_rows)
 
 
 def _make_difference_cell(
-    column: strategy_effects.StrategyComparisonColumn, position: int, reading: StrategyReading | None
+    comparison_column: strategy_effects.StrategyComparisonColumn,
+    position: int,
+    strategy_reading: StrategyReading | None,
 ) -> HeatmapCell:
-    if reading is None or math.isnan(reading.difference.estimates[position].mean):
+    if strategy_reading is None or math.isnan(strategy_reading.difference.estimates[position].mean):
         return HeatmapCell(math.nan, MISSING)
-    difference = reading.difference.estimates[position]
+    difference = strategy_reading.difference.estimates[position]
     text = format_number(difference.mean)
     if round(difference.mean, 3) > 0:
         text = f"+{text}"
     if not math.isnan(difference.ci_half_width):
         text += f"\n± {format_number(difference.ci_half_width)}"
-    sign = 1 if column.metric.greater_is_better else -1
-    return HeatmapCell(sign * float(difference.mean), text, bool(reading.directions[position]))
+    metric_sign = 1 if comparison_column.metric.greater_is_better else -1
+    return HeatmapCell(metric_sign * float(difference.mean), text, bool(strategy_reading.directions[position]))
 
 
-def _make_section_over_tasks(scores: Scores, readings: Mapping[str, Sequence[StrategyReading]]) -> Section:
-    counts = sorted(strategy_effects.strategy_counts(scores, readings), key=attrgetter("strategy", "family"))
-    parts: list[Part] = [
-        _summarize_readings_over_tasks(counts),
+def _make_section_over_tasks(scores: Scores, readings_by_task: Mapping[str, Sequence[StrategyReading]]) -> Section:
+    effect_counts = sorted(
+        strategy_effects.strategy_counts(scores, readings_by_task), key=attrgetter("strategy", "family")
+    )
+    section_parts: list[Part] = [
+        _summarize_readings_over_tasks(effect_counts),
         render_text_template("strategy_counts.md", min_tasks=strategy_effects.MIN_TASKS),
     ]
-    if any(count.readings[HELPS] or count.readings[HURTS] for count in counts):
-        strategies, families, tiles = _arrange_heatmap_cells(
-            {(count.strategy, count.family): count for count in counts}, _make_count_cell
+    if any(effect_count.readings[HELPS] or effect_count.readings[HURTS] for effect_count in effect_counts):
+        strategies, families, heatmap_tiles = _arrange_heatmap_cells(
+            {(effect_count.strategy, effect_count.family): effect_count for effect_count in effect_counts},
+            _make_count_cell,
         )
-        draw = partial(heatmap_figure, strategies, families, (Heatmap("Tasks", tiles, span=1.0),), COUNT_LEGEND)
+        draw_figure = partial(
+            heatmap_figure, strategies, families, (Heatmap("Tasks", heatmap_tiles, span=1.0),), COUNT_LEGEND
+        )
         caption = "How often every strategy was shown to help or hurt, by family"
-        parts.append(Figure(report_file_name("", KIND), caption, draw))
-    parts.append(_tabulate_reading_counts(counts))
-    return Section(f"{TITLE} Over {format_count(len(readings), 'task')}", tuple(parts))
+        section_parts.append(Figure(report_file_name("", KIND), caption, draw_figure))
+    section_parts.append(_tabulate_reading_counts(effect_counts))
+    return Section(f"{TITLE} Over {format_count(len(readings_by_task), 'task')}", tuple(section_parts))
 
 
-def _tabulate_reading_counts(counts: Sequence[strategy_effects.StrategyCount]) -> ReportTable:
+def _tabulate_reading_counts(strategy_counts: Sequence[strategy_effects.StrategyCount]) -> ReportTable:
     """The readings of every pair of strategy and family over the tasks."""
     words = (*strategy_effects.READINGS, NO_READING)
     headings = ["Tasks", *map(str.capitalize, strategy_effects.READINGS), "No reading"]
@@ -226,49 +258,68 @@ def _tabulate_reading_counts(counts: Sequence[strategy_effects.StrategyCount]) -
     columns += [ReportColumn(heading, "count") for heading in headings]
     columns += [ReportColumn("Mean Δ", "change"), ReportColumn("p", "p_value")]
     rows: list[tuple[CellValue, ...]] = []
-    for count in counts:
-        readings = map(count.readings.__getitem__, words)
-        higher = f"{count.higher}/{count.tasks}"
-        numbers = (count.tasks, *readings, count.worse, count.better)
-        rows.append((count.strategy, count.family, *numbers, higher, count.mean_gain, count.p))
+    for strategy_count in strategy_counts:
+        reading_counts = map(strategy_count.readings.__getitem__, words)
+        higher_tasks_text = f"{strategy_count.higher}/{strategy_count.tasks}"
+        count_numbers = (strategy_count.tasks, *reading_counts, strategy_count.worse, strategy_count.better)
+        rows.append(
+            (
+                strategy_count.strategy,
+                strategy_count.family,
+                *count_numbers,
+                higher_tasks_text,
+                strategy_count.mean_gain,
+                strategy_count.p,
+            )
+        )
     return ReportTable(tuple(columns), tuple(rows))
 
 
-def _make_count_cell(count: strategy_effects.StrategyCount | None) -> HeatmapCell:
-    if count is None:
+def _make_count_cell(strategy_count: strategy_effects.StrategyCount | None) -> HeatmapCell:
+    if strategy_count is None:
         return HeatmapCell(math.nan, MISSING)
-    helps, hurts = count.readings[HELPS], count.readings[HURTS]
-    return HeatmapCell((helps - hurts) / count.tasks, f"↑{helps}  ↓{hurts}\nof {count.tasks}")
+    helped_tasks, hurt_tasks = strategy_count.readings[HELPS], strategy_count.readings[HURTS]
+    return HeatmapCell(
+        (helped_tasks - hurt_tasks) / strategy_count.tasks, f"↑{helped_tasks}  ↓{hurt_tasks}\nof {strategy_count.tasks}"
+    )
 
 
-def _summarize_readings_over_tasks(counts: Sequence[strategy_effects.StrategyCount]) -> str:
+def _summarize_readings_over_tasks(strategy_counts: Sequence[strategy_effects.StrategyCount]) -> str:
     """The readings of all tasks together in a sentence, and which effects on ranking are significant over the tasks."""
-    total = sum(map(attrgetter("readings"), counts), Counter[str]())
-    parts = []
-    for word in strategy_effects.READINGS[:-1]:
-        if total[word]:
-            verb = {MIXED: "are mixed"}.get(word, plural(total[word], word, PLURALS[word]))
-            parts.append(f"{total[word]:,} {verb}")
-    if total[NOT_SIGNIFICANT]:
-        n = "all" if total[NOT_SIGNIFICANT] == total.total() else f"{total[NOT_SIGNIFICANT]:,}"
-        parts.append(f"of {n} nothing can be told")
-    if total[NO_READING]:
-        parts.append(f"{total[NO_READING]:,} {plural(total[NO_READING], 'has', 'have')} no reading")
-    comparisons = format_count(total.total(), "comparison")
-    summary = f"Of {comparisons} of a strategy with doing nothing (task × family × strategy), {join_words(parts)}."
-    return " ".join(filter(None, (summary, _describe_significant_strategies(counts))))
+    count_by_reading = sum(map(attrgetter("readings"), strategy_counts), Counter[str]())
+    reading_phrases = []
+    for reading_word in strategy_effects.READINGS[:-1]:
+        if count_by_reading[reading_word]:
+            verb = {MIXED: "are mixed"}.get(
+                reading_word, plural(count_by_reading[reading_word], reading_word, PLURALS[reading_word])
+            )
+            reading_phrases.append(f"{count_by_reading[reading_word]:,} {verb}")
+    if count_by_reading[NOT_SIGNIFICANT]:
+        n = (
+            "all"
+            if count_by_reading[NOT_SIGNIFICANT] == count_by_reading.total()
+            else f"{count_by_reading[NOT_SIGNIFICANT]:,}"
+        )
+        reading_phrases.append(f"of {n} nothing can be told")
+    if count_by_reading[NO_READING]:
+        reading_phrases.append(
+            f"{count_by_reading[NO_READING]:,} {plural(count_by_reading[NO_READING], 'has', 'have')} no reading"
+        )
+    comparisons_text = format_count(count_by_reading.total(), "comparison")
+    summary = f"Of {comparisons_text} of a strategy with doing nothing (task × family × strategy), {join_words(reading_phrases)}."
+    return " ".join(filter(None, (summary, _describe_significant_strategies(strategy_counts))))
 
 
-def _describe_significant_strategies(counts: Sequence[strategy_effects.StrategyCount]) -> str:
-    tested = [count for count in counts if not math.isnan(count.p)]
-    if not tested:
+def _describe_significant_strategies(strategy_counts: Sequence[strategy_effects.StrategyCount]) -> str:
+    tested_counts = [strategy_count for strategy_count in strategy_counts if not math.isnan(strategy_count.p)]
+    if not tested_counts:
         return ""
     names = []
-    for count in tested:
-        if count.p < 1 - CONFIDENCE:
-            direction = "better" if count.rank_sum > 0 else "worse"
-            names.append(f"{escape(count.strategy)} for {escape(count.family)} ({direction})")
-    verdict = f"{len(names)} {plural(names, 'differs', 'differ')} in ranking by more than chance explains"
+    for strategy_count in tested_counts:
+        if strategy_count.p < 1 - CONFIDENCE:
+            effect_direction = "better" if strategy_count.rank_sum > 0 else "worse"
+            names.append(f"{escape(strategy_count.strategy)} for {escape(strategy_count.family)} ({effect_direction})")
+    significance_verdict = f"{len(names)} {plural(names, 'differs', 'differ')} in ranking by more than chance explains"
     if names:
-        verdict += f": {', '.join(names)}"
-    return f"Of {format_count(len(tested), 'pair')} of family and strategy tested over the tasks, {verdict}."
+        significance_verdict += f": {', '.join(names)}"
+    return f"Of {format_count(len(tested_counts), 'pair')} of family and strategy tested over the tasks, {significance_verdict}."

@@ -20,30 +20,32 @@ TEXT = (
 
 def make_importance_sections(evidence: Evidence) -> list[Section]:
     """Make a section per task whose importances are stored."""
-    stored = read_importances(evidence.store)
+    stored_importances = read_importances(evidence.store)
     task_sections = []
     for ranking in evidence.rankings:
-        if ranking.task in stored:
-            task_sections.append(Section(TITLE, tuple(_describe_importances(stored[ranking.task])), ranking.task))
+        if ranking.task in stored_importances:
+            task_sections.append(
+                Section(TITLE, tuple(_describe_importances(stored_importances[ranking.task])), ranking.task)
+            )
     return task_sections
 
 
-def _describe_importances(importances: TaskImportances) -> list[Part]:
+def _describe_importances(task_importances: TaskImportances) -> list[Part]:
     """The sentence, the table of the first columns, and how many others there are."""
     rows: list[tuple[str | float | MeanInterval, ...]] = []
-    columns = average_column_losses(importances)
+    columns = average_column_losses(task_importances)
     for column in columns[:MAX_COLUMNS]:
         half_width = (column.high - column.low) / 2
         rows.append((column.column, MeanInterval(column.loss, half_width)))
     table = ReportTable(
-        (ReportColumn("Column"), ReportColumn(f"Loss of {importances.metric}", "change")),
+        (ReportColumn("Column"), ReportColumn(f"Loss of {task_importances.metric}", "change")),
         tuple(rows),
         foldable=False,
         drawn_column=1,
         reference=0.0,
     )
-    needed = sum(not math.isnan(column.low) and column.low > 0 for column in columns)
-    count = format_count(len(columns), "column")
-    text = f"{escape(importances.entry)} clearly needs {needed} of {count}."
-    others = len(columns) - len(rows)
-    return [text, TEXT, table, f"{format_count(others, 'further column')} matter less." if others else ""]
+    needed_columns = sum(not math.isnan(column.low) and column.low > 0 for column in columns)
+    column_count_text = format_count(len(columns), "column")
+    text = f"{escape(task_importances.entry)} clearly needs {needed_columns} of {column_count_text}."
+    other_columns = len(columns) - len(rows)
+    return [text, TEXT, table, f"{format_count(other_columns, 'further column')} matter less." if other_columns else ""]

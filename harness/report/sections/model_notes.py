@@ -11,11 +11,11 @@ MAX_OF_CODE = 3
 
 def list_model_findings(evidence: Evidence, task: str) -> str:
     """List what is conspicuous in the results of a task, at most three findings of a kind; empty where nothing is."""
-    by_code: dict[str, list[Finding]] = {}
+    findings_by_code: dict[str, list[Finding]] = {}
     for finding in evidence.findings.get(task, ()):
-        by_code.setdefault(finding.code, []).append(finding)
+        findings_by_code.setdefault(finding.code, []).append(finding)
     lines = []
-    for findings in by_code.values():
+    for findings in findings_by_code.values():
         for finding in findings[:MAX_OF_CODE]:
             lines.append(f"- {escape(finding.message)}: {escape(finding.advice)}.")
         if len(findings) > MAX_OF_CODE:

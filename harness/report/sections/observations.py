@@ -27,45 +27,47 @@ def _entry_name(entry: Entry) -> str:
     return escape(f"{entry.family}/{entry.strategy}")
 
 
-def _format_range(observation: Observation, low: str = "lowest", high: str = "highest") -> str:
+def _format_range(observation: Observation, low_key: str = "lowest", high_key: str = "highest") -> str:
     """A range of numbers, or the one number where both ends are equal."""
-    first, last = format_number(observation.numbers[low]), format_number(observation.numbers[high])
-    return first if first == last else f"{first}–{last}"
+    low_text, high_text = format_number(observation.numbers[low_key]), format_number(observation.numbers[high_key])
+    return low_text if low_text == high_text else f"{low_text}–{high_text}"
 
 
 def _format_percent(observation: Observation, name: str) -> str:
     return format_percent(observation.numbers[name], 1)
 
 
-def _word_accuracy_range(comment: str) -> Wording:
+def _word_accuracy_range(closing_comment: str) -> Wording:
     def sentence(observation: Observation) -> str:
-        always = f"always deciding {escape(observation.label)} gives {format_number(observation.numbers['majority'])}"
-        return f"Accuracy is {_format_range(observation)}; {always}: {comment}."
+        majority_text = (
+            f"always deciding {escape(observation.label)} gives {format_number(observation.numbers['majority'])}"
+        )
+        return f"Accuracy is {_format_range(observation)}; {majority_text}: {closing_comment}."
 
     return sentence
 
 
-def _word_recall_range(comment: str) -> Wording:
+def _word_recall_range(closing_comment: str) -> Wording:
     def sentence(observation: Observation) -> str:
-        best = escape(observation.entries[0].family)
-        return f"Recall of {escape(observation.label)} is {_format_range(observation)} (highest: {best}): {comment}."
+        best_family = escape(observation.entries[0].family)
+        return f"Recall of {escape(observation.label)} is {_format_range(observation)} (highest: {best_family}): {closing_comment}."
 
     return sentence
 
 
-def _word_roc_auc_range(comment: str) -> Wording:
+def _word_roc_auc_range(closing_comment: str) -> Wording:
     def sentence(observation: Observation) -> str:
-        best = escape(observation.entries[0].family)
-        return f"ROC AUC is {_format_range(observation)} (highest: {best}), {comment} discrimination."
+        best_family = escape(observation.entries[0].family)
+        return f"ROC AUC is {_format_range(observation)} (highest: {best_family}), {closing_comment} discrimination."
 
     return sentence
 
 
-def _word_positive_recall(head: str) -> Wording:
+def _word_positive_recall(sentence_head: str) -> Wording:
     def sentence(observation: Observation) -> str:
-        missed = format_number(100 * (1 - observation.numbers["recall"]), 0)
-        recall = _format_percent(observation, "recall")
-        return f"{head} recall of {escape(observation.label)}, {recall}: {missed} of 100 are missed."
+        missed_percent = format_number(100 * (1 - observation.numbers["recall"]), 0)
+        recall_percent = _format_percent(observation, "recall")
+        return f"{sentence_head} recall of {escape(observation.label)}, {recall_percent}: {missed_percent} of 100 are missed."
 
     return sentence
 
@@ -78,10 +80,13 @@ def _word_predicted_positive_share(head: str) -> Wording:
     return sentence
 
 
-def _word_training_gap(head: str) -> Wording:
+def _word_training_gap(sentence_head: str) -> Wording:
     def sentence(observation: Observation) -> str:
-        training, sealed = _format_percent(observation, "training"), _format_percent(observation, "sealed")
-        return f"{head}: accuracy is {training} on training rows and {sealed} on sealed rows."
+        training_percent, sealed_percent = (
+            _format_percent(observation, "training"),
+            _format_percent(observation, "sealed"),
+        )
+        return f"{sentence_head}: accuracy is {training_percent} on training rows and {sealed_percent} on sealed rows."
 
     return sentence
 
@@ -89,31 +94,39 @@ def _word_training_gap(head: str) -> Wording:
 def _word_changed_recall(verb: str) -> Wording:
     def sentence(observation: Observation) -> str:
         names = join_names([_entry_name(entry) for entry in observation.entries], MAX_NAMES)
-        before = _format_range(observation, "before_lowest", "before_highest")
-        after = _format_range(observation, "after_lowest", "after_highest")
-        number = len(observation.entries)
-        share = f"{number} of {observation.numbers['compared']:.0f} pairs of family and strategy"
-        return f"{share} clearly {verb} recall of {escape(observation.label)}, from {before} to {after}: {names}."
+        recall_before = _format_range(observation, "before_lowest", "before_highest")
+        recall_after = _format_range(observation, "after_lowest", "after_highest")
+        pair_count = len(observation.entries)
+        pairs_text = f"{pair_count} of {observation.numbers['compared']:.0f} pairs of family and strategy"
+        return f"{pairs_text} clearly {verb} recall of {escape(observation.label)}, from {recall_before} to {recall_after}: {names}."
 
     return sentence
 
 
 def _word_unchanged_recall(observation: Observation) -> str:
-    compared = f"{observation.numbers['compared']:.0f}"
-    return f"None of {compared} pairs of family and strategy clearly changes recall of {escape(observation.label)}."
+    compared_count = f"{observation.numbers['compared']:.0f}"
+    return (
+        f"None of {compared_count} pairs of family and strategy clearly changes recall of {escape(observation.label)}."
+    )
 
 
 def _word_best_recall(observation: Observation) -> str:
-    precision, accuracy = _format_percent(observation, "precision"), _format_percent(observation, "accuracy")
-    recall = _format_percent(observation, "recall")
+    precision_percent, accuracy_percent = (
+        _format_percent(observation, "precision"),
+        _format_percent(observation, "accuracy"),
+    )
+    recall_percent = _format_percent(observation, "recall")
     return (
-        f"{_entry_name(observation.entries[0])} has the best recall of {escape(observation.label)}, {recall}, "
-        f"at a precision of {precision} and an accuracy of {accuracy}."
+        f"{_entry_name(observation.entries[0])} has the best recall of {escape(observation.label)}, {recall_percent}, "
+        f"at a precision of {precision_percent} and an accuracy of {accuracy_percent}."
     )
 
 
 def _word_best_f1(observation: Observation) -> str:
-    precision, recall = _format_percent(observation, "precision"), _format_percent(observation, "recall")
+    precision, recall = (
+        _format_percent(observation, "precision"),
+        _format_percent(observation, "recall"),
+    )
     return (
         f"{_entry_name(observation.entries[0])} has the best balance of precision ({precision}) and recall ({recall}) of "
         f"{escape(observation.label)}, F1 {format_number(observation.numbers['f1'])}."
@@ -132,11 +145,14 @@ def _word_recall_without_cost(observation: Observation) -> str:
 
 def _word_weights_against_resampling(verb: str) -> Wording:
     def sentence(observation: Observation) -> str:
-        weighted, resampled = _format_percent(observation, "weighted"), _format_percent(observation, "resampled")
-        weights, resampling = map(_entry_name, observation.entries)
+        weighted, resampled_recall = (
+            _format_percent(observation, "weighted"),
+            _format_percent(observation, "resampled"),
+        )
+        weights, resampling_name = map(_entry_name, observation.entries)
         return (
             f"Class weights {verb} the best resampling: recall of {escape(observation.label)} {weighted} ({weights}) against "
-            f"{resampled} ({resampling})."
+            f"{resampled_recall} ({resampling_name})."
         )
 
     return sentence
@@ -148,8 +164,11 @@ def _word_weakest_class(observation: Observation) -> str:
 
 
 def _word_best_accuracy(observation: Observation) -> str:
-    accuracy, recall = _format_percent(observation, "accuracy"), _format_percent(observation, "macro_recall")
-    return f"{_entry_name(observation.entries[0])} has the best accuracy, {accuracy}, with a mean recall of {recall}."
+    accuracy_percent, recall_percent = (
+        _format_percent(observation, "accuracy"),
+        _format_percent(observation, "macro_recall"),
+    )
+    return f"{_entry_name(observation.entries[0])} has the best accuracy, {accuracy_percent}, with a mean recall of {recall_percent}."
 
 
 SENTENCES: dict[str, Wording] = {

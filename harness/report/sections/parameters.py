@@ -26,30 +26,32 @@ def make_hyperparameter_sections(evidence: Evidence) -> list[Section]:
     task_sections = []
     for ranking in evidence.rankings:
         tables = []
-        for ranked in select_entries_with_parameters(evidence.scores, ranking):
-            table = tabulate_hyperparameters(evidence.scores, ranking.task, ranked.entry)
+        for ranked_entry in select_entries_with_parameters(evidence.scores, ranking):
+            table = tabulate_hyperparameters(evidence.scores, ranking.task, ranked_entry.entry)
             if table.rows:
-                tables.append((ranked.name, table))
+                tables.append((ranked_entry.name, table))
         if tables:
-            (name, table), *others = tables
-            parts: list[Part] = [f"Of {escape(name)}:", table]
-            parts += [CollapsedParts(escape(other), (other_table,)) for other, other_table in others]
-            task_sections.append(Section(TITLE, (TEXT, *parts), ranking.task))
+            (name, table), *other_tables = tables
+            section_parts: list[Part] = [f"Of {escape(name)}:", table]
+            section_parts += [
+                CollapsedParts(escape(other_name), (other_table,)) for other_name, other_table in other_tables
+            ]
+            task_sections.append(Section(TITLE, (TEXT, *section_parts), ranking.task))
     return task_sections
 
 
 def tabulate_hyperparameters(scores: Scores, task: str, entry: Entry) -> ReportTable:
     """Tabulate what the search chose: every parameter, in how many splits, and the choices of all splits in short."""
-    choices = _chosen_values_by_parameter(scores, task, entry)
+    choices_by_parameter = _chosen_values_by_parameter(scores, task, entry)
     rows = []
     for parameter in chosen_parameters(scores, task, entry):
-        over_splits = _describe_spread_of_choices(choices[parameter.name])
+        spread_over_splits = _describe_spread_of_choices(choices_by_parameter[parameter.name])
         rows.append(
             (
                 parameter.name,
                 format_parameter_value(parameter.choice),
                 f"{parameter.splits} of {parameter.total}",
-                over_splits,
+                spread_over_splits,
             )
         )
     headings = ("Parameter", "Chosen", "In splits", "Over all splits")
@@ -58,30 +60,32 @@ def tabulate_hyperparameters(scores: Scores, task: str, entry: Entry) -> ReportT
 
 def select_entries_with_parameters(scores: Scores, ranking: Ranking) -> list[RankedEntry]:
     """Choose the recommended entry and the best entry of every other family."""
-    recommended = recommend_entry(scores, ranking).entry
-    entries = sorted(represent_families(scores, ranking), key=lambda ranked: ranked is not recommended)
+    recommended_entry = recommend_entry(scores, ranking).entry
+    entries = sorted(represent_families(scores, ranking), key=lambda ranked: ranked is not recommended_entry)
     return entries[:MAX_ENTRIES]
 
 
 def _chosen_values_by_parameter(scores: Scores, task: str, entry: Entry) -> dict[str, list[Any]]:
     """What was chosen for every parameter, a choice per split that has it."""
-    choices: dict[str, list[Any]] = {}
+    choices_by_parameter: dict[str, list[Any]] = {}
     for cell in scores.cells:
         if cell.record and (cell.task, cell.family, cell.strategy) == (task, entry.family, entry.strategy):
-            for outcome in cell.record.outcomes:
-                for name, choice in outcome.params.items() if outcome.stage == entry.stage else ():
-                    choices.setdefault(name, []).append(choice)
-    return choices
+            for entry_outcome in cell.record.outcomes:
+                for name, parameter_choice in (
+                    entry_outcome.params.items() if entry_outcome.stage == entry.stage else ()
+                ):
+                    choices_by_parameter.setdefault(name, []).append(parameter_choice)
+    return choices_by_parameter
 
 
-def _describe_spread_of_choices(choices: Sequence[Any]) -> str:
+def _describe_spread_of_choices(parameter_choices: Sequence[Any]) -> str:
     """The range of numbers, or names with how often each was chosen; a dash where all are equal."""
-    counts = Counter(map(format_parameter_value, choices))
-    if len(counts) == 1:
+    choice_counts = Counter(map(format_parameter_value, parameter_choices))
+    if len(choice_counts) == 1:
         return MISSING
-    if all(type(choice) in (int, float) for choice in choices):
-        return f"{format_parameter_value(min(choices))} to {format_parameter_value(max(choices))}"
-    return ", ".join(f"{name} {count}" for name, count in counts.most_common())
+    if all(type(parameter_choice) in (int, float) for parameter_choice in parameter_choices):
+        return f"{format_parameter_value(min(parameter_choices))} to {format_parameter_value(max(parameter_choices))}"
+    return ", ".join(f"{name} {choice_count}" for name, choice_count in choice_counts.most_common())
 
 
 def format_parameter_value(choice: Any) -> str:

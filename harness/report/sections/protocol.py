@@ -28,8 +28,11 @@ MAX_NAMES = 4
 
 def make_protocol_sections(scores: Scores) -> list[Section]:
     """Write the sections about coverage and failures, and about the protocol."""
-    parts = (tabulate_cell_statuses(scores), *list_failures(scores))
-    return [Section(COVERAGE_TITLE, parts), Section("Protocol, data, versions", tuple(describe_protocol(scores)))]
+    coverage_parts = (tabulate_cell_statuses(scores), *list_failures(scores))
+    return [
+        Section(COVERAGE_TITLE, coverage_parts),
+        Section("Protocol, data, versions", tuple(describe_protocol(scores))),
+    ]
 
 
 def list_data_warnings(description: Mapping[str, Any]) -> str:
@@ -55,28 +58,30 @@ def list_data_remarks(description: Mapping[str, Any]) -> str:
         The description of the task in `run.json`. Without findings, its notes are listed.
     """
     if "findings" not in description:
-        notes = _first_messages([escape(note) for note in description.get("notes", ())])
-        return f"Noticed in the data: {'; '.join(notes)}." if notes else ""
+        data_notes = _first_messages([escape(data_note) for data_note in description.get("notes", ())])
+        return f"Noticed in the data: {'; '.join(data_notes)}." if data_notes else ""
     columns: dict[str, list[str]] = {}
     for finding in description["findings"]:
         if finding["code"] in OMISSION_CODES:
             columns.setdefault(finding["message"], []).append(escape(finding["column"]))
     sentences = _messages_to_sentences(list(_messages_with_codes(description, REMARK_CODES)))
     if columns:
-        parts = [f"{join_names(names, MAX_NAMES)} ({escape(reason)})" for reason, names in columns.items()]
-        sentences.append(f"Left out: {'; '.join(_first_messages(parts))}.")
+        omitted_columns_texts = [
+            f"{join_names(names, MAX_NAMES)} ({escape(reason)})" for reason, names in columns.items()
+        ]
+        sentences.append(f"Left out: {'; '.join(_first_messages(omitted_columns_texts))}.")
     return " ".join(sentences)
 
 
 def format_class_shares(description: Mapping[str, Any], *, percent: bool = False) -> str:
     """Write the rows per class as plain text: `No 357; Yes 60`, with `percent` also as shares of all rows."""
-    parts = []
+    class_texts = []
     for name, n in zip(description["classes"], description["counts"], strict=True):
-        part = f"{quote_class_name(name)} {n:,}"
+        class_text = f"{quote_class_name(name)} {n:,}"
         if percent:
-            part += f" ({n / description['rows']:.1%})"
-        parts.append(part)
-    return "; ".join(parts)
+            class_text += f" ({n / description['rows']:.1%})"
+        class_texts.append(class_text)
+    return "; ".join(class_texts)
 
 
 def quote_class_name(name: str) -> str:
@@ -84,10 +89,10 @@ def quote_class_name(name: str) -> str:
     return f"“{name}”" if re.search(r"[,;]|\d$", name) else name
 
 
-def _messages_with_codes(description: Mapping[str, Any], codes: Iterable[str]) -> Iterator[str]:
-    for code in codes:
+def _messages_with_codes(description: Mapping[str, Any], finding_codes: Iterable[str]) -> Iterator[str]:
+    for finding_code in finding_codes:
         for finding in description.get("findings", ()):
-            if finding["code"] == code:
+            if finding["code"] == finding_code:
                 yield escape(finding["message"])
 
 
@@ -103,44 +108,48 @@ def _messages_to_sentences(messages: Sequence[str], *, capitalize_first: bool = 
     return sentences
 
 
-def _first_messages(parts: Sequence[str]) -> list[str]:
-    if len(parts) <= MAX_NAMES:
-        return list(parts)
-    return [*parts[:MAX_NAMES], f"{len(parts) - MAX_NAMES} more: see the last section"]
+def _first_messages(message_texts: Sequence[str]) -> list[str]:
+    if len(message_texts) <= MAX_NAMES:
+        return list(message_texts)
+    return [*message_texts[:MAX_NAMES], f"{len(message_texts) - MAX_NAMES} more: see the last section"]
 
 
 def tabulate_cell_statuses(scores: Scores) -> Part:
     """Count the planned cells of every task by their status, as a table."""
-    by_task: dict[str, Counter[str]] = {}
+    counts_by_task: dict[str, Counter[str]] = {}
     for cell in scores.cells:
-        by_task.setdefault(cell.task, Counter())[cell.status] += 1
-    if not by_task:
+        counts_by_task.setdefault(cell.task, Counter())[cell.status] += 1
+    if not counts_by_task:
         return "No cell was planned."
-    total = sum(by_task.values(), Counter[str]())
-    statuses = list(filter(total.__getitem__, (*STATUSES, STATUS_MISSING)))
+    total_counts = sum(counts_by_task.values(), Counter[str]())
+    statuses = list(filter(total_counts.__getitem__, (*STATUSES, STATUS_MISSING)))
     columns = [ReportColumn(heading, "count") for heading in ("Cells", *statuses)]
     rows: list[tuple[CellValue, ...]] = []
-    for task, counts in by_task.items():
-        planned = counts.total()
-        rows.append((task, planned, *map(counts.__getitem__, statuses), counts["ok"] / planned))
+    for task, status_counts in counts_by_task.items():
+        planned_cells = status_counts.total()
+        rows.append(
+            (task, planned_cells, *map(status_counts.__getitem__, statuses), status_counts["ok"] / planned_cells)
+        )
     return ReportTable((ReportColumn("Task"), *columns, ReportColumn("Covered", "percent", 0)), tuple(rows))
 
 
 def list_failures(scores: Scores) -> list[Part]:
     """List everything that is not `ok`, by status and reason: cells, entries, trials, declarations, metrics."""
-    by_reason: dict[tuple[str, str], list[str]] = {}
+    names_by_reason: dict[tuple[str, str], list[str]] = {}
     for cell in scores.cells:
         # The reason of an `ok` cell is that of an entry which could not be refitted.
         status = "entry failed" if cell.status == "ok" else cell.status
         if cell.status != "ok" or cell.reason:
-            by_reason.setdefault((status, cell.reason), []).append(f"{cell.task}/{cell.family}/{cell.strategy}")
+            names_by_reason.setdefault((status, cell.reason), []).append(f"{cell.task}/{cell.family}/{cell.strategy}")
     rows: list[tuple[CellValue, ...]] = []
-    groups = sorted(by_reason.items(), key=lambda group: (group[0][0], -len(group[1]), group[0][1]))
+    groups = sorted(names_by_reason.items(), key=lambda group: (group[0][0], -len(group[1]), group[0][1]))
     for (status, reason), names in groups:
         rows.append((status, reason, format_count(len(names), "cell"), _names_with_counts(names)))
     rows += _count_trial_failures(scores)
-    for skipped in scores.run.get("skipped", ()):
-        rows.append(("skipped", skipped["reason"], skipped["kind"], skipped["name"]))
+    for skipped_declaration in scores.run.get("skipped", ()):
+        rows.append(
+            ("skipped", skipped_declaration["reason"], skipped_declaration["kind"], skipped_declaration["name"])
+        )
     for name, messages in scores.metric_failures.items():
         n = format_count(len(messages), "set of predictions", "sets of predictions")
         rows.append(("metric failed", messages[0], n, name))
@@ -155,28 +164,28 @@ def list_failures(scores: Scores) -> list[Part]:
 
 def _count_trial_failures(scores: Scores) -> list[tuple[CellValue, ...]]:
     """Trials that failed inside cells, by reason, the most frequent first: how many and where."""
-    counts: Counter[Reason] = Counter()
+    failure_counts: Counter[Reason] = Counter()
     cells: dict[tuple[str, ...], list[str]] = {}
     for cell in scores.cells:
         if cell.record:
-            counts.update(cell.record.trial_failures)
-            for cause in dict.fromkeys(reason.cause for reason in cell.record.trial_failures):
-                cells.setdefault(cause, []).append(f"{cell.task}/{cell.family}/{cell.strategy}")
+            failure_counts.update(cell.record.trial_failures)
+            for failure_cause in dict.fromkeys(reason.cause for reason in cell.record.trial_failures):
+                cells.setdefault(failure_cause, []).append(f"{cell.task}/{cell.family}/{cell.strategy}")
     rows: list[tuple[CellValue, ...]] = []
-    for reason, n in count_causes(counts).most_common():
+    for reason, n in count_causes(failure_counts).most_common():
         rows.append(("trial failed", reason.message, format_count(n, "trial"), _names_with_counts(cells[reason.cause])))
     return rows
 
 
 def _names_with_counts(names: Iterable[str]) -> str:
     """The first names with how often each occurs: `a ×3, b and 2 more`."""
-    counts = Counter(names)
-    parts = []
-    for name, n in list(counts.items())[:MAX_NAMES]:
-        parts.append(name + (f" ×{n}" if n > 1 else ""))
-    text = ", ".join(parts)
-    if len(counts) > MAX_NAMES:
-        text += f" and {len(counts) - MAX_NAMES} more"
+    name_counts = Counter(names)
+    counted_names = []
+    for name, n in list(name_counts.items())[:MAX_NAMES]:
+        counted_names.append(name + (f" ×{n}" if n > 1 else ""))
+    text = ", ".join(counted_names)
+    if len(name_counts) > MAX_NAMES:
+        text += f" and {len(name_counts) - MAX_NAMES} more"
     return text
 
 
@@ -184,34 +193,40 @@ def describe_protocol(scores: Scores) -> list[Part]:
     """Write what is needed to repeat the run: command, protocol, data, versions."""
     run = scores.run
     command = " ".join(str(run["command"]).replace("`", "'").split())
-    parts: list[Part] = [f"```\n{command}\n```", _tabulate_protocol(scores), _tabulate_tasks(run["tasks"])]
-    notes = []
-    for name, description in run["tasks"].items():
-        notes += [f"{escape(name)}: {escape(note)}" for note in description.get("notes", ())]
-    if len(notes) > markdown.MAX_VISIBLE_ROWS:
-        parts.append(CollapsedParts(f"{len(notes)} things noticed in the data", (markdown.bullet_list(notes),)))
-    elif notes:
-        parts.append(markdown.bullet_list(notes))
-    environment = []
-    for part in ("versions", "host"):
-        if run.get(part):
-            environment.append(join_words(list(map(escape, map("{} {}".format, run[part], run[part].values())))))
-    if environment:
-        parts.append(f"Made with {'; on '.join(environment)}.")
-    parts.append("Fingerprints in full and the seed of every cell are in `run.json` and the records.")
-    return parts
+    section_parts: list[Part] = [f"```\n{command}\n```", _tabulate_protocol(scores), _tabulate_tasks(run["tasks"])]
+    data_notes = []
+    for name, task_description in run["tasks"].items():
+        data_notes += [f"{escape(name)}: {escape(data_note)}" for data_note in task_description.get("notes", ())]
+    if len(data_notes) > markdown.MAX_VISIBLE_ROWS:
+        section_parts.append(
+            CollapsedParts(f"{len(data_notes)} things noticed in the data", (markdown.bullet_list(data_notes),))
+        )
+    elif data_notes:
+        section_parts.append(markdown.bullet_list(data_notes))
+    environment_lines = []
+    for environment_part in ("versions", "host"):
+        if run.get(environment_part):
+            environment_lines.append(
+                join_words(
+                    list(map(escape, map("{} {}".format, run[environment_part], run[environment_part].values())))
+                )
+            )
+    if environment_lines:
+        section_parts.append(f"Made with {'; on '.join(environment_lines)}.")
+    section_parts.append("Fingerprints in full and the seed of every cell are in `run.json` and the records.")
+    return section_parts
 
 
 def _tabulate_protocol(scores: Scores) -> ReportTable:
     """The fields of the protocol as they were in force, in one row."""
-    columns, settings = [], []
-    for name, setting in scores.run["protocol"].items():
+    columns, setting_texts = [], []
+    for name, protocol_setting in scores.run["protocol"].items():
         columns.append(ReportColumn(name.replace("_", " "), "text" if name == "objective" else "number"))
-        settings.append(_format_setting(scores, name, setting))
-    return ReportTable(tuple(columns), (tuple(settings),))
+        setting_texts.append(_format_setting(scores, name, protocol_setting))
+    return ReportTable(tuple(columns), (tuple(setting_texts),))
 
 
-def _tabulate_tasks(descriptions: Mapping[str, Mapping[str, Any]]) -> ReportTable:
+def _tabulate_tasks(task_descriptions: Mapping[str, Mapping[str, Any]]) -> ReportTable:
     """Size, classes, objective, splits, source, licence and fingerprint of every task, without empty columns."""
     columns = (
         ReportColumn("Task"),
@@ -224,29 +239,38 @@ def _tabulate_tasks(descriptions: Mapping[str, Mapping[str, Any]]) -> ReportTabl
         ReportColumn("SHA-256 of the rows"),
     )
     rows = []
-    for name, description in descriptions.items():
-        size = f"{description['rows']:,} "
-        if description["columns"] is None:
-            size += description["features"]  # of texts and images: what there is to learn from
+    for name, task_description in task_descriptions.items():
+        size_text = f"{task_description['rows']:,} "
+        if task_description["columns"] is None:
+            size_text += task_description["features"]  # of texts and images: what there is to learn from
         else:
-            size += f"× {description['columns']:,}"
-        splits: CellValue = description["splits"]
-        if description.get("forward"):
+            size_text += f"× {task_description['columns']:,}"
+        splits: CellValue = task_description["splits"]
+        if task_description.get("forward"):
             splits = f"{splits}, forward in time"
-        origin = description["source"], description["licence"], description["fingerprint"][:16]
-        rows.append((name, size, format_class_shares(description), description["objective"], splits, *origin))
-    filled = [position for position in range(len(columns)) if any(row[position] for row in rows)]
-    compact_rows = [tuple(map(row.__getitem__, filled)) for row in rows]
-    return ReportTable(tuple(map(columns.__getitem__, filled)), tuple(compact_rows), foldable=False)
+        task_origin = task_description["source"], task_description["licence"], task_description["fingerprint"][:16]
+        rows.append(
+            (
+                name,
+                size_text,
+                format_class_shares(task_description),
+                task_description["objective"],
+                splits,
+                *task_origin,
+            )
+        )
+    filled_positions = [position for position in range(len(columns)) if any(row[position] for row in rows)]
+    compact_rows = [tuple(map(row.__getitem__, filled_positions)) for row in rows]
+    return ReportTable(tuple(map(columns.__getitem__, filled_positions)), tuple(compact_rows), foldable=False)
 
 
-def _format_setting(scores: Scores, name: str, setting: Any) -> str | None:
+def _format_setting(scores: Scores, name: str, protocol_setting: Any) -> str | None:
     """A field of the protocol as it was in force."""
-    if name == "objective" and setting is None:
-        objectives = dict.fromkeys(map(str, map(itemgetter("objective"), scores.run["tasks"].values())))
-        return f"{', '.join(objectives)} (default)"
-    if setting is None:
+    if name == "objective" and protocol_setting is None:
+        objective_names = dict.fromkeys(map(str, map(itemgetter("objective"), scores.run["tasks"].values())))
+        return f"{', '.join(objective_names)} (default)"
+    if protocol_setting is None:
         return None
     if name == "budget":
-        return f"{format_quantity(float(setting))} s"
-    return str(setting)
+        return f"{format_quantity(float(protocol_setting))} s"
+    return str(protocol_setting)

@@ -65,39 +65,47 @@ def describe_first_entry(ranking: Ranking, describe: Callable[[Entry], str] = at
     str
         A sentence that begins with the entry; without any ranked entry, the reason.
     """
-    best = ranking.best
-    if best is None:
+    best_entry = ranking.best
+    if best_entry is None:
         return _explain_no_best_entry(ranking)
     threshold = ""
     if ranking.metric.metric_type == "decision" and ranking.threshold_text:
         threshold = f" {ranking.threshold_text}"
-    score = f"{_format_score(ranking, best)}{_compare_with_baseline(ranking)}"
-    first = f"{bold(escape(describe(best.entry)))} is first by {metric_phrase(ranking.metric)}{threshold}, {score}"
+    score = f"{_format_score(ranking, best_entry)}{_compare_with_baseline(ranking)}"
+    first_phrase = (
+        f"{bold(escape(describe(best_entry.entry)))} is first by {metric_phrase(ranking.metric)}{threshold}, {score}"
+    )
     if ranking.no_test_reason:
-        return f"{first}; whether by more than chance is not known: {ranking.no_test_reason}."
-    others = [ranked for ranked in ranking.entries if ranked.rank is not None and ranked is not best]
-    if not others:
-        return f"{first}; it had no competitor."
-    return f"{first}; {_count_significantly_different_entries(others)}."
+        return f"{first_phrase}; whether by more than chance is not known: {ranking.no_test_reason}."
+    other_entries = [
+        ranked_entry
+        for ranked_entry in ranking.entries
+        if ranked_entry.rank is not None and ranked_entry is not best_entry
+    ]
+    if not other_entries:
+        return f"{first_phrase}; it had no competitor."
+    return f"{first_phrase}; {_count_significantly_different_entries(other_entries)}."
 
 
-def _count_significantly_different_entries(others: list[RankedEntry]) -> str:
+def _count_significantly_different_entries(other_entries: list[RankedEntry]) -> str:
     """How many of the other ranked entries differ significantly from the first one."""
-    n, tied = len(others), sum(bool(ranked.tied) for ranked in others)
+    n, tied = len(other_entries), sum(bool(ranked_entry.tied) for ranked_entry in other_entries)
     if not tied:
-        below = {1: "the other entry is", 2: "both other entries are"}.get(n, f"all {n} other entries are")
-        return f"{below} significantly below it"
+        below_phrase = {1: "the other entry is", 2: "both other entries are"}.get(n, f"all {n} other entries are")
+        return f"{below_phrase} significantly below it"
     if tied < n:
         differ = "is" if tied == 1 else "are"
         return f"{tied} of the {markdown.format_count(n, 'other entry', 'other entries')} {differ} not significantly different from it"
-    subjects = {1: "the other entry is not", 2: "neither of the other entries is"}
-    subject = subjects.get(n, f"none of the {n} other entries is")
-    return f"{subject} significantly different from it"
+    sentence_subjects = {1: "the other entry is not", 2: "neither of the other entries is"}
+    sentence_subject = sentence_subjects.get(n, f"none of the {n} other entries is")
+    return f"{sentence_subject} significantly different from it"
 
 
 def describe_unchanged_defaults(ranking: Ranking) -> str:
     """Say how many tuned entries equal their default; the baseline, with nothing to search, always does."""
-    unchanged = sum(ranked.also_default and ranked.entry.family != BASELINE for ranked in ranking.entries)
+    unchanged = sum(
+        ranked_entry.also_default and ranked_entry.entry.family != BASELINE for ranked_entry in ranking.entries
+    )
     if not unchanged:
         return ""
     return (
@@ -112,35 +120,35 @@ def metric_phrase(metric: Metric) -> str:
 
 
 def _explain_no_best_entry(ranking: Ranking) -> str:
-    if any(ranked.score.n for ranked in ranking.entries):
+    if any(ranked_entry.score.n for ranked_entry in ranking.entries):
         return f"{metric_phrase(ranking.metric)} is defined for no entry."
-    if all(ranked.not_run for ranked in ranking.entries):
+    if all(ranked_entry.not_run for ranked_entry in ranking.entries):
         return "nothing has been evaluated yet."
     return "no cell is ok, so there is nothing to rank."
 
 
-def _format_score(ranking: Ranking, ranked: RankedEntry) -> str:
-    return format_estimate(ranked.score, digits=ranking.digits)
+def _format_score(ranking: Ranking, ranked_entry: RankedEntry) -> str:
+    return format_estimate(ranked_entry.score, digits=ranking.digits)
 
 
 def _compare_with_baseline(ranking: Ranking) -> str:
     baseline = ranking.baseline
     if baseline is None or not baseline.score.n or baseline is ranking.best:
         return ""
-    tied = ""
+    tied_phrase = ""
     if ranking.above_baseline is False:
-        tied = ", not significantly different"
-    return f" (majority: {format_number(baseline.score.mean)}{tied})"
+        tied_phrase = ", not significantly different"
+    return f" (majority: {format_number(baseline.score.mean)}{tied_phrase})"
 
 
 def list_plugin_metrics(scores: Scores, task: str) -> list[Metric]:
     """List the metrics that plug-ins declare, as far as they are defined for a task."""
     plugins = []
     for metric in scores.metrics.values():
-        defined = len(scores.classes(task)) == 2 or not metric.binary_only
+        is_defined = len(scores.classes(task)) == 2 or not metric.binary_only
         if metric.needs_costs and scores.costs(task) is None:
-            defined = False
-        if defined and metric.name not in METRIC_COLUMNS and not metric.is_detail:
+            is_defined = False
+        if is_defined and metric.name not in METRIC_COLUMNS and not metric.is_detail:
             plugins.append(metric)
     return plugins
 
@@ -165,15 +173,15 @@ def tabulate_quality(scores: Scores, ranking: Ranking) -> ReportTable:
     entries = _displayed_entries(ranking)
     columns = [ReportColumn("#", "count"), ReportColumn("Entry"), ReportColumn(metric_name(ranking.metric), "number")]
     cells: list[Sequence[CellValue | ReportCell]] = [
-        [format_rank(ranked) for ranked in entries],
-        [ranked.name for ranked in entries],
-        [make_score_cell(ranking, ranked) for ranked in entries],
+        [format_rank(ranked_entry) for ranked_entry in entries],
+        [ranked_entry.name for ranked_entry in entries],
+        [make_score_cell(ranking, ranked_entry) for ranked_entry in entries],
     ]
     for metric in list_quality_metrics(scores, ranking.task):
         if metric.name != ranking.metric.name:
             columns.append(_make_metric_column(entries, metric))
             cells.append(_make_metric_cells(entries, metric))
-    cells.append([f"{ranked.score.n}/{ranking.splits}" for ranked in entries])
+    cells.append([f"{ranked_entry.score.n}/{ranking.splits}" for ranked_entry in entries])
     return ReportTable((*columns, ReportColumn("Splits", "count")), tuple(zip(*cells, strict=True)))
 
 
@@ -182,8 +190,8 @@ def tabulate_effort(scores: Scores, ranking: Ranking) -> ReportTable:
     entries, objective = _displayed_entries(ranking), metric_name(ranking.metric)
     columns = [ReportColumn("#", "count"), ReportColumn("Entry")]
     cells: list[Sequence[CellValue | ReportCell]] = [
-        [format_rank(ranked) for ranked in entries],
-        [ranked.name for ranked in entries],
+        [format_rank(ranked_entry) for ranked_entry in entries],
+        [ranked_entry.name for ranked_entry in entries],
     ]
     for metric in list_probability_metrics(scores, ranking.task):
         columns.append(_make_metric_column(entries, metric))
@@ -197,39 +205,43 @@ def tabulate_effort(scores: Scores, ranking: Ranking) -> ReportTable:
     }
     for name, column in effort_columns.items():
         columns.append(column)
-        cells.append([ranked.rows.mean(name) for ranked in entries])
-    cells.append([ranked.status for ranked in entries])
+        cells.append([ranked_entry.rows.mean(name) for ranked_entry in entries])
+    cells.append([ranked_entry.status for ranked_entry in entries])
     return ReportTable((*columns, ReportColumn("Status")), tuple(zip(*cells, strict=True)))
 
 
 def tabulate_confusion_matrix(scores: Scores, ranking: Ranking, best: RankedEntry) -> ReportTable:
     """Tabulate the confusion matrix and the report per class of the best entry and of its family without any strategy."""
-    entries, plain = [best.entry], ranking.find_line(best.entry.family, "none")
-    if plain is not None and plain.entry != best.entry and plain.score.n:
-        entries.append(plain.entry)
+    entries, plain_entry = [best.entry], ranking.find_line(best.entry.family, "none")
+    if plain_entry is not None and plain_entry.entry != best.entry and plain_entry.score.n:
+        entries.append(plain_entry.entry)
     rows = []
     for entry in entries:
-        for kind in scores.threshold_kinds(ranking.task):
-            rows += _class_rows_of_confusion(scores, ranking.task, entry, kind)
+        for threshold_kind in scores.threshold_kinds(ranking.task):
+            rows += _class_rows_of_confusion(scores, ranking.task, entry, threshold_kind)
     columns = [ReportColumn("Entry"), ReportColumn("Decision"), ReportColumn("Class")]
     columns += [ReportColumn(f"called {name}", "count") for name in scores.classes(ranking.task)]
     columns += [ReportColumn(name, "number") for name in CLASS_METRICS]
     return ReportTable(tuple(columns), tuple(rows), foldable=False)
 
 
-def _class_rows_of_confusion(scores: Scores, task: str, entry: Entry, kind: str) -> list[tuple[CellValue, ...]]:
+def _class_rows_of_confusion(
+    scores: Scores, task: str, entry: Entry, threshold_kind: str
+) -> list[tuple[CellValue, ...]]:
     """A row per class: counts by predicted class, precision, recall and F1; entry and threshold in the first row only."""
-    confusion = scores.pooled_confusion(task, entry, kind)
-    threshold = scores.score_rows_of_entry(task, entry, kind).mean("threshold")
-    decision = f"at tuned {threshold:.3f}"
+    confusion = scores.pooled_confusion(task, entry, threshold_kind)
+    threshold = scores.score_rows_of_entry(task, entry, threshold_kind).mean("threshold")
+    threshold_text = f"at tuned {threshold:.3f}"
     if math.isnan(threshold):
-        decision = "most probable"
-    elif kind == DEFAULT_THRESHOLD:
-        decision = "at 0.5"
-    first_cells = (entry.name, decision)
+        threshold_text = "most probable"
+    elif threshold_kind == DEFAULT_THRESHOLD:
+        threshold_text = "at 0.5"
+    first_cells = (entry.name, threshold_text)
     rows: list[tuple[CellValue, ...]] = []
-    for name, counts, metrics in zip(scores.classes(task), confusion, _metrics_by_class(confusion).T, strict=True):
-        rows.append((*first_cells, name, *counts.tolist(), *metrics.tolist()))
+    for name, predicted_counts, metrics in zip(
+        scores.classes(task), confusion, _metrics_by_class(confusion).T, strict=True
+    ):
+        rows.append((*first_cells, name, *predicted_counts.tolist(), *metrics.tolist()))
         first_cells = ("", "")
     return rows
 
@@ -251,8 +263,8 @@ def format_rank(ranked: RankedEntry) -> int | str | None:
 
 def make_score_cell(ranking: Ranking, ranked: RankedEntry) -> ReportCell:
     """Give the objective with its interval, marked with `≈` where it is not significantly different from the best."""
-    mark = "≈" if ranked.tied else ""
-    return ReportCell(estimate_to_interval(ranked.score), ranked.rank == 1, mark, digits=ranking.digits)
+    tie_mark = "≈" if ranked.tied else ""
+    return ReportCell(estimate_to_interval(ranked.score), ranked.rank == 1, tie_mark, digits=ranking.digits)
 
 
 def _make_metric_column(entries: Sequence[RankedEntry], metric: Metric) -> ReportColumn:
@@ -261,22 +273,24 @@ def _make_metric_column(entries: Sequence[RankedEntry], metric: Metric) -> Repor
 
 
 def _choose_metric_digits(entries: Sequence[RankedEntry], metric: Metric) -> int:
-    means = [ranked.rows.mean(metric.name) for ranked in entries if _is_eligible_as_best(ranked)]
-    return choose_decimals(means, greater_is_better=metric.greater_is_better)
+    metric_means = [
+        ranked_entry.rows.mean(metric.name) for ranked_entry in entries if _is_eligible_as_best(ranked_entry)
+    ]
+    return choose_decimals(metric_means, greater_is_better=metric.greater_is_better)
 
 
 def _make_metric_cells(entries: Sequence[RankedEntry], metric: Metric) -> list[ReportCell]:
     """The means of a metric, the best one among complete entries marked, the baseline aside."""
     return mark_best_cells(
-        [ranked.rows.mean(metric.name) for ranked in entries],
+        [ranked_entry.rows.mean(metric.name) for ranked_entry in entries],
         greater=metric.greater_is_better,
         digits=_choose_metric_digits(entries, metric),
-        compared=[_is_eligible_as_best(ranked) for ranked in entries],
+        compared=[_is_eligible_as_best(ranked_entry) for ranked_entry in entries],
     )
 
 
-def _is_eligible_as_best(ranked: RankedEntry) -> bool:
-    return ranked.complete and ranked.entry.family != BASELINE
+def _is_eligible_as_best(ranked_entry: RankedEntry) -> bool:
+    return ranked_entry.complete and ranked_entry.entry.family != BASELINE
 
 
 def tabulate_models(scores: Scores, task: str) -> ReportTable:
@@ -313,15 +327,17 @@ def tabulate_networks(scores: Scores, task: str) -> list[tuple[str, ReportTable]
 
 def _tabulate_network(classes: Sequence[str], confusion: Counts) -> ReportTable:
     """A column per class, with several classes a row per class."""
-    labels = [f"Class {number} ({name})" for number, name in enumerate(classes)]
-    metrics, counts = _metrics_by_class(confusion).tolist(), confusion.sum(axis=1).tolist()
+    labels = [f"Class {class_number} ({name})" for class_number, name in enumerate(classes)]
+    metrics, class_counts = _metrics_by_class(confusion).tolist(), confusion.sum(axis=1).tolist()
     if len(classes) == 2:
-        columns = [ReportColumn("Metric"), *(ReportColumn(label, "number") for label in labels)]
-        rows = [(name, *of_classes) for name, of_classes in zip(CLASS_METRICS, metrics, strict=True)]
-        class_sizes: tuple[str | ReportCell, ...] = ("Rows", *(ReportCell(n, format="count") for n in counts))
+        columns = [ReportColumn("Metric"), *(ReportColumn(class_heading, "number") for class_heading in labels)]
+        rows = [(name, *class_values) for name, class_values in zip(CLASS_METRICS, metrics, strict=True)]
+        class_sizes: tuple[str | ReportCell, ...] = ("Rows", *(ReportCell(n, format="count") for n in class_counts))
         return ReportTable(tuple(columns), (*rows, class_sizes), foldable=False)
     columns = [ReportColumn("Class"), *(ReportColumn(name, "number") for name in CLASS_METRICS)]
-    return ReportTable((*columns, ReportColumn("Rows", "count")), tuple(zip(labels, *metrics, counts, strict=True)))
+    return ReportTable(
+        (*columns, ReportColumn("Rows", "count")), tuple(zip(labels, *metrics, class_counts, strict=True))
+    )
 
 
 def tabulate_methods(scores: Scores, task: str) -> ReportTable:
@@ -330,8 +346,8 @@ def tabulate_methods(scores: Scores, task: str) -> ReportTable:
     With several classes precision, recall and F1 are unweighted means over them ("macro").
     """
     headings = ["Macro precision", "Macro recall", "Macro F1"]
-    macro = len(scores.classes(task)) > 2
-    if not macro:
+    is_multiclass = len(scores.classes(task)) > 2
+    if not is_multiclass:
         headings = []
         for name in scores.classes(task):
             headings += [f"Precision ({name})", f"Recall ({name})"]
@@ -339,10 +355,10 @@ def tabulate_methods(scores: Scores, task: str) -> ReportTable:
     for entry in _select_tuned_entries(scores, task):
         confusion = scores.pooled_confusion(task, entry, DEFAULT_THRESHOLD)
         metrics = _metrics_by_class(confusion)[:2].T.ravel()
-        if macro:
+        if is_multiclass:
             metrics = np.mean(class_report(confusion), axis=1)
-        label = _label_row(scores, task, f"{entry.family}, {entry.strategy}", entry)
-        rows.append((label, _accuracy_of_confusion(confusion), *metrics.tolist()))
+        row_label = _label_row(scores, task, f"{entry.family}, {entry.strategy}", entry)
+        rows.append((row_label, _accuracy_of_confusion(confusion), *metrics.tolist()))
     columns = [ReportColumn(heading, "number") for heading in ("Accuracy", *headings)]
     return ReportTable((ReportColumn("Method"), *columns), tuple(rows))
 
@@ -350,19 +366,19 @@ def tabulate_methods(scores: Scores, task: str) -> ReportTable:
 def _select_tuned_entries(scores: Scores, task: str) -> list[Entry]:
     entries = []
     for entry in entry_statuses(scores, task):
-        tuned = entry.stage == "tuned" and entry.strategy != ANY_NAME
-        if tuned and len(scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD)):
+        is_tuned = entry.stage == "tuned" and entry.strategy != ANY_NAME
+        if is_tuned and len(scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD)):
             entries.append(entry)
     return entries
 
 
-def _label_row(scores: Scores, task: str, text: str, entry: Entry) -> str:
+def _label_row(scores: Scores, task: str, row_text: str, entry: Entry) -> str:
     """The name of a row, with the number of splits where some are missing: its rows are others then."""
-    splits, planned = (
+    splits, planned_splits = (
         len(scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD)),
         scores.run["tasks"][task].get("splits", 0),
     )
-    return text if splits >= planned else f"{text} ({splits} of {planned} splits)"
+    return row_text if splits >= planned_splits else f"{row_text} ({splits} of {planned_splits} splits)"
 
 
 def _accuracy_of_confusion(confusion: Counts) -> float:

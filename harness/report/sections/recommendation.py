@@ -55,7 +55,7 @@ def recommendation_advice(scores: Scores, ranking: Ranking, recommendation: Reco
     """
     if recommendation.best is None:
         return [Advice("Use", f"none; {describe_first_entry(ranking)}")]
-    advice = [Advice("Use", _describe_recommended_entry(ranking, recommendation))]
+    advice_lines = [Advice("Use", _describe_recommended_entry(ranking, recommendation))]
     sentences = {
         "Settled": _describe_settled_comparisons(ranking, recommendation),
         "Not settled": _describe_undecided_comparisons(ranking, recommendation),
@@ -65,28 +65,28 @@ def recommendation_advice(scores: Scores, ranking: Ranking, recommendation: Reco
         "Parameters": _describe_chosen_parameters(recommendation),
         "Check first": "; ".join(_list_checks(scores, recommendation)),
     }
-    for label, text in sentences.items():
+    for advice_label, text in sentences.items():
         if text:
-            advice.append(Advice(label, text.removesuffix(".") + "."))
-    return advice
+            advice_lines.append(Advice(advice_label, text.removesuffix(".") + "."))
+    return advice_lines
 
 
 def format_score_with_interval(ranking: Ranking, score: Estimate) -> str:
     """Write a score with the ends of its interval: ``0.667 [0.639, 0.693]``."""
-    mean = format_number(score.mean, ranking.digits)
+    mean_text = format_number(score.mean, ranking.digits)
     if math.isnan(score.low):
-        return mean
-    return f"{mean} [{format_number(score.low, ranking.digits)}, {format_number(score.high, ranking.digits)}]"
+        return mean_text
+    return f"{mean_text} [{format_number(score.low, ranking.digits)}, {format_number(score.high, ranking.digits)}]"
 
 
 def _describe_recommended_entry(ranking: Ranking, recommendation: Recommendation) -> str:
-    best, baseline = recommendation.best, recommendation.baseline
+    best_entry, baseline = recommendation.best, recommendation.baseline
     entry = recommendation.entry
     if entry is None:
         name = baseline.name if baseline is not None else "the baseline"
         text = f"none of these entries: the best one is not better than {name}, which ignores the columns"
-        if best is not None:
-            text += f" ({best.name}: {metric_phrase(ranking.metric)} {format_score_with_interval(ranking, best.score)}"
+        if best_entry is not None:
+            text += f" ({best_entry.name}: {metric_phrase(ranking.metric)} {format_score_with_interval(ranking, best_entry.score)}"
             if baseline is not None:
                 text += f", baseline {format_score_with_interval(ranking, baseline.score)}"
             text += ")"
@@ -94,28 +94,28 @@ def _describe_recommended_entry(ranking: Ranking, recommendation: Recommendation
     text = f"{entry.name}: {metric_phrase(ranking.metric)} {format_score_with_interval(ranking, entry.score)}"
     if baseline is not None:
         text += f", baseline {format_number(baseline.score.mean, ranking.digits)}"
-    simpler = recommendation.best_simpler
-    if simpler is not None:
-        text += f", best simpler entry {simpler.name} {format_number(simpler.score.mean, ranking.digits)}"
-    if best is not None and best is not entry:
-        text += f". {_explain_simpler_choice(ranking, recommendation, best)}"
+    simpler_entry = recommendation.best_simpler
+    if simpler_entry is not None:
+        text += f", best simpler entry {simpler_entry.name} {format_number(simpler_entry.score.mean, ranking.digits)}"
+    if best_entry is not None and best_entry is not entry:
+        text += f". {_explain_simpler_choice(ranking, recommendation, best_entry)}"
     if not math.isnan(recommendation.chosen_score):
-        chosen = format_number(recommendation.chosen_score, ranking.digits)
-        text += f". Choosing by inner scores alone, which sees no test rows, scores {chosen}"
+        chosen_score = format_number(recommendation.chosen_score, ranking.digits)
+        text += f". Choosing by inner scores alone, which sees no test rows, scores {chosen_score}"
     return f"{text}."
 
 
 def _explain_simpler_choice(ranking: Ranking, recommendation: Recommendation, best: RankedEntry) -> str:
     """Why an entry is recommended that has not the best score."""
-    score, used = format_score_with_interval(ranking, best.score), recommendation.entry
+    score, recommended_entry = format_score_with_interval(ranking, best.score), recommendation.entry
     if recommendation.reason == "simpler":
         return f"It is the simplest entry that is practically equal to the best one, {best.name} {score}"
     difference, loss = "", ""
-    if used is not None and used.comparison is not None:
-        comparison = used.comparison
+    if recommended_entry is not None and recommended_entry.comparison is not None:
+        comparison = recommended_entry.comparison
         difference = f" by {format_number(abs(comparison.difference), ranking.digits)}"
-        largest = max(abs(comparison.low), abs(comparison.high))
-        loss = f", which may cost up to {format_number(largest, ranking.digits)}"
+        largest_difference = max(abs(comparison.low), abs(comparison.high))
+        loss = f", which may cost up to {format_number(largest_difference, ranking.digits)}"
     return (
         f"{best.name} has {score}. That it is better{difference} is not shown; within ±{ranking.rope:.2g} the simplest entry is "
         f"preferred{loss}"
@@ -125,64 +125,83 @@ def _explain_simpler_choice(ranking: Ranking, recommendation: Recommendation, be
 def _describe_settled_comparisons(ranking: Ranking, recommendation: Recommendation) -> str:
     if ranking.no_test_reason:
         return ""
-    parts = []
+    comparison_sentences = []
     if recommendation.above_baseline:
-        parts.append("it is better than the baseline")
+        comparison_sentences.append("it is better than the baseline")
     elif recommendation.above_baseline is False:
-        parts.append("no entry is better than the baseline")
-    parts += _list_settled_entries(ranking, recommendation)
-    for pair in recommendation.families[:MAX_NAMES]:
-        if pair.comparison.verdict != "undecided":
-            parts.append(_describe_family_comparison(ranking, pair))
-    return "; ".join(parts)
+        comparison_sentences.append("no entry is better than the baseline")
+    comparison_sentences += _list_settled_entries(ranking, recommendation)
+    for family_pair in recommendation.families[:MAX_NAMES]:
+        if family_pair.comparison.verdict != "undecided":
+            comparison_sentences.append(_describe_family_comparison(ranking, family_pair))
+    return "; ".join(comparison_sentences)
 
 
 def _list_settled_entries(ranking: Ranking, recommendation: Recommendation) -> list[str]:
     """Which entries are worse, practically equal, or undecided and yet not the best."""
-    parts = []
+    entry_phrases = []
     if recommendation.worse:
-        names = [ranked.name for ranked in recommendation.worse]
-        number = format_count(len(names), "entry", "entries")
-        parts.append(f"{number} {plural(names, 'is', 'are')} worse than the best one ({_join_first_names(names)})")
-    excluded = [rival.name for rival in ranking.rivals if rival.is_excluded]
-    if excluded:
-        number = format_count(len(excluded), "entry", "entries")
-        parts.append(f"{number} {plural(excluded, 'is', 'are')} not the best, with 95 %")
+        names = [ranked_entry.name for ranked_entry in recommendation.worse]
+        entry_count_text = format_count(len(names), "entry", "entries")
+        entry_phrases.append(
+            f"{entry_count_text} {plural(names, 'is', 'are')} worse than the best one ({_join_first_names(names)})"
+        )
+    excluded_names = [rival_entry.name for rival_entry in ranking.rivals if rival_entry.is_excluded]
+    if excluded_names:
+        entry_count_text = format_count(len(excluded_names), "entry", "entries")
+        entry_phrases.append(f"{entry_count_text} {plural(excluded_names, 'is', 'are')} not the best, with 95 %")
     if recommendation.equal:
-        names = [ranked.name for ranked in recommendation.equal]
-        parts.append(
+        names = [ranked_entry.name for ranked_entry in recommendation.equal]
+        entry_phrases.append(
             f"{_join_first_names(names)} {plural(names, 'is', 'are')} practically equal (within ±{ranking.rope:.2g})"
         )
-    return parts
+    return entry_phrases
 
 
-def _describe_family_comparison(ranking: Ranking, pair: FamilyComparison) -> str:
-    comparison = pair.comparison
+def _describe_family_comparison(ranking: Ranking, family_comparison: FamilyComparison) -> str:
+    comparison = family_comparison.comparison
     interval = _format_interval(ranking, comparison.low, comparison.high)
     if comparison.verdict == "practically equal":
-        return f"the families {pair.first} and {pair.second} are practically equal {interval}"
-    return f"family {pair.first} is {comparison.verdict} than {pair.second} {interval}"
+        return f"the families {family_comparison.first} and {family_comparison.second} are practically equal {interval}"
+    return f"family {family_comparison.first} is {comparison.verdict} than {family_comparison.second} {interval}"
 
 
 def _describe_undecided_comparisons(ranking: Ranking, recommendation: Recommendation) -> str:
     if ranking.no_test_reason:
         return f"whether any difference is more than chance: {ranking.no_test_reason}"
-    undecided, rivals = recommendation.undecided, ranking.rivals
-    if not undecided:
+    undecided_entries, rival_entries = recommendation.undecided, ranking.rivals
+    if not undecided_entries:
         return ""
-    possible = sum(bool(rival.may_be_best) for rival in rivals)
-    parts = []
-    if possible == len(rivals):
-        parts.append(f"which entry is the best: none of the {possible} others is ruled out (next: {undecided[0].name})")
-    elif possible:
-        parts.append(f"{possible} of {len(rivals)} other entries may be the best (first {undecided[0].name})")
-    pair = next((pair for pair in recommendation.families if pair.comparison.verdict == "undecided"), None)
-    if pair is not None:
-        difference = format_signed(pair.comparison.difference, ranking.digits)
-        interval = _format_interval(ranking, pair.comparison.low, pair.comparison.high)
-        families = f"families {pair.first} and {pair.second}, each by the entries that inner scores choose"
-        parts.append(f"{families}, differ by {difference} {interval}")
-    return f"{'; '.join(parts)}. {_describe_remedy(recommendation.remedy)}".rstrip() if parts else ""
+    possible_best_count = sum(bool(rival_entry.may_be_best) for rival_entry in rival_entries)
+    comparison_sentences = []
+    if possible_best_count == len(rival_entries):
+        comparison_sentences.append(
+            f"which entry is the best: none of the {possible_best_count} others is ruled out (next: {undecided_entries[0].name})"
+        )
+    elif possible_best_count:
+        comparison_sentences.append(
+            f"{possible_best_count} of {len(rival_entries)} other entries may be the best (first {undecided_entries[0].name})"
+        )
+    undecided_pair = next(
+        (
+            undecided_pair
+            for undecided_pair in recommendation.families
+            if undecided_pair.comparison.verdict == "undecided"
+        ),
+        None,
+    )
+    if undecided_pair is not None:
+        difference = format_signed(undecided_pair.comparison.difference, ranking.digits)
+        interval = _format_interval(ranking, undecided_pair.comparison.low, undecided_pair.comparison.high)
+        families = (
+            f"families {undecided_pair.first} and {undecided_pair.second}, each by the entries that inner scores choose"
+        )
+        comparison_sentences.append(f"{families}, differ by {difference} {interval}")
+    return (
+        f"{'; '.join(comparison_sentences)}. {_describe_remedy(recommendation.remedy)}".rstrip()
+        if comparison_sentences
+        else ""
+    )
 
 
 def _describe_remedy(remedy: Remedy | None) -> str:
@@ -200,26 +219,36 @@ def _describe_remedy(remedy: Remedy | None) -> str:
 
 def _describe_strategy_effects(scores: Scores, ranking: Ranking, recommendation: Recommendation) -> str:
     """What the strategies of the recommended family change, the recommended one first."""
-    used = recommendation.entry or recommendation.best
-    readings = [reading for reading in recommendation.strategies if reading.reading != NO_READING]
-    if used is None or not readings:
+    recommended_entry = recommendation.entry or recommendation.best
+    strategy_readings = [
+        strategy_reading for strategy_reading in recommendation.strategies if strategy_reading.reading != NO_READING
+    ]
+    if recommended_entry is None or not strategy_readings:
         return ""
-    best = recommendation.best or used
-    readings.sort(
-        key=lambda reading: [reading.strategy != used.entry.strategy, reading.strategy != best.entry.strategy]
+    best_entry = recommendation.best or recommended_entry
+    strategy_readings.sort(
+        key=lambda strategy_reading: [
+            strategy_reading.strategy != recommended_entry.entry.strategy,
+            strategy_reading.strategy != best_entry.entry.strategy,
+        ]
     )
-    parts = [f"{reading.strategy} {_describe_reading(scores, ranking, reading)}" for reading in readings[:MAX_NAMES]]
-    return f"against none for {used.entry.family}: {'; '.join(parts)}"
+    reading_phrases = [
+        f"{strategy_reading.strategy} {_describe_reading(scores, ranking, strategy_reading)}"
+        for strategy_reading in strategy_readings[:MAX_NAMES]
+    ]
+    return f"against none for {recommended_entry.entry.family}: {'; '.join(reading_phrases)}"
 
 
-def _describe_reading(scores: Scores, ranking: Ranking, reading: StrategyReading) -> str:
+def _describe_reading(scores: Scores, ranking: Ranking, strategy_reading: StrategyReading) -> str:
     """The reading, and the decisions at 0.5 that change."""
     columns = strategy_comparisons(scores, ranking.task)
-    changes = []
-    for column, estimate, direction in zip(columns, reading.difference.estimates, reading.directions, strict=True):
+    decision_changes = []
+    for column, estimate, direction in zip(
+        columns, strategy_reading.difference.estimates, strategy_reading.directions, strict=True
+    ):
         if direction and column.metric.name in ("recall", "precision"):
-            changes.append(f"{column.metric.label.lower()} at 0.5 {format_signed(estimate.mean, 2)}")
-    return reading.reading + (f" ({', '.join(changes)})" if changes else "")
+            decision_changes.append(f"{column.metric.label.lower()} at 0.5 {format_signed(estimate.mean, 2)}")
+    return strategy_reading.reading + (f" ({', '.join(decision_changes)})" if decision_changes else "")
 
 
 def _describe_tuning_gain(ranking: Ranking, recommendation: Recommendation) -> str:
@@ -239,10 +268,10 @@ def _describe_decisions(scores: Scores, recommendation: Recommendation) -> str:
         return ""
     if math.isnan(decisions.threshold):
         return f"{_format_share(decisions, 'accuracy')} of the rows are decided correctly"
-    positive = scores.classes(recommendation.task)[1]
+    positive_class = scores.classes(recommendation.task)[1]
     return (
         f"at a threshold of about {decisions.threshold:.2g}, chosen on inner rows, it finds {_format_share(decisions, 'recall')} of "
-        f"the “{positive}” rows, and {_format_share(decisions, 'precision')} of those it predicts are right"
+        f"the “{positive_class}” rows, and {_format_share(decisions, 'precision')} of those it predicts are right"
     )
 
 
@@ -257,33 +286,35 @@ def _format_share(decisions: DecisionQuality, name: str) -> str:
 
 def _describe_chosen_parameters(recommendation: Recommendation) -> str:
     """The chosen hyperparameters; those that differ between splits are marked."""
-    choices = []
+    parameter_choices = []
     for parameter in recommendation.parameters[:MAX_PARAMETERS]:
-        choice = f"{parameter.choice:.3g}" if isinstance(parameter.choice, float) else str(parameter.choice)
-        stability = "" if parameter.splits == parameter.total else f" ({parameter.splits} of {parameter.total} splits)"
-        choices.append(f"{parameter.name} {choice}{stability}")
+        choice_text = f"{parameter.choice:.3g}" if isinstance(parameter.choice, float) else str(parameter.choice)
+        stability_note = (
+            "" if parameter.splits == parameter.total else f" ({parameter.splits} of {parameter.total} splits)"
+        )
+        parameter_choices.append(f"{parameter.name} {choice_text}{stability_note}")
     if len(recommendation.parameters) > MAX_PARAMETERS:
-        choices.append(f"and {len(recommendation.parameters) - MAX_PARAMETERS} more")
-    return ", ".join(choices)
+        parameter_choices.append(f"and {len(recommendation.parameters) - MAX_PARAMETERS} more")
+    return ", ".join(parameter_choices)
 
 
 def _list_checks(scores: Scores, recommendation: Recommendation) -> list[str]:
     """What should be looked at before the recommendation is believed."""
-    checks = []
+    check_texts = []
     for finding in scores.run["tasks"][recommendation.task].get("findings", ()):
         if finding.get("severity") in ("error", "warning") or finding.get("code") in WARNING_CODES:
-            checks.append(str(finding.get("message", "")).rstrip("."))
+            check_texts.append(str(finding.get("message", "")).rstrip("."))
     if recommendation.few_positives is not None:
-        checks.append(f"the rarest class has only {recommendation.few_positives} rows")
+        check_texts.append(f"the rarest class has only {recommendation.few_positives} rows")
     if recommendation.unstable:
-        checks.append("training is unstable: scores vary far more between folds than their test rows explain")
-    return checks[:MAX_NAMES]
+        check_texts.append("training is unstable: scores vary far more between folds than their test rows explain")
+    return check_texts[:MAX_NAMES]
 
 
 def recommendation_markdown(scores: Scores, ranking: Ranking, omitted_labels: Collection[str] = ()) -> str:
     """A recommendation as a list in Markdown, without the sentences that a table below repeats."""
-    advice = recommendation_advice(scores, ranking, recommend_entry(scores, ranking))
-    lines = [f"{bold(line.label)}: {escape(line.text)}" for line in advice if line.label not in omitted_labels]
+    advice_lines = recommendation_advice(scores, ranking, recommend_entry(scores, ranking))
+    lines = [f"{bold(line.label)}: {escape(line.text)}" for line in advice_lines if line.label not in omitted_labels]
     return bullet_list(lines)
 
 
@@ -298,11 +329,20 @@ def format_entry_name(scores: Scores, ranking: Ranking, ranked: RankedEntry) -> 
 def tabulate_families(scores: Scores, ranking: Ranking, entries: Sequence[RankedEntry]) -> ReportTable:
     """An entry of every family with its interval, its verdict against the best entry and its time to fit."""
     rows = []
-    for ranked in entries:
-        verdict = "not tested" if ranking.no_test_reason else format_verdict(ranking, ranked)
-        interval = _format_interval(ranking, ranked.score.low, ranked.score.high)
-        name = format_entry_name(scores, ranking, ranked)
-        rows.append((ranked.entry.family, name, ranked.score.mean, interval, verdict, ranked.rows.mean("fit_seconds")))
+    for ranked_entry in entries:
+        entry_verdict = "not tested" if ranking.no_test_reason else format_verdict(ranking, ranked_entry)
+        interval = _format_interval(ranking, ranked_entry.score.low, ranked_entry.score.high)
+        name = format_entry_name(scores, ranking, ranked_entry)
+        rows.append(
+            (
+                ranked_entry.entry.family,
+                name,
+                ranked_entry.score.mean,
+                interval,
+                entry_verdict,
+                ranked_entry.rows.mean("fit_seconds"),
+            )
+        )
     columns = (
         ReportColumn("Family"),
         ReportColumn("Entry"),
@@ -322,10 +362,10 @@ def _format_metric_heading(ranking: Ranking) -> str:
     return heading
 
 
-def _format_interval(ranking: Ranking, low: float, high: float) -> str:
-    if math.isnan(low):
+def _format_interval(ranking: Ranking, interval_low: float, interval_high: float) -> str:
+    if math.isnan(interval_low):
         return ""
-    return f"[{format_number(low, ranking.digits)}, {format_number(high, ranking.digits)}]"
+    return f"[{format_number(interval_low, ranking.digits)}, {format_number(interval_high, ranking.digits)}]"
 
 
 def _join_first_names(names: Sequence[str]) -> str:

@@ -47,8 +47,8 @@ def make_reliability_sections(evidence: Evidence) -> list[Section]:
     scores, rankings = evidence.scores, list(filter(attrgetter("best"), evidence.rankings))
     task_sections = []
     for ranking in rankings:
-        parts = _describe_reliability(scores, ranking, with_figure=len(rankings) <= MAX_FIGURE_TASKS)
-        task_sections.append(Section(TITLE, parts, ranking.task))
+        section_parts = _describe_reliability(scores, ranking, with_figure=len(rankings) <= MAX_FIGURE_TASKS)
+        task_sections.append(Section(TITLE, section_parts, ranking.task))
     if len(rankings) > 1:
         table = tabulate_detectable_by_task(scores, rankings)
         task_sections.append(Section(f"{TITLE} All tasks", (table,)))
@@ -58,9 +58,13 @@ def make_reliability_sections(evidence: Evidence) -> list[Section]:
 def select_compared_entries(ranking: Ranking) -> list[RankedEntry]:
     """List the ranked entries but the baseline that are compared with the best one, in the order of the ranking."""
     entries = []
-    for ranked in ranking.entries:
-        if ranked.rank is not None and ranked.comparison is not None and ranked.entry.family != BASELINE:
-            entries.append(ranked)
+    for ranked_entry in ranking.entries:
+        if (
+            ranked_entry.rank is not None
+            and ranked_entry.comparison is not None
+            and ranked_entry.entry.family != BASELINE
+        ):
+            entries.append(ranked_entry)
     return entries
 
 
@@ -82,21 +86,24 @@ def detectable_difference(comparison: Comparison) -> float:
 
 
 def _describe_reliability(scores: Scores, ranking: Ranking, *, with_figure: bool) -> tuple[Part, ...]:
-    optimism, compared = reliability.measure_entry_optimism(scores, ranking), select_compared_entries(ranking)
+    entry_optimism, compared_entries = (
+        reliability.measure_entry_optimism(scores, ranking),
+        select_compared_entries(ranking),
+    )
     sentences = [_describe_selection_optimism(ranking, reliability.measure_selection_optimism(scores, ranking))]
     if ranking.no_test_reason:
         sentences.append(f"Whether any entry is better than another is not known: {ranking.no_test_reason}.")
-    parts: list[Part] = [markdown.bullet_list(sentences)]
-    if with_figure and optimism:
-        parts.append(_optimism_figure(ranking, optimism))
-    if optimism:
-        parts += [render_text_template("optimism.md"), _tabulate_optimism(ranking, optimism)]
-    if compared:
-        parts += [
+    section_parts: list[Part] = [markdown.bullet_list(sentences)]
+    if with_figure and entry_optimism:
+        section_parts.append(_optimism_figure(ranking, entry_optimism))
+    if entry_optimism:
+        section_parts += [render_text_template("optimism.md"), _tabulate_optimism(ranking, entry_optimism)]
+    if compared_entries:
+        section_parts += [
             render_text_template("certainty.md", power=round(100 * POWER)),
-            _tabulate_detectable_differences(compared),
+            _tabulate_detectable_differences(compared_entries),
         ]
-    return tuple(parts)
+    return tuple(section_parts)
 
 
 def _describe_selection_optimism(ranking: Ranking, chosen: reliability.SelectionOptimism | None) -> str:
@@ -114,12 +121,12 @@ def _describe_selection_optimism(ranking: Ranking, chosen: reliability.Selection
     )
 
 
-def _format_optimism_gap(gap: Estimate) -> str:
+def _format_optimism_gap(optimism_gap: Estimate) -> str:
     """`0.003 ± 0.010 more`: by how much an inner score was above the one on test rows."""
-    return f"{format_estimate(replace(gap, mean=abs(gap.mean)))} {'more' if gap.mean >= 0 else 'less'}"
+    return f"{format_estimate(replace(optimism_gap, mean=abs(optimism_gap.mean)))} {'more' if optimism_gap.mean >= 0 else 'less'}"
 
 
-def _tabulate_optimism(ranking: Ranking, optimism: Sequence[reliability.EntryOptimism]) -> ReportTable:
+def _tabulate_optimism(ranking: Ranking, entry_optimism: Sequence[reliability.EntryOptimism]) -> ReportTable:
     name = markdown.metric_name(ranking.metric)
     columns = (
         ReportColumn("Entry"),
@@ -129,12 +136,12 @@ def _tabulate_optimism(ranking: Ranking, optimism: Sequence[reliability.EntryOpt
         ReportColumn("Believed too much", "change"),
     )
     rows = []
-    for entry in optimism:
+    for entry in entry_optimism:
         rows.append((entry.name, entry.trials, entry.inner, entry.outer, estimate_to_interval(entry.gap)))
     return ReportTable(columns, tuple(rows))
 
 
-def _tabulate_detectable_differences(compared: Sequence[RankedEntry]) -> ReportTable:
+def _tabulate_detectable_differences(compared_entries: Sequence[RankedEntry]) -> ReportTable:
     columns = (
         ReportColumn("Entry"),
         ReportColumn("Minus the best", "change"),
@@ -144,13 +151,22 @@ def _tabulate_detectable_differences(compared: Sequence[RankedEntry]) -> ReportT
         ReportColumn("P(best)", "percent", 0),
     )
     rows = []
-    for ranked in compared:
-        comparison = ranked.comparison
+    for ranked_entry in compared_entries:
+        comparison = ranked_entry.comparison
         assert comparison is not None  # noqa: S101 -- others are not compared
         difference = MeanInterval(comparison.difference, (comparison.high - comparison.low) / 2)
-        may_be_best = "yes" if ranked.may_be_best else "no"
-        detectable = detectable_difference(comparison)
-        rows.append((ranked.name, difference, comparison.verdict, detectable, may_be_best, ranked.best_probability))
+        may_be_best = "yes" if ranked_entry.may_be_best else "no"
+        smallest_detectable = detectable_difference(comparison)
+        rows.append(
+            (
+                ranked_entry.name,
+                difference,
+                comparison.verdict,
+                smallest_detectable,
+                may_be_best,
+                ranked_entry.best_probability,
+            )
+        )
     return ReportTable(columns, tuple(rows))
 
 
@@ -158,13 +174,18 @@ def tabulate_detectable_by_task(scores: Scores, rankings: Sequence[Ranking]) -> 
     """Tabulate the tasks: the first entry, how sure it is, and what differences can be detected."""
     rows = []
     for ranking in rankings:
-        chosen, compared = reliability.measure_selection_optimism(scores, ranking), select_compared_entries(ranking)
+        selection_optimism, compared_entries = (
+            reliability.measure_selection_optimism(scores, ranking),
+            select_compared_entries(ranking),
+        )
         cells: list[CellValue] = [None] * 6
         if ranking.best:
             cells[:2] = ranking.best.entry.name, ranking.best.best_probability
-        if chosen:
-            cells[2] = estimate_to_interval(chosen.tuned)
-        comparisons = [ranked.comparison for ranked in compared if ranked.comparison is not None]
+        if selection_optimism:
+            cells[2] = estimate_to_interval(selection_optimism.tuned)
+        comparisons = [
+            ranked_entry.comparison for ranked_entry in compared_entries if ranked_entry.comparison is not None
+        ]
         if comparisons:
             cells[3] = float(np.median(list(map(detectable_difference, comparisons))))
             cells[4:] = comparisons[0].difference, comparisons[0].verdict
@@ -181,10 +202,10 @@ def tabulate_detectable_by_task(scores: Scores, rankings: Sequence[Ranking]) -> 
     return ReportTable(columns, tuple(rows))
 
 
-def _optimism_figure(ranking: Ranking, optimism: Sequence[reliability.EntryOptimism]) -> Figure:
+def _optimism_figure(ranking: Ranking, entry_optimism: Sequence[reliability.EntryOptimism]) -> Figure:
     points = []
-    for entry in optimism:
+    for entry in entry_optimism:
         points.append(OptimismPoint(entry.entry.stage, entry.trials, entry.inner, entry.outer, entry.gap.mean))
     caption = f"Inner against test scores on {escape(ranking.task)}"
-    draw = partial(optimism_figure, markdown.metric_name(ranking.metric), tuple(points))
-    return Figure(report_file_name(ranking.task, KIND), caption, draw)
+    draw_figure = partial(optimism_figure, markdown.metric_name(ranking.metric), tuple(points))
+    return Figure(report_file_name(ranking.task, KIND), caption, draw_figure)

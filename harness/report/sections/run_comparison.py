@@ -44,33 +44,38 @@ def describe_run_comparison(a: StoredScores, b: StoredScores, task: str | None =
         If the runs share no task, or not the given one.
     """
     tasks = _select_compared_tasks(a[1], b[1], task)
-    pairs: dict[str, list[ComparedPair]] = {}
+    pairs_by_task: dict[str, list[ComparedPair]] = {}
     all_differences: list[MetricDifference] = []
     for name in tasks:
-        pairs[name] = [(pair, _measure_main_differences(pair)) for pair in _pair_entries(a, b, name)]
-        for _, differences in pairs[name]:
+        pairs_by_task[name] = [
+            (entry_pair, _measure_main_differences(entry_pair)) for entry_pair in _pair_entries(a, b, name)
+        ]
+        for _, differences in pairs_by_task[name]:
             all_differences += differences
-    adjusted = iter(paired_comparison.adjust_difference_p_values(all_differences))
-    parts = [f"A  {a[0].folder}\nB  {b[0].folder}", "\n".join(list_setup_differences(a[1].run, b[1].run, tasks))]
-    parts.append(
+    adjusted_differences = iter(paired_comparison.adjust_difference_p_values(all_differences))
+    text_parts = [f"A  {a[0].folder}\nB  {b[0].folder}", "\n".join(list_setup_differences(a[1].run, b[1].run, tasks))]
+    text_parts.append(
         "Differences are A − B, ± half of the 95 % interval corrected for shared training rows (Nadeau & Bengio 2003); a reading "
         f"is given where p after Holm over all {len(all_differences)} differences below is under 0.05."
     )
     for name in tasks:
-        read = [(pair, [next(adjusted) for _ in differences]) for pair, differences in pairs[name]]
-        body = terminal.render_terminal_parts(_describe_task_comparison(a[1], b[1], name, read))
-        parts.append(f"{name}\n{'=' * len(name)}\n\n{body}")
-    return "\n\n".join(parts)
+        adjusted_pairs = [
+            (entry_pair, [next(adjusted_differences) for _ in differences])
+            for entry_pair, differences in pairs_by_task[name]
+        ]
+        comparison_text = terminal.render_terminal_parts(_describe_task_comparison(a[1], b[1], name, adjusted_pairs))
+        text_parts.append(f"{name}\n{'=' * len(name)}\n\n{comparison_text}")
+    return "\n\n".join(text_parts)
 
 
 def _select_compared_tasks(a: Scores, b: Scores, task: str | None) -> list[str]:
-    shared = [name for name in a.run["tasks"] if name in b.run["tasks"]]
-    if task is not None and task not in shared:
-        names = join_words(shared) if shared else format_count(0, "task")
+    shared_tasks = [name for name in a.run["tasks"] if name in b.run["tasks"]]
+    if task is not None and task not in shared_tasks:
+        names = join_words(shared_tasks) if shared_tasks else format_count(0, "task")
         raise EvenhandError(f"no task {task!r} in both runs: they share {names}")
-    if not shared:
+    if not shared_tasks:
         raise EvenhandError("the runs share no task: name two entries to compare")
-    return [task] if task else shared
+    return [task] if task else shared_tasks
 
 
 def list_setup_differences(a: Mapping[str, Any], b: Mapping[str, Any], tasks: Sequence[str]) -> list[str]:
@@ -89,21 +94,21 @@ def list_setup_differences(a: Mapping[str, Any], b: Mapping[str, Any], tasks: Se
         A line for each difference, or the one line that there is none.
     """
     lines: list[str] = []
-    for part in SETUP_PARTS:
-        setup_a, setup_b = a.get(part, {}), b.get(part, {})
-        lines += _list_field_differences(part, setup_a, setup_b, {**setup_a, **setup_b})
+    for setup_part in SETUP_PARTS:
+        setup_a, setup_b = a.get(setup_part, {}), b.get(setup_part, {})
+        lines += _list_field_differences(setup_part, setup_a, setup_b, {**setup_a, **setup_b})
     for task in tasks:
         lines += _list_field_differences(task, a["tasks"][task], b["tasks"][task], TASK_FIELDS)
-    changed = []
+    changed_fields = []
     for name, strategy in a["strategies"].items():
         if name in b["strategies"] and strategy.get("digest") != b["strategies"][name].get("digest"):
-            changed.append(f"strategy {name}")
-    if changed:
-        lines.append(f"declared otherwise: {join_words(changed)}")
-    for letter, own, other in (("A", a, b), ("B", b, a)):
-        names = _list_own_declarations(own, other, tasks)
+            changed_fields.append(f"strategy {name}")
+    if changed_fields:
+        lines.append(f"declared otherwise: {join_words(changed_fields)}")
+    for run_letter, own_run, other_run in (("A", a, b), ("B", b, a)):
+        names = _list_own_declarations(own_run, other_run, tasks)
         if names:
-            lines.append(f"only in {letter}: {join_words(names)}")
+            lines.append(f"only in {run_letter}: {join_words(names)}")
     return lines or ["Made alike: the same protocol, versions, host, data and strategies."]
 
 
@@ -115,17 +120,17 @@ def _list_field_differences(
             yield f"{title}: {name} {_shorten_setting(a.get(name))} and {_shorten_setting(b.get(name))}"
 
 
-def _shorten_setting(setting: Any) -> str:
-    text = "–" if setting is None else str(setting)
+def _shorten_setting(setup_value: Any) -> str:
+    text = "–" if setup_value is None else str(setup_value)
     return f"{text[:12]}…" if len(text) > MAX_LENGTH else text
 
 
-def _list_own_declarations(own: Mapping[str, Any], other: Mapping[str, Any], tasks: Sequence[str]) -> list[str]:
+def _list_own_declarations(own_run: Mapping[str, Any], other_run: Mapping[str, Any], tasks: Sequence[str]) -> list[str]:
     """The tasks, families and strategies of one run that the other does not have; tasks only where several are compared."""
     names = []
-    for kind, part in DECLARATIONS:
-        if part != "tasks" or len(tasks) != 1:
-            names += [f"{kind} {name}" for name in own[part] if name not in other[part]]
+    for declaration_kind, run_part in DECLARATIONS:
+        if run_part != "tasks" or len(tasks) != 1:
+            names += [f"{declaration_kind} {name}" for name in own_run[run_part] if name not in other_run[run_part]]
     return names
 
 
@@ -133,52 +138,63 @@ def _pair_entries(a: StoredScores, b: StoredScores, task: str) -> Iterator[Entry
     """The entries of a task that have scores in both, without those made of several and without recalibrated ones."""
     entries_b = set(_select_default_and_tuned(b[1], task))
     for entry in _select_default_and_tuned(a[1], task):
-        pair = ComparedEntry(*a, task, entry), ComparedEntry(*b, task, entry)
-        if entry in entries_b and all(len(side.score_rows(DEFAULT_THRESHOLD)) for side in pair):
-            yield paired_comparison.pair_entries(*pair)
+        compared_pair = ComparedEntry(*a, task, entry), ComparedEntry(*b, task, entry)
+        if entry in entries_b and all(
+            len(compared_entry.score_rows(DEFAULT_THRESHOLD)) for compared_entry in compared_pair
+        ):
+            yield paired_comparison.pair_entries(*compared_pair)
 
 
 def _select_default_and_tuned(scores: Scores, task: str) -> list[Entry]:
     return [entry for entry in entry_statuses(scores, task) if entry.stage in STAGES[:2]]
 
 
-def _measure_main_differences(pair: EntryPair) -> list[MetricDifference]:
+def _measure_main_differences(entry_pair: EntryPair) -> list[MetricDifference]:
     """The objective, the decision at the last threshold and the Brier score; nothing where no split has scores of both."""
-    differences = paired_comparison.compare_metrics(pair)
-    by_name = {(difference.name, difference.threshold_kind): difference for difference in differences}
-    if not by_name:
+    differences = paired_comparison.compare_metrics(entry_pair)
+    differences_by_name = {(difference.name, difference.threshold_kind): difference for difference in differences}
+    if not differences_by_name:
         return []
-    template = next(iter(by_name.values()))
-    unknown = replace(template.difference, mean=math.nan, ci_half_width=math.nan, p=math.nan)
-    missing = replace(template, a=math.nan, b=math.nan, difference=unknown)
-    return [by_name.get(column, missing) for column in _metric_columns(pair.a.scores, pair.a.task)]
+    difference_template = next(iter(differences_by_name.values()))
+    unknown_difference = replace(difference_template.difference, mean=math.nan, ci_half_width=math.nan, p=math.nan)
+    missing_difference = replace(difference_template, a=math.nan, b=math.nan, difference=unknown_difference)
+    return [
+        differences_by_name.get(column, missing_difference)
+        for column in _metric_columns(entry_pair.a.scores, entry_pair.a.task)
+    ]
 
 
 def _metric_columns(scores: Scores, task: str) -> list[tuple[str, str]]:
     """Label and threshold kind of what is shown of each entry."""
-    objective, kind = scores.objective(task), ""
+    objective, threshold_kind = scores.objective(task), ""
     if objective.metric_type == "decision":
-        kind = scores.objective_threshold_kind(task)
-    decision = scores.metrics["expected_cost" if scores.costs(task) else "f1"]
+        threshold_kind = scores.objective_threshold_kind(task)
+    decision_metric = scores.metrics["expected_cost" if scores.costs(task) else "f1"]
     last_kind = scores.threshold_kinds(task)[-1]
-    return [(markdown.metric_name(objective), kind), (decision.label, last_kind), (scores.metrics["brier"].label, "")]
+    return [
+        (markdown.metric_name(objective), threshold_kind),
+        (decision_metric.label, last_kind),
+        (scores.metrics["brier"].label, ""),
+    ]
 
 
 def _describe_task_comparison(
-    a: Scores, b: Scores, task: str, pairs: Sequence[ComparedPair]
+    a: Scores, b: Scores, task: str, compared_pairs: Sequence[ComparedPair]
 ) -> Iterator[str | ReportTable]:
     """The entries of one task that both runs have, those that only one has, and what all cost."""
-    reasons = dict.fromkeys(pair.unpaired_reason for pair, _ in pairs if pair.unpaired_reason)
-    if reasons:
-        yield f"Not comparable row by row: {'; '.join(reasons)}. There are two means and no test."
-    yield _tabulate_entry_pairs(_metric_columns(a, task), pairs)
-    without = [pair.a.entry.name for pair, differences in pairs if not differences]
-    if without:
-        yield f"Without a split that has scores of both: {_join_names(without)}"
+    unpaired_reasons = dict.fromkeys(
+        entry_pair.unpaired_reason for entry_pair, _ in compared_pairs if entry_pair.unpaired_reason
+    )
+    if unpaired_reasons:
+        yield f"Not comparable row by row: {'; '.join(unpaired_reasons)}. There are two means and no test."
+    yield _tabulate_entry_pairs(_metric_columns(a, task), compared_pairs)
+    names_without_scores = [entry_pair.a.entry.name for entry_pair, differences in compared_pairs if not differences]
+    if names_without_scores:
+        yield f"Without a split that has scores of both: {_join_names(names_without_scores)}"
     entries_a, entries_b = set(_select_default_and_tuned(a, task)), set(_select_default_and_tuned(b, task))
-    for letter, entries in (("A", entries_a - entries_b), ("B", entries_b - entries_a)):
+    for run_letter, entries in (("A", entries_a - entries_b), ("B", entries_b - entries_a)):
         if entries:
-            yield f"Only in {letter}: {_join_names(list(map(attrgetter('name'), sorted(entries))))}"
+            yield f"Only in {run_letter}: {_join_names(list(map(attrgetter('name'), sorted(entries))))}"
     yield from _describe_missing_scores(a, b, task, sorted(entries_a & entries_b))
     seconds_a, seconds_b = (format_quantity(_sum_cpu_seconds(scores, task)) for scores in (a, b))
     yield f"CPU seconds of all cells: {seconds_a} and {seconds_b}."
@@ -188,63 +204,75 @@ def _sum_cpu_seconds(scores: Scores, task: str) -> float:
     return sum(cell.record.cpu_seconds for cell in scores.cells if cell.record and cell.task == task)
 
 
-def _tabulate_entry_pairs(metrics: Sequence[tuple[str, str]], pairs: Sequence[ComparedPair]) -> str | ReportTable:
+def _tabulate_entry_pairs(
+    metrics: Sequence[tuple[str, str]], compared_pairs: Sequence[ComparedPair]
+) -> str | ReportTable:
     columns = [ReportColumn("Entry"), ReportColumn("Splits", "count")]
-    for label, _ in metrics:
-        columns += [ReportColumn(f"{label} A", "number"), ReportColumn("B", "number"), ReportColumn("A − B", "change")]
+    for metric_label, _ in metrics:
+        columns += [
+            ReportColumn(f"{metric_label} A", "number"),
+            ReportColumn("B", "number"),
+            ReportColumn("A − B", "change"),
+        ]
     rows = []
-    for pair, differences in pairs:
+    for entry_pair, differences in compared_pairs:
         if differences:
-            cells: list[CellValue] = [pair.a.entry.name, _describe_split_count(pair)]
+            cells: list[CellValue] = [entry_pair.a.entry.name, _describe_split_count(entry_pair)]
             for difference in differences:
                 cells += [difference.a, difference.b, estimate_to_interval(difference.difference)]
-            rows.append((*cells, _describe_better_run(pair, differences)))
+            rows.append((*cells, _describe_better_run(entry_pair, differences)))
     if not rows:
         return "No entry has scores of the same splits in both."
     return ReportTable((*columns, ReportColumn("Reading")), tuple(rows))
 
 
-def _describe_split_count(pair: EntryPair) -> int | str:
+def _describe_split_count(entry_pair: EntryPair) -> int | str:
     """How many splits the means are of; where they are not the same, how many each side has."""
-    counts = [len(pair.score_rows(side, DEFAULT_THRESHOLD)) for side in (pair.a, pair.b)]
-    if len(set(counts)) == 1:
-        return counts[0]
-    return ", ".join(map(str, counts))
+    split_counts = [
+        len(entry_pair.score_rows(compared_entry, DEFAULT_THRESHOLD)) for compared_entry in (entry_pair.a, entry_pair.b)
+    ]
+    if len(set(split_counts)) == 1:
+        return split_counts[0]
+    return ", ".join(map(str, split_counts))
 
 
-def _describe_better_run(pair: EntryPair, differences: Sequence[MetricDifference]) -> str:
+def _describe_better_run(entry_pair: EntryPair, differences: Sequence[MetricDifference]) -> str:
     """Which run is significantly better by which metric, or that both have the same probabilities for every row."""
-    if pair.predictions and len(pair.predictions) == len(pair.splits) and _are_predictions_identical(pair):
+    if (
+        entry_pair.predictions
+        and len(entry_pair.predictions) == len(entry_pair.splits)
+        and _are_predictions_identical(entry_pair)
+    ):
         return "equal to the last digit"
-    letters = {1: "A", -1: "B"}
-    better = [f"{letters[d.direction]} better by {d.name}" for d in differences if d.direction]
-    if better:
-        return ", ".join(better)
-    untested = all(map(math.isnan, map(attrgetter("difference.p"), differences)))
-    return "no test" if untested else "not significant"
+    letter_by_direction = {1: "A", -1: "B"}
+    better_phrases = [f"{letter_by_direction[d.direction]} better by {d.name}" for d in differences if d.direction]
+    if better_phrases:
+        return ", ".join(better_phrases)
+    is_untested = all(map(math.isnan, map(attrgetter("difference.p"), differences)))
+    return "no test" if is_untested else "not significant"
 
 
-def _are_predictions_identical(pair: EntryPair) -> bool:
-    predictions = pair.predictions.values()
+def _are_predictions_identical(entry_pair: EntryPair) -> bool:
+    predictions = entry_pair.predictions.values()
     return all(a.proba.tobytes() == b.proba.tobytes() and a.threshold == b.threshold for a, b in predictions)
 
 
 def _describe_missing_scores(a: Scores, b: Scores, task: str, entries: Sequence[Entry]) -> Iterator[str]:
     """Which entries lack scores in which run."""
-    parts = []
+    missing_phrases = []
     for entry in entries:
-        letters = [
+        run_letters = [
             x
             for x, scores in (("A", a), ("B", b))
             if not len(scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD))
         ]
-        if letters:
-            parts.append(f"{entry.name} (in {' and '.join(letters)})")
-    if parts:
-        more = " …" if len(parts) > MAX_NAMES else ""
-        yield f"Without scores: {'; '.join(parts[:MAX_NAMES])}{more}"
+        if run_letters:
+            missing_phrases.append(f"{entry.name} (in {' and '.join(run_letters)})")
+    if missing_phrases:
+        more_mark = " …" if len(missing_phrases) > MAX_NAMES else ""
+        yield f"Without scores: {'; '.join(missing_phrases[:MAX_NAMES])}{more_mark}"
 
 
 def _join_names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    return ", ".join(names[:MAX_NAMES]) + more
+    more_text = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more_text

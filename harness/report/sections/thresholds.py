@@ -42,36 +42,43 @@ GOAL_TEXT = (
 
 def make_threshold_sections(evidence: Evidence) -> list[Section]:
     """Write a section per task where the report was asked for threshold goals."""
-    written = []
+    threshold_sections = []
     for ranking in evidence.rankings if evidence.goals else ():
-        parts = describe_threshold_goals(evidence, ranking)
-        if parts:
-            written.append(Section(TITLE, tuple(parts), ranking.task))
-    return written
+        section_parts = describe_threshold_goals(evidence, ranking)
+        if section_parts:
+            threshold_sections.append(Section(TITLE, tuple(section_parts), ranking.task))
+    return threshold_sections
 
 
 def describe_threshold_goals(evidence: Evidence, ranking: Ranking) -> list[Part]:
     """Give a sentence per goal about the first entry, and a table of the best entries; nothing where none was evaluated."""
     scores, task = evidence.scores, ranking.task
-    impossible = find_goal_obstacles(scores, task, evidence.goals)
+    goal_obstacles = find_goal_obstacles(scores, task, evidence.goals)
     entries = select_goal_entries(ranking)
     if not entries:
         return []
-    results = evaluate_goals(evidence.store, scores, task, entries, evidence.goals)
-    lines = [describe_goal_outcome(result, scores.classes(task)) for result in results if result.entry == entries[0]]
-    lines += [f"{format_goal(goal)} makes no sense here: {escape(reason)}." for goal, reason in impossible.items()]
-    parts: list[Part] = [bullet_list(lines)]
-    if results:
-        parts += [GOAL_TEXT, tabulate_goals(results)]
-    return parts
+    goal_results = evaluate_goals(evidence.store, scores, task, entries, evidence.goals)
+    lines = [
+        describe_goal_outcome(goal_result, scores.classes(task))
+        for goal_result in goal_results
+        if goal_result.entry == entries[0]
+    ]
+    lines += [
+        f"{format_goal(threshold_goal)} makes no sense here: {escape(reason)}."
+        for threshold_goal, reason in goal_obstacles.items()
+    ]
+    section_parts: list[Part] = [bullet_list(lines)]
+    if goal_results:
+        section_parts += [GOAL_TEXT, tabulate_goals(goal_results)]
+    return section_parts
 
 
 def select_goal_entries(ranking: Ranking) -> list[Entry]:
     """Select the entries of the table: the first of the ranking, then the best tuned entries of other families."""
     entries = [ranking.best.entry] if ranking.best else []
-    for ranked in best_of_families(ranking):
-        if all(ranked.entry.family != entry.family for entry in entries):
-            entries.append(ranked.entry)
+    for ranked_entry in best_of_families(ranking):
+        if all(ranked_entry.entry.family != entry.family for entry in entries):
+            entries.append(ranked_entry.entry)
     return entries[:MAX_ENTRIES]
 
 
@@ -82,44 +89,44 @@ def format_goal(goal: ThresholdGoal) -> str:
 
 def describe_goal_outcome(result: GoalResult, classes: Sequence[str]) -> str:
     """Say what a goal promised and what became of it, and what the decisions are like in rows of 100."""
-    value, name = result.sealed_measure, MEASURE_NAMES[result.measure]
-    head = f"{format_goal(result.goal)} with {escape(result.entry.name)}{_describe_goal_threshold(result)}"
-    if math.isnan(value.value):
-        return f"{head}: {_describe_goal_promise(result)}; on the sealed rows the {name} is not defined."
-    attained = (
-        f"the sealed rows gave {format_number(value.value)} ({format_number(value.low)} to {format_number(value.high)}): "
+    measure, name = result.sealed_measure, MEASURE_NAMES[result.measure]
+    sentence_head = f"{format_goal(result.goal)} with {escape(result.entry.name)}{_describe_goal_threshold(result)}"
+    if math.isnan(measure.value):
+        return f"{sentence_head}: {_describe_goal_promise(result)}; on the sealed rows the {name} is not defined."
+    attained_text = (
+        f"the sealed rows gave {format_number(measure.value)} ({format_number(measure.low)} to {format_number(measure.high)}): "
         f"{OUTCOMES[result.outcome]}"
     )
-    return f"{head}: {_describe_goal_promise(result)}; {attained}.{_describe_goal_decisions(result, classes)}"
+    return f"{sentence_head}: {_describe_goal_promise(result)}; {attained_text}.{_describe_goal_decisions(result, classes)}"
 
 
-def _describe_goal_promise(result: GoalResult) -> str:
-    name, promised = MEASURE_NAMES[result.measure], format_number(result.promised)
-    if result.outcome == "unreached":
-        return f"no threshold reaches it on the inner rows (the nearest has {name} {promised})"
-    text = f"the inner rows promised {name} {promised}"
-    splits = len(result.decisions)
-    if result.count_reached_splits < splits:
-        text += f" (reached in {result.count_reached_splits} of {splits} splits)"
+def _describe_goal_promise(goal_result: GoalResult) -> str:
+    name, promised_text = MEASURE_NAMES[goal_result.measure], format_number(goal_result.promised)
+    if goal_result.outcome == "unreached":
+        return f"no threshold reaches it on the inner rows (the nearest has {name} {promised_text})"
+    text = f"the inner rows promised {name} {promised_text}"
+    splits = len(goal_result.decisions)
+    if goal_result.count_reached_splits < splits:
+        text += f" (reached in {goal_result.count_reached_splits} of {splits} splits)"
     return text
 
 
-def _describe_goal_threshold(result: GoalResult) -> str:
-    thresholds = [threshold for threshold in result.thresholds.values() if not math.isnan(threshold)]
+def _describe_goal_threshold(goal_result: GoalResult) -> str:
+    thresholds = [threshold for threshold in goal_result.thresholds.values() if not math.isnan(threshold)]
     if not thresholds:
         return ", by the least expected cost"
-    mean = sum(thresholds) / len(thresholds)
-    text = f" at {mean:.3g}"
+    mean_threshold = sum(thresholds) / len(thresholds)
+    text = f" at {mean_threshold:.3g}"
     if min(thresholds) < max(thresholds):
         text += f" ({min(thresholds):.3g} to {max(thresholds):.3g} over the splits)"
     return text
 
 
-def _describe_goal_decisions(result: GoalResult, classes: Sequence[str]) -> str:
+def _describe_goal_decisions(goal_result: GoalResult, classes: Sequence[str]) -> str:
     """What follows from the threshold, for two classes."""
     if len(classes) > 2:
         return ""
-    recall, precision, share = (result.attained[name].value for name in ("recall", "precision", "share"))
+    recall, precision, share = (goal_result.attained[name].value for name in ("recall", "precision", "share"))
     positive = escape(classes[1])
     if math.isnan(precision):
         return f" No row is predicted {positive}."
@@ -142,28 +149,28 @@ def tabulate_goals(results: Sequence[GoalResult]) -> ReportTable:
     ReportTable
         A row per goal and entry, the entries of a goal together.
     """
-    measures = [
+    measure_columns = [
         name for name in ("recall", "precision", "share", "f1", "accuracy", "cost") if name in results[0].attained
     ]
     columns = [ReportColumn("Goal"), ReportColumn("Entry"), ReportColumn("Threshold", "number")]
     columns += [ReportColumn("Promised", "number"), ReportColumn("Attained", "number")]
     columns += [ReportColumn("95 % from", "number"), ReportColumn("to", "number"), ReportColumn("Outcome")]
     headings = {"share": "Predicted positive", "f1": "F1"}
-    columns += [ReportColumn(headings.get(name, name.capitalize()), "number") for name in measures]
+    columns += [ReportColumn(headings.get(name, name.capitalize()), "number") for name in measure_columns]
     columns.append(ReportColumn("Splits", "count"))
-    goals = list(dict.fromkeys(result.goal for result in results))
+    table_goals = list(dict.fromkeys(goal_result.goal for goal_result in results))
     rows = []
-    for result in sorted(results, key=lambda result: goals.index(result.goal)):
-        thresholds = list(result.thresholds.values())
-        row: list[CellValue] = [result.goal.text, result.entry.name, sum(thresholds) / len(thresholds)]
+    for goal_result in sorted(results, key=lambda goal_result: table_goals.index(goal_result.goal)):
+        thresholds = list(goal_result.thresholds.values())
+        row: list[CellValue] = [goal_result.goal.text, goal_result.entry.name, sum(thresholds) / len(thresholds)]
         row += [
-            result.promised,
-            result.sealed_measure.value,
-            result.sealed_measure.low,
-            result.sealed_measure.high,
-            OUTCOMES[result.outcome],
+            goal_result.promised,
+            goal_result.sealed_measure.value,
+            goal_result.sealed_measure.low,
+            goal_result.sealed_measure.high,
+            OUTCOMES[goal_result.outcome],
         ]
-        row += [result.attained[name].value for name in measures]
+        row += [goal_result.attained[name].value for name in measure_columns]
         rows.append((*row, len(thresholds)))
     return ReportTable(tuple(columns), tuple(rows))
 

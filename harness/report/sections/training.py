@@ -58,12 +58,12 @@ MAX_NAMES = 4
 
 def make_training_sections(evidence: Evidence) -> list[Section]:
     """Write complexity against quality and, where networks took part, their training and layers, of every evaluated task."""
-    training = network_fits.collect_training_curves(evidence.store, evidence.scores)
-    written: list[Section] = []
+    run_training = network_fits.collect_training_curves(evidence.store, evidence.scores)
+    task_sections: list[Section] = []
     for ranking in evidence.rankings:
         if ranking.best:
-            written += make_task_training_sections(evidence.scores, ranking, training)
-    return written
+            task_sections += make_task_training_sections(evidence.scores, ranking, run_training)
+    return task_sections
 
 
 def make_task_training_sections(scores: Scores, ranking: Ranking, training: RunTraining) -> list[Section]:
@@ -83,23 +83,23 @@ def make_task_training_sections(scores: Scores, ranking: Ranking, training: RunT
     list of Section
         At most one about complexity and one about networks.
     """
-    task, written = ranking.task, []
+    task, training_sections = ranking.task, []
     if network_fits.entry_costs(ranking):
-        parts: list[Part] = [tabulate_complexity(ranking), *_note_pretrained_network(scores, ranking)]
-        written.append(Section("Complexity against quality", tuple(parts), task))
-    parts = describe_network_training(scores, ranking, training)
-    if parts:
-        parts += _make_loss_figures(ranking, training)
-    by_family: dict[str, list[ChosenArchitectures]] = {}
-    for chosen in network_fits.chosen_architectures(scores, ranking):
-        by_family.setdefault(chosen.entry.family, []).append(chosen)
-    for family, architectures in by_family.items():
+        section_parts: list[Part] = [tabulate_complexity(ranking), *_note_pretrained_network(scores, ranking)]
+        training_sections.append(Section("Complexity against quality", tuple(section_parts), task))
+    section_parts = describe_network_training(scores, ranking, training)
+    if section_parts:
+        section_parts += _make_loss_figures(ranking, training)
+    architectures_by_family: dict[str, list[ChosenArchitectures]] = {}
+    for chosen_architectures in network_fits.chosen_architectures(scores, ranking):
+        architectures_by_family.setdefault(chosen_architectures.entry.family, []).append(chosen_architectures)
+    for family, architectures in architectures_by_family.items():
         layers = partial(figures.architecture_figure, architectures)
-        parts.append(Figure(report_file_name(task, LAYERS, family), f"Layers of {family}", layers))
-        parts.append(_collapse_layer_tables(architectures))
-    if parts:
-        written.append(Section("Training of networks", tuple(parts), task))
-    return written
+        section_parts.append(Figure(report_file_name(task, LAYERS, family), f"Layers of {family}", layers))
+        section_parts.append(_collapse_layer_tables(architectures))
+    if section_parts:
+        training_sections.append(Section("Training of networks", tuple(section_parts), task))
+    return training_sections
 
 
 def tabulate_complexity(ranking: Ranking) -> ReportTable:
@@ -116,9 +116,14 @@ def tabulate_complexity(ranking: Ranking) -> ReportTable:
     rows = []
     for entry in network_fits.entry_costs(ranking):
         costs = entry.costs
-        amounts = (costs["parameters"], costs["model_bytes"] / 1000, costs["fit_seconds"], costs["predict_us_per_row"])
-        fronts = list(map(network_fits.COSTS.__getitem__, entry.fronts))
-        rows.append((entry.name, entry.score, *amounts, join_words(fronts) if fronts else None))
+        cost_amounts = (
+            costs["parameters"],
+            costs["model_bytes"] / 1000,
+            costs["fit_seconds"],
+            costs["predict_us_per_row"],
+        )
+        front_labels = list(map(network_fits.COSTS.__getitem__, entry.fronts))
+        rows.append((entry.name, entry.score, *cost_amounts, join_words(front_labels) if front_labels else None))
     return ReportTable(columns, tuple(rows))
 
 
@@ -127,32 +132,34 @@ def _note_pretrained_network(scores: Scores, ranking: Ranking) -> list[str]:
     if scores.run["tasks"][ranking.task].get("modality") != "image":
         return []
     most_frozen, families = 0, []
-    for chosen in network_fits.chosen_architectures(scores, ranking):
-        frozen = max(map(attrgetter("frozen_parameters"), chosen.architectures))
-        if frozen:
-            families.append(escape(chosen.entry.family))
-            most_frozen = max(most_frozen, frozen)
+    for chosen_architectures in network_fits.chosen_architectures(scores, ranking):
+        frozen_parameters = max(map(attrgetter("frozen_parameters"), chosen_architectures.architectures))
+        if frozen_parameters:
+            families.append(escape(chosen_architectures.entry.family))
+            most_frozen = max(most_frozen, frozen_parameters)
     if not families:
         return [FEATURES_TEXT]
     return [f"{FROZEN_TEXT.format(join_words(list(dict.fromkeys(families))), most_frozen)} {FEATURES_TEXT}"]
 
 
-def _make_loss_figures(ranking: Ranking, training: RunTraining) -> Iterator[Figure]:
+def _make_loss_figures(ranking: Ranking, run_training: RunTraining) -> Iterator[Figure]:
     """The losses of the tuned networks, a figure per family, best entries first."""
-    by_family: dict[str, list[tuple[str, tuple[figures.LossCurves, ...]]]] = {}
-    for ranked in ranking.entries:
-        trained = training.entries.get((ranking.task, ranked.entry))
-        if trained and ranked.entry.stage == "tuned":
-            by_family.setdefault(ranked.entry.family, []).extend(_make_loss_panels(ranked.entry.strategy, trained))
-    for family, panels in by_family.items():
-        draw = partial(figures.loss_curves_figure, tuple(panels))
-        yield Figure(report_file_name(ranking.task, TRAINING, family), f"Loss of {family} by epoch", draw)
+    panels_by_family: dict[str, list[tuple[str, tuple[figures.LossCurves, ...]]]] = {}
+    for ranked_entry in ranking.entries:
+        entry_training = run_training.entries.get((ranking.task, ranked_entry.entry))
+        if entry_training and ranked_entry.entry.stage == "tuned":
+            panels_by_family.setdefault(ranked_entry.entry.family, []).extend(
+                _make_loss_panels(ranked_entry.entry.strategy, entry_training)
+            )
+    for family, loss_panels in panels_by_family.items():
+        draw_figure = partial(figures.loss_curves_figure, tuple(loss_panels))
+        yield Figure(report_file_name(ranking.task, TRAINING, family), f"Loss of {family} by epoch", draw_figure)
 
 
 def _make_loss_panels(strategy: str, trained: EntryTraining) -> Iterator[tuple[str, tuple[figures.LossCurves, ...]]]:
     """The losses of an entry, a panel per loss function: different ones have different scales."""
-    for loss, fits in trained.refits_by_loss.items():
-        title = loss
+    for loss_name, fits in trained.refits_by_loss.items():
+        title = loss_name
         if len(trained.refits_by_loss) > 1:
             title += f" ({network_fits.count_splits_of_fits(fits)} of {network_fits.count_splits_of_fits(trained.fits)} splits)"
         yield "\n".join(filter(None, (strategy, title))), round_loss_curves(fits)
@@ -160,16 +167,18 @@ def _make_loss_panels(strategy: str, trained: EntryTraining) -> Iterator[tuple[s
 
 def round_loss_curves(fits: Iterable[NetworkFit]) -> tuple[figures.LossCurves, ...]:
     """Round the losses of fits to five digits, as plain numbers."""
-    rounded = []
-    for fit in fits:
-        rounded.append(
-            figures.LossCurves(_round_losses(fit, "train"), _round_losses(fit, "validation"), fit.best_epoch)
+    rounded_curves = []
+    for network_fit in fits:
+        rounded_curves.append(
+            figures.LossCurves(
+                _round_losses(network_fit, "train"), _round_losses(network_fit, "validation"), network_fit.best_epoch
+            )
         )
-    return tuple(rounded)
+    return tuple(rounded_curves)
 
 
-def _round_losses(fit: NetworkFit, rows: str) -> tuple[float, ...]:
-    return tuple(float(f"{loss:.5g}") for loss in fit.curves.get(f"{rows}_loss", ()))
+def _round_losses(network_fit: NetworkFit, row_set: str) -> tuple[float, ...]:
+    return tuple(float(f"{loss:.5g}") for loss in network_fit.curves.get(f"{row_set}_loss", ()))
 
 
 def describe_network_training(scores: Scores, ranking: Ranking, training: RunTraining) -> list[Part]:
@@ -191,65 +200,86 @@ def describe_network_training(scores: Scores, ranking: Ranking, training: RunTra
     """
     task = ranking.task
     epoch_rows, loss_rows = [], []
-    remarks: list[tuple[str, Reason]] = []
-    for ranked in ranking.entries:
-        trained = training.entries.get((task, ranked.entry))
-        if trained is not None:
-            epoch_rows.append(_make_epoch_row(ranked.name, trained))
-            loss_rows += _make_loss_rows(ranked.name, trained)
-            for outcome in trained.outcomes:
-                remarks += [(ranked.name, remark) for remark in outcome.remarks]
-    parts: list[Part] = []
+    training_remarks: list[tuple[str, Reason]] = []
+    for ranked_entry in ranking.entries:
+        entry_training = training.entries.get((task, ranked_entry.entry))
+        if entry_training is not None:
+            epoch_rows.append(_make_epoch_row(ranked_entry.name, entry_training))
+            loss_rows += _make_loss_rows(ranked_entry.name, entry_training)
+            for entry_outcome in entry_training.outcomes:
+                training_remarks += [(ranked_entry.name, training_remark) for training_remark in entry_outcome.remarks]
+    section_parts: list[Part] = []
     if epoch_rows:
         epochs = ReportTable(_make_epoch_columns(scores.metrics["average_precision"].label), tuple(epoch_rows))
-        parts += [epochs, LOSS_TEXT, ReportTable(LOSS_COLUMNS, tuple(loss_rows))]
-    unreadable = [reason for unreadable_task, reason in training.unreadable if unreadable_task == task]
-    if unreadable:
-        parts.append(f"No curves of {markdown.format_count(len(unreadable), 'cell')}: {escape(unreadable[0])}.")
-    parts += _group_reasons_as_bullets("Remarks", "fit", remarks)
-    parts += _group_reasons_as_bullets("Trials that failed", "trial", _list_failed_trials(scores, task))
-    return parts
+        section_parts += [epochs, LOSS_TEXT, ReportTable(LOSS_COLUMNS, tuple(loss_rows))]
+    unreadable_reasons = [reason for unreadable_task, reason in training.unreadable if unreadable_task == task]
+    if unreadable_reasons:
+        section_parts.append(
+            f"No curves of {markdown.format_count(len(unreadable_reasons), 'cell')}: {escape(unreadable_reasons[0])}."
+        )
+    section_parts += _group_reasons_as_bullets("Remarks", "fit", training_remarks)
+    section_parts += _group_reasons_as_bullets("Trials that failed", "trial", _list_failed_trials(scores, task))
+    return section_parts
 
 
-def _make_epoch_columns(label: str) -> tuple[ReportColumn, ...]:
+def _make_epoch_columns(metric_label: str) -> tuple[ReportColumn, ...]:
     return (
         ReportColumn("Entry"),
         ReportColumn("Epochs", "count"),
-        ReportColumn(f"{label} validation", "number"),
-        ReportColumn(f"{label} gap", "number"),
-        ReportColumn(f"SD {label}", "number"),
+        ReportColumn(f"{metric_label} validation", "number"),
+        ReportColumn(f"{metric_label} gap", "number"),
+        ReportColumn(f"SD {metric_label}", "number"),
         ReportColumn("s/epoch", "quantity"),
         ReportColumn("Remarks", "count"),
     )
 
 
-def _make_epoch_row(name: str, trained: EntryTraining) -> tuple[CellValue, ...]:
-    fits = trained.fits
-    epochs = list(map(attrgetter("best_epoch"), fits))
+def _make_epoch_row(name: str, entry_training: EntryTraining) -> tuple[CellValue, ...]:
+    network_refits = entry_training.fits
+    epochs = list(map(attrgetter("best_epoch"), network_refits))
     median: CellValue = epochs[0]
     if min(epochs) < max(epochs):
         median = f"{np.median(epochs):g} ({min(epochs)}–{max(epochs)})"
-    train = _mean_metric_of_fits(fits, "train_average_precision")
-    validation = _mean_metric_of_fits(fits, "validation_average_precision")
-    deviation = _deviation_of_fits(fits, "validation_average_precision")
-    seconds = [float(fit.curves["seconds"].mean()) for fit in fits if "seconds" in fit.curves]
-    pace = float(np.mean(seconds)) if seconds else None
-    remarks = sum(map(len, map(attrgetter("remarks"), trained.outcomes)))
-    return name, median, validation, train - validation, deviation, pace, remarks or None
+    train_precision = _mean_metric_of_fits(network_refits, "train_average_precision")
+    validation_precision = _mean_metric_of_fits(network_refits, "validation_average_precision")
+    precision_deviation = _deviation_of_fits(network_refits, "validation_average_precision")
+    epoch_seconds = [float(fit.curves["seconds"].mean()) for fit in network_refits if "seconds" in fit.curves]
+    seconds_per_epoch = float(np.mean(epoch_seconds)) if epoch_seconds else None
+    remark_count = sum(map(len, map(attrgetter("remarks"), entry_training.outcomes)))
+    return (
+        name,
+        median,
+        validation_precision,
+        train_precision - validation_precision,
+        precision_deviation,
+        seconds_per_epoch,
+        remark_count or None,
+    )
 
 
-def _make_loss_rows(name: str, trained: EntryTraining) -> list[tuple[CellValue, ...]]:
+def _make_loss_rows(name: str, entry_training: EntryTraining) -> list[tuple[CellValue, ...]]:
     """A row per loss function: losses of different ones are never averaged."""
     rows: list[tuple[CellValue, ...]] = []
-    for loss, fits in trained.refits_by_loss.items():
-        train, validation = _mean_metric_of_fits(fits, "train_loss"), _mean_metric_of_fits(fits, "validation_loss")
-        deviations = [
-            _deviation_of_fits(fits, "validation_loss") for fits in trained.inner_fits if fits and fits[0].loss == loss
+    for loss_name, fits in entry_training.refits_by_loss.items():
+        train_loss, validation_loss = (
+            _mean_metric_of_fits(fits, "train_loss"),
+            _mean_metric_of_fits(fits, "validation_loss"),
+        )
+        loss_deviations = [
+            _deviation_of_fits(fits, "validation_loss")
+            for fits in entry_training.inner_fits
+            if fits and fits[0].loss == loss_name
         ]
-        inner = np.array(deviations)[~np.isnan(deviations)]
-        inner_deviation = float(np.mean(inner)) if len(inner) else math.nan
-        losses = (train, validation, validation - train, _deviation_of_fits(fits, "validation_loss"), inner_deviation)
-        rows.append((name, loss or None, network_fits.count_splits_of_fits(fits), *losses))
+        known_deviations = np.array(loss_deviations)[~np.isnan(loss_deviations)]
+        inner_deviation = float(np.mean(known_deviations)) if len(known_deviations) else math.nan
+        losses = (
+            train_loss,
+            validation_loss,
+            validation_loss - train_loss,
+            _deviation_of_fits(fits, "validation_loss"),
+            inner_deviation,
+        )
+        rows.append((name, loss_name or None, network_fits.count_splits_of_fits(fits), *losses))
     return rows
 
 
@@ -265,53 +295,54 @@ def _deviation_of_fits(fits: Sequence[NetworkFit], name: str) -> float:
 
 def _list_failed_trials(scores: Scores, task: str) -> list[tuple[str, Reason]]:
     """The family and the reason of every failed trial of a network."""
-    failed: list[tuple[str, Reason]] = []
+    failed_trials: list[tuple[str, Reason]] = []
     for cell in scores.cells:
         if cell.record and cell.task == task and scores.run["families"].get(cell.family, {}).get("network"):
             for reason, n in cell.record.trial_failures.items():
-                failed += [(cell.family, reason)] * n
-    return failed
+                failed_trials += [(cell.family, reason)] * n
+    return failed_trials
 
 
-def _group_reasons_as_bullets(title: str, noun: str, reasons: Sequence[tuple[str, Reason]]) -> list[str]:
+def _group_reasons_as_bullets(title: str, reason_noun: str, reasons: Sequence[tuple[str, Reason]]) -> list[str]:
     """Reasons as a list, those of one cause as one: how many, of which entries (at most four), the first.
 
     `reasons` are pairs of the name of an entry and a reason; the most frequent come first.
     """
-    alike: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    texts_by_cause: dict[tuple[str, ...], list[tuple[str, str]]] = {}
     for name, reason in reasons:
-        alike.setdefault(reason.cause, []).append((name, reason.message))
+        texts_by_cause.setdefault(reason.cause, []).append((name, reason.message))
     lines = []
-    for group in sorted(alike.values(), key=len, reverse=True):
+    for group in sorted(texts_by_cause.values(), key=len, reverse=True):
         names, texts = (list(Counter(column)) for column in zip(*group, strict=True))
         entries = list(map(escape, names))
         if len(entries) > MAX_NAMES + 1:
             entries = [*entries[:MAX_NAMES], f"{len(entries) - MAX_NAMES} more"]
-        example = ", for example" if len(texts) > 1 else ""
-        n = markdown.format_count(len(group), noun)
-        lines.append(f"- {n} of {join_words(entries)}{example}: {escape(texts[0])}")
+        example_text = ", for example" if len(texts) > 1 else ""
+        n = markdown.format_count(len(group), reason_noun)
+        lines.append(f"- {n} of {join_words(entries)}{example_text}: {escape(texts[0])}")
     return ["\n".join([f"{title}:", "", *lines])] if lines else []
 
 
-def _collapse_layer_tables(chosen: Iterable[ChosenArchitectures]) -> CollapsedParts:
+def _collapse_layer_tables(chosen_architectures: Iterable[ChosenArchitectures]) -> CollapsedParts:
     """Every chosen architecture, layer by layer."""
-    blocks = []
-    for entry in chosen:
+    table_blocks = []
+    for entry in chosen_architectures:
         for architecture in entry.architectures:
             splits = f"{architecture.splits} of {entry.splits} splits"
             title = f"{escape(entry.entry.name)}, {splits}, {figures.describe_network_size(architecture)}:"
-            blocks.append(f"{title}\n\n```\n{_format_layer_table(architecture.layers)}\n```")
-    return CollapsedParts("Architectures, layer by layer", tuple(blocks))
+            table_blocks.append(f"{title}\n\n```\n{_format_layer_table(architecture.layers)}\n```")
+    return CollapsedParts("Architectures, layer by layer", tuple(table_blocks))
 
 
 def _format_layer_table(layers: network_fits.Layers) -> str:
     rows = [("Layer", "Kind", "Output", "Parameters")]
     rows += [
-        (name, kind, figures.format_output_shape(shape), f"{parameters:,}") for name, kind, shape, parameters in layers
+        (name, layer_kind, figures.format_output_shape(shape), f"{parameters:,}")
+        for name, layer_kind, shape, parameters in layers
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    column_widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
-    for name, kind, shape, n in rows:
-        line = f"{name:<{widths[0]}}  {kind:<{widths[1]}}  {shape:>{widths[2]}}  {n:>{widths[3]}}"
+    for name, layer_kind, shape, n in rows:
+        line = f"{name:<{column_widths[0]}}  {layer_kind:<{column_widths[1]}}  {shape:>{column_widths[2]}}  {n:>{column_widths[3]}}"
         lines.append(line.replace("`", "'"))
     return "\n".join(lines)
