@@ -97,7 +97,9 @@ def test_stacking_is_a_penalised_logistic_regression_on_log_odds():
     y, members = said(400, 4)
     odds = np.log(members[..., 1].astype(float)) - np.log(members[..., 0].astype(float))
     scale = np.sqrt((odds**2 / 2).mean(axis=1) + combining.MIN_MEMBER_PROBA)
-    model = LogisticRegression(C=1 / combining.RIDGE, tol=1e-10, max_iter=1000).fit((odds / scale[:, None]).T, y)
+    model = LogisticRegression(C=1 / combining.STACKING_RIDGE, tol=1e-10, max_iter=1000).fit(
+        (odds / scale[:, None]).T, y
+    )
     found = fit_ensemble(STACKING, members, y, area)
     assert found.weights * scale == pytest.approx(model.coef_[0], abs=1e-4)
     assert found(members)[:, 1] == pytest.approx(model.predict_proba((odds / scale[:, None]).T)[:, 1], abs=1e-4)

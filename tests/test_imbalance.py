@@ -26,7 +26,7 @@ from harness.evaluation.strategy_effects import (
 from harness.metrics.classification import METRICS
 from harness.report.content import Evidence, Figure
 from harness.report.figures.imbalance import PALE_DEPTH, Heatmap, HeatmapCell, colour_depths, heatmap_figure
-from harness.report.render.cells import MISSING
+from harness.report.render.cells import MISSING_DASH
 from harness.report.render.markdown import render_markdown_part
 from harness.report.sections.imbalance import describe_strategies_by_family, make_strategy_sections
 from harness.report.sections.overview import summarize_over_tasks
@@ -89,7 +89,7 @@ def test_pairs_without_figures_are_empty_tiles(evidence):
     rows, columns, panels = picture_of(evidence, "tumours").draw.args
     empty = panels[0].cells[rows.index("searched")][columns.index("bayes")]
     assert math.isnan(empty.value)
-    assert empty.text == MISSING
+    assert empty.text == MISSING_DASH
 
 
 def test_what_only_shifts_the_probabilities_has_worse_ones_and_nothing_else(tmp_path):
@@ -161,9 +161,9 @@ def test_counts_over_tasks_add_up(evidence):
         everywhere = [r for some in read.values() for r in some]
         mine = [r for r in everywhere if (r.difference.family, r.difference.strategy) == who]
         assert one.tasks == len(mine) == one.readings.total()
-        assert one.readings[MISSING] == sum(r.reading == MISSING for r in mine)
+        assert one.readings[MISSING_DASH] == sum(r.reading == MISSING_DASH for r in mine)
         assert one.readings[NOT_SIGNIFICANT] == sum(
-            r.reading != MISSING and r.main_reading == NOT_SIGNIFICANT for r in mine
+            r.reading != MISSING_DASH and r.main_reading == NOT_SIGNIFICANT for r in mine
         )
         assert one.worse == sum(r.directions[-1] < 0 for r in mine)
         assert math.isnan(one.p)  # tasks of two objectives: their differences cannot be ranked together
@@ -292,7 +292,7 @@ def test_the_sign_of_a_cell_is_the_colour_and_unknown_ones_are_grey():
     row = (
         HeatmapCell(0.2, "+0.200", marked=True),
         HeatmapCell(-0.2, "−0.200", marked=True),
-        HeatmapCell(math.nan, MISSING),
+        HeatmapCell(math.nan, MISSING_DASH),
     )
     assert {("#0072b2", "0.7"), ("#d55e00", "0.7"), ("#808080", "0.1")} <= colours_of(Heatmap("Δ", (row,)))
 
@@ -305,7 +305,7 @@ def test_a_heatmap_of_counts_keeps_its_span_when_rows_and_columns_are_swapped():
 def test_what_chance_may_explain_is_equally_pale_however_large():
     unproven, proven = HeatmapCell(0.3, "+0.300"), HeatmapCell(-0.01, "−0.010", marked=True)
     assert colour_depths(Heatmap("Δ", ((unproven, HeatmapCell(-0.001, "−0.001")),))) == [[PALE_DEPTH, -PALE_DEPTH]]
-    small, pale, nothing = colour_depths(Heatmap("Δ", ((proven, unproven, HeatmapCell(math.nan, MISSING)),)))[0]
+    small, pale, nothing = colour_depths(Heatmap("Δ", ((proven, unproven, HeatmapCell(math.nan, MISSING_DASH)),)))[0]
     assert (-0.5 < small < -2 * PALE_DEPTH, pale, math.isnan(nothing)) == (True, PALE_DEPTH, True)
     assert (
         colour_depths(Heatmap("Δ", ((HeatmapCell(0.1, "", marked=True), HeatmapCell(0.2, "", marked=True)),)))[0][1]

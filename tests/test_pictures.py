@@ -69,7 +69,7 @@ def test_pictures_are_computed_half_as_large_again_within_bounds(side, size):
 
 @pytest.mark.parametrize("size", [96, 160])
 def test_the_shape_of_a_row_says_where_the_network_was_cut(weights, size):
-    shapes = {cut: build_frozen(weights, cut, size).output_shape[1:] for cut in pretrained.CUTS}
+    shapes = {cut: build_frozen(weights, cut, size).output_shape[1:] for cut in pretrained.CUT_STAGES}
     assert shapes == {"grid": (1728,), "features": (1280,), "last_blocks": activation_shape(11, size)}
 
 
@@ -128,7 +128,7 @@ print(sorted({"tensorflow", "keras", "PIL", "sklearn"} & set(sys.modules)))
 
 
 def test_a_process_that_finds_everything_cached_needs_no_tensorflow(weights, tmp_path):
-    for cut in pretrained.CUTS:
+    for cut in pretrained.CUT_STAGES:
         fitted(fit_pretrained_activations, images(), cut=cut).transform(images())
     np.save(tmp_path / "images.npy", images())
     command = [sys.executable, "-c", LOOKUP, str(tmp_path / "images.npy")]

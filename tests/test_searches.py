@@ -19,10 +19,10 @@ from harness.evaluation.ranking import rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry
 from harness.evaluation.search_history import (
-    CPU,
+    CPU_CLOCK,
     MAX_TRIALS,
     MIN_TRIALS,
-    WALL,
+    WALL_CLOCK,
     CellSearch,
     SearchParameter,
     SearchTrial,
@@ -181,7 +181,7 @@ def test_journals_of_older_versions_have_their_own_times(plain):
     took = study.trials[0].duration
     assert one.trials[0].seconds == took.total_seconds()
     assert math.isnan(one.trials[0].cpu_seconds)
-    assert choose_search_clock([one]) == WALL
+    assert choose_search_clock([one]) == WALL_CLOCK
 
 
 def made(values, seconds, split=0) -> CellSearch:
@@ -196,8 +196,8 @@ def test_score_against_effort_is_the_mean_of_the_best_so_far(greater):
     for split in range(4):
         values = np.where(draws.random(12) < 0.2, np.nan, draws.random(12))
         searches.append(made(values.tolist(), draws.exponential(size=12).tolist(), split))
-    assert choose_search_clock(searches) == CPU
-    curve = anytime_curve(searches, CPU, greater=greater)
+    assert choose_search_clock(searches) == CPU_CLOCK
+    curve = anytime_curve(searches, CPU_CLOCK, greater=greater)
     best = np.nanmax if greater else np.nanmin
     for moment, mean in curve:
         reached = []
@@ -217,10 +217,10 @@ def test_score_against_effort_is_the_mean_of_the_best_so_far(greater):
 
 def test_searches_without_a_score_have_no_curve_and_long_ones_are_thinned():
     nothing = made([math.nan] * 3, [1.0] * 3)
-    assert anytime_curve([nothing], CPU, greater=True) == ()
-    assert anytime_curve([nothing, made([0.5], [1.0])], CPU, greater=True) == ((1.0, 0.5),)
+    assert anytime_curve([nothing], CPU_CLOCK, greater=True) == ()
+    assert anytime_curve([nothing, made([0.5], [1.0])], CPU_CLOCK, greater=True) == ((1.0, 0.5),)
     long = made(np.linspace(0, 1, 2000).tolist(), [1.0] * 2000)
-    curve = anytime_curve([long], CPU, greater=True)
+    curve = anytime_curve([long], CPU_CLOCK, greater=True)
     assert len(curve) == 150
     assert (curve[0], curve[-1]) == ((1.0, 0.0), (2000.0, 1.0))
     assert all(mean == pytest.approx(long.trials[int(moment + 1e-3) - 1].value, abs=1e-3) for moment, mean in curve)

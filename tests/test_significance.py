@@ -21,8 +21,8 @@ from harness.evaluation.significance import (
 )
 from harness.evaluation.task_comparisons import random_ranking_gain
 from harness.evaluation.variance import (
+    ERROR_STRETCH,
     MAX_PRIOR_DEGREES,
-    STRETCH,
     ScoreSample,
     estimate_variance,
     pair_difference_variances,
@@ -72,7 +72,7 @@ def test_two_entries_are_judged_by_the_spread_between_folds_alone():
     variance = estimate_variance(sample_of(scores))
     differences = np.subtract(*scores)
     assert variance.prior_weights[0, 1] == 0
-    assert variance.standard_errors[0, 1] == pytest.approx(STRETCH * differences.std(ddof=1) / math.sqrt(3))
+    assert variance.standard_errors[0, 1] == pytest.approx(ERROR_STRETCH * differences.std(ddof=1) / math.sqrt(3))
 
 
 def test_many_stable_entries_share_what_is_known_about_training():
@@ -85,7 +85,7 @@ def test_standard_errors_are_those_of_the_differences(training):
     errors, differences = [], []
     for seed in range(200):
         sample = normal_sample(seed, training=training)
-        errors.append(estimate_variance(sample).standard_errors[0, 5] / STRETCH)
+        errors.append(estimate_variance(sample).standard_errors[0, 5] / ERROR_STRETCH)
         differences.append(sample.means[0] - sample.means[5])
     assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(np.std(differences), rel=0.2)
 
@@ -108,7 +108,7 @@ def test_repeats_do_not_make_the_row_part_smaller():
     )
     errors = [estimate_variance(sample).standard_errors[0, 1] for sample in (once, repeated)]
     row_part = math.sqrt(pair_difference_variances(once.row_covariance)[0, 1])
-    assert errors[1] >= 0.7 * STRETCH * row_part
+    assert errors[1] >= 0.7 * ERROR_STRETCH * row_part
     assert errors[1] == pytest.approx(errors[0], rel=0.5)
 
 

@@ -23,7 +23,7 @@ from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import Registry, load_registry
 from harness.registry.strategy import Strategy
 from harness.registry.task import Task
-from harness.report.render.cells import MISSING
+from harness.report.render.cells import MISSING_DASH
 from harness.report.sections.reliability import detectable_difference
 from harness.search.pipeline import PipelineSpec
 from harness.store.record import REQUIRED_OF, EntryResult, Record, StoredPredictions
@@ -102,7 +102,7 @@ def verdict(scores: Scores) -> Verdict:
     figures = [place.rows["average_precision"] for place in equals]
     naive = min(stats.ttest_rel(figures[0], other).pvalue for other in figures[1:])
     told = any(place.tied is False for place in equals)
-    strategies = any(one.reading not in (NOT_SIGNIFICANT, EQUAL, MISSING) for one in read)
+    strategies = any(one.reading not in (NOT_SIGNIFICANT, EQUAL, MISSING_DASH) for one in read)
     return Verdict(told, strategies, bool(naive < LEVEL))
 
 

@@ -13,7 +13,7 @@ import pytest
 from harness.errors import StoreError
 from harness.findings import Reason
 from harness.store.files import arrays_to_bytes, predictions_to_bytes, remove_file, write_atomic
-from harness.store.record import REQUIRED, REQUIRED_OF, EntryResult, Record, StoredPredictions
+from harness.store.record import REQUIRED_OF, REQUIRED_RUN_FIELDS, EntryResult, Record, StoredPredictions
 from harness.store.store import Store
 
 OUTCOME = EntryResult(
@@ -202,7 +202,7 @@ def test_failures_of_another_form_are_refused(failures):
         Record.from_dict(RECORD.as_dict() | {"trial_failures": failures})
 
 
-WHOLE = {name: kind() for name, kind in REQUIRED.items()}
+WHOLE = {name: kind() for name, kind in REQUIRED_RUN_FIELDS.items()}
 TASK = dict.fromkeys(REQUIRED_OF["tasks"], "") | {"classes": ["a", "b"], "counts": [1, 2]}
 TASK |= {"rows": 3, "columns": 4, "splits": 5}
 CELL = dict.fromkeys(REQUIRED_OF["cells"], "") | {"task": "one", "repeat": 0, "fold": 0}

@@ -9,7 +9,7 @@ import pytest
 import evenhand as public
 from harness.api.request import RunOptions, make_run_request
 from harness.api.task_file import describe_task, write_task_file
-from harness.data.arrow_table import NOTES
+from harness.data.arrow_table import NOTES_ATTRIBUTE
 from harness.data.costs import check_costs, parse_costs, resolve_costs
 from harness.data.splits import make_splitter
 from harness.data.table import fingerprint_table, load_table, make_table
@@ -153,7 +153,7 @@ def test_numbers_in_one_file_and_text_in_the_other_are_read_as_they_are_written(
     pd.DataFrame({"y": [0, 1], "code": ["7", "8"], "more": 1}).to_csv(tmp_path / "test.csv", index=False)
     rows = load_rows(tmp_path / "train.csv", tmp_path / "test.csv")
     assert rows.code.tolist() == ["007", "x", "7", "8"]
-    assert [(finding.code, finding.column) for finding in rows.attrs[NOTES]] == [("test_column", "more")]
+    assert [(finding.code, finding.column) for finding in rows.attrs[NOTES_ATTRIBUTE]] == [("test_column", "more")]
 
 
 def run_options(file, **columns) -> RunOptions:

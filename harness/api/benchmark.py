@@ -39,9 +39,9 @@ from harness.store.row_ids import write_row_ids
 from harness.store.store import Store
 
 #: Statuses that are determined anew whenever a run is continued: a package may have been installed since.
-REPLANNED = ("skipped",)
+REPLANNED_STATUSES = ("skipped",)
 #: Statuses whose study is continued on a retry; of others it is begun again, because all of its trials failed.
-CONTINUED = ("timeout", "memory")
+CONTINUED_STATUSES = ("timeout", "memory")
 #: Under a budget, fits are timed for at most this share of it.
 MEASURED_BUDGET_SHARE = 0.1
 
@@ -354,7 +354,7 @@ def _separate_pending_cells(
     for cell in plan.cells:
         record = store.read_record(cell.id)
         if record is not None and record.key != cell.key:
-            outdated_count += record.status not in REPLANNED
+            outdated_count += record.status not in REPLANNED_STATUSES
             store.discard_cell(cell.id)
             record = None
         if record is not None and record.status == "ok":
@@ -363,8 +363,8 @@ def _separate_pending_cells(
             finished_records.append(store.write_cell(cell.make_record(**plan.settled[cell.id]._asdict()), None))
         elif record is None:
             pending_cells.append(cell)
-        elif record.status in (*retry_statuses, *REPLANNED):
-            if record.status not in CONTINUED:
+        elif record.status in (*retry_statuses, *REPLANNED_STATUSES):
+            if record.status not in CONTINUED_STATUSES:
                 store.discard_cell(cell.id)
             pending_cells.append(cell)
         else:

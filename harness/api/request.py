@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.api.source_data import describe_fetched_data, fetch_data, fetch_sources, names_address
 from harness.data.addresses import is_suite
 from harness.data.files import read_table
-from harness.data.user_data import FOLDER, UserData
+from harness.data.user_data import FOLDER_TARGET, UserData
 from harness.errors import EvenhandError
 from harness.execution.plan import RunRequest
 from harness.registry.family import missing_packages
@@ -304,7 +304,7 @@ def _make_image_folder_data(options: RunOptions, folder: Path, used_options: Ite
                 "table"
             )
     columns = {name: options.columns[name] for name in DATA_OPTIONS if options.columns.get(name)}
-    return UserData(str(folder.resolve()), FOLDER, **columns)
+    return UserData(str(folder.resolve()), FOLDER_TARGET, **columns)
 
 
 def check_column_options(options: RunOptions, source: str, known: Collection[str]) -> None:

@@ -26,7 +26,7 @@ SHOWN_COLUMNS = (
     "status",
 )
 #: Marks in the summary of a run → what they mean.
-MARKS = {
+MARK_MEANINGS = {
     "≈": "not significantly different from the first entry",
     "†": "put together from other entries, with the trials of all of them: no rank",
     "= default": "the search kept the default parameters in every split: default and tuned are one entry",
@@ -36,7 +36,9 @@ FINDING_COLUMNS = ("task", "code", "severity", "column", "rows", "message", "adv
 
 def add_legend(text: str) -> str:
     """Add what the marks in a summary mean."""
-    legend = [f"{legend_mark}  {mark_meaning}" for legend_mark, mark_meaning in MARKS.items() if legend_mark in text]
+    legend = [
+        f"{legend_mark}  {mark_meaning}" for legend_mark, mark_meaning in MARK_MEANINGS.items() if legend_mark in text
+    ]
     return "\n".join([text, *([""] if legend else []), *legend])
 
 

@@ -24,7 +24,7 @@ from harness.metrics.threshold import ThresholdGoal
 from harness.processes import run_in_subprocess, usable_cores
 from harness.registry.registry import Registry
 from harness.report.content import ReportColumn, ReportTable
-from harness.report.render.cells import MISSING
+from harness.report.render.cells import MISSING_DASH
 from harness.report.render.markdown import format_count
 from harness.report.render.terminal import render_terminal_table
 from harness.store.store import Store
@@ -349,9 +349,9 @@ def _format_score_difference(stored_score: float | None, refitted_score: float |
     if stored_score == refitted_score:
         return "0"
     if stored_score is None or refitted_score is None:
-        return MISSING
+        return MISSING_DASH
     return f"{refitted_score - stored_score:+.3g}"
 
 
 def _format_score(score: float | None) -> str:
-    return MISSING if score is None else f"{score:.6g}"
+    return MISSING_DASH if score is None else f"{score:.6g}"

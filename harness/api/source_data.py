@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data.addresses import fetch_address, is_address, is_suite
 from harness.data.source_cache import FetchedData
-from harness.data.user_data import FOLDER, UserData
+from harness.data.user_data import FOLDER_TARGET, UserData
 from harness.errors import EvenhandError
 
 if TYPE_CHECKING:
@@ -110,6 +110,6 @@ def require_target(fetched: FetchedData) -> str:
 def make_source_user_data(fetched: FetchedData) -> UserData:
     """Describe fetched data as a task; raises `EvenhandError` where its source does not say which column is the target."""
     if fetched.path.is_dir():
-        return UserData(str(fetched.path), FOLDER, name=fetched.name, origin=fetched.origin)
+        return UserData(str(fetched.path), FOLDER_TARGET, name=fetched.name, origin=fetched.origin)
     user_data = UserData(str(fetched.path), require_target(fetched), name=fetched.name, origin=fetched.origin)
     return replace(user_data, text=fetched.text, split=fetched.split, drop=fetched.drop)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Columns that the leaderboard must have for its scores to be displayed.
 COLUMNS = {"task", "family", "strategy", "stage", "calibration", "objective", "score"}
-COMPLETE = 1  #: the state of a trial with a score, a value of Optuna's `TrialState`
+COMPLETE_STATE = 1  #: the state of a trial with a score, a value of Optuna's `TrialState`
 EntryKey: TypeAlias = tuple[str, str, str, str]  #: task, family, strategy, stage
 
 
@@ -35,7 +35,7 @@ class SplitTrials:
     @property
     def best(self) -> FrozenTrial | None:
         """The trial with the best inner score; None where none has a score."""
-        scored_trials = [trial for trial in self.trials if trial.state == COMPLETE and trial.value is not None]
+        scored_trials = [trial for trial in self.trials if trial.state == COMPLETE_STATE and trial.value is not None]
         scored_trials.sort(key=attrgetter("value"), reverse=not self.minimizes)  # of equal ones, the first stays first
         return scored_trials[0] if scored_trials else None
 

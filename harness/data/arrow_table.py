@@ -22,9 +22,11 @@ from harness.findings import Finding
 if TYPE_CHECKING:
     import pandas as pd
 
-NOTES = "evenhand_notes"  #: the attribute of a raw data frame that holds what was noticed while its file was read
+NOTES_ATTRIBUTE = (
+    "evenhand_notes"  #: the attribute of a raw data frame that holds what was noticed while its file was read
+)
 #: Names of the column in which pandas writes the index of a data frame.
-UNNAMED = re.compile(rf"{re.escape(NO_NAME)}|Unnamed: ?\d+(\.\d+)?")
+UNNAMED_COLUMN_PATTERN = re.compile(rf"{re.escape(NO_NAME)}|Unnamed: ?\d+(\.\d+)?")
 MAX_HEAD_ROWS = 50  #: of a sheet, among which titles are looked for
 MAX_JSON_LINE = 16_000_000  #: bytes
 EXACT_DIGITS = 15  #: digits that every float has
@@ -243,7 +245,7 @@ def check_scalar_cells(column: pd.Series) -> None:
 
 def is_row_number_index(name: str, values: pd.Series) -> bool:
     """Whether a column without a name numbers the rows, perhaps of a larger table: whole numbers that all differ."""
-    if not UNNAMED.fullmatch(name) or values.dtype != np.float64 or not values.is_unique:
+    if not UNNAMED_COLUMN_PATTERN.fullmatch(name) or values.dtype != np.float64 or not values.is_unique:
         return False
     return bool((values >= 0).all() and (values % 1 == 0).all())
 

@@ -18,11 +18,11 @@ from harness.errors import DataError
 from harness.findings import Finding
 
 FIRST_LINE = 1_000_000  #: bytes within which the first line of a CSV must end
-SAMPLE = 64_000  #: bytes from which encoding and separator are found
+SAMPLE_BYTES = 64_000  #: bytes from which encoding and separator are found
 SAMPLE_ROWS = 50
 MAX_COLUMNS = 100_000  #: each takes about a millisecond to read
 MAX_ZEROS = 0.01  #: share of zero bytes in a sample of a text in UTF-8; in UTF-16 it is a half where letters are Latin
-BLOCK = 1_000_000  #: bytes that are read at once
+BLOCK_BYTES = 1_000_000  #: bytes that are read at once
 SEPARATORS = ",;\t|"
 MAX_SHOWN = 60  #: characters of a line in a message
 NO_NAME = "(no name)"  #: the name of a column that has none
@@ -106,11 +106,15 @@ def detect_csv_format(path: Path, min_columns: int = 2, has_header: bool = True)
     separator_match = SEPARATOR_LINE.fullmatch(first_line.strip(" "))
     if separator_match and following_lines:
         skipped_lines, text = skipped_lines + 1, following_lines
-    titles = _find_titles(text[:SAMPLE]) if has_header else []
+    titles = _find_titles(text[:SAMPLE_BYTES]) if has_header else []
     skipped_lines, text = skipped_lines + len(titles), text.split("\n", len(titles))[-1]
     encoding_notes = (*encoding_notes, *title_findings(titles))
-    separator = separator_match[1] if separator_match else _detect_separator(text[:SAMPLE], is_all=len(text) <= SAMPLE)
-    records = list(_parse_csv_rows(text[:SAMPLE], separator))
+    separator = (
+        separator_match[1]
+        if separator_match
+        else _detect_separator(text[:SAMPLE_BYTES], is_all=len(text) <= SAMPLE_BYTES)
+    )
+    records = list(_parse_csv_rows(text[:SAMPLE_BYTES], separator))
     header = records[0] if records else []
     if len(header) < min_columns:
         shown_line = ascii(text.partition("\n")[0][:MAX_SHOWN])
@@ -173,21 +177,21 @@ def detect_encoding(path: Path) -> tuple[str, tuple[Finding, ...]]:
         If it is not a text.
     """
     with open_unpacked(path) as (decompressed_file, _):
-        byte_block = decompressed_file.read(BLOCK)
+        byte_block = decompressed_file.read(BLOCK_BYTES)
         for byte_order_mark, encoding in BYTE_ORDER_MARKS:
             if byte_block.startswith(byte_order_mark):
                 return encoding, ()
-        zero_bytes = byte_block[:SAMPLE].count(0)
-        if zero_bytes > MAX_ZEROS * len(byte_block[:SAMPLE]):
-            return _detect_utf16(byte_block[: SAMPLE // 2 * 2], path)
+        zero_bytes = byte_block[:SAMPLE_BYTES].count(0)
+        if zero_bytes > MAX_ZEROS * len(byte_block[:SAMPLE_BYTES]):
+            return _detect_utf16(byte_block[: SAMPLE_BYTES // 2 * 2], path)
         utf8_decoder = codecs.getincrementaldecoder("utf-8")()
         while byte_block:
             try:
                 utf8_decoder.decode(byte_block)
             except UnicodeDecodeError:
-                sample = _non_ascii_lines(byte_block + decompressed_file.read(BLOCK))
+                sample = _non_ascii_lines(byte_block + decompressed_file.read(BLOCK_BYTES))
                 return _guess_encoding(sample, path)
-            byte_block = decompressed_file.read(BLOCK)
+            byte_block = decompressed_file.read(BLOCK_BYTES)
     return UTF8, ()
 
 
@@ -207,7 +211,7 @@ def _detect_utf16(sample: bytes, path: Path) -> tuple[str, tuple[Finding, ...]]:
 
 def _non_ascii_lines(sample_bytes: bytes) -> bytes:
     lines = [line for line in sample_bytes.splitlines() if not line.isascii()]
-    return b"\n".join(lines)[:SAMPLE]
+    return b"\n".join(lines)[:SAMPLE_BYTES]
 
 
 def _guess_encoding(sample: bytes, path: Path) -> tuple[str, tuple[Finding, ...]]:
@@ -241,7 +245,7 @@ def _is_decodable(path: Path, encoding: str) -> bool:
     incremental_decoder = codecs.getincrementaldecoder(encoding)()
     with open_unpacked(path) as (decompressed_file, _):
         try:
-            while byte_block := decompressed_file.read(BLOCK):
+            while byte_block := decompressed_file.read(BLOCK_BYTES):
                 incremental_decoder.decode(byte_block)
         except UnicodeDecodeError:
             return False

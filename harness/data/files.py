@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data.arrow_table import NOTES, arrow_to_pandas, read_excel, read_json_batches
+from harness.data.arrow_table import NOTES_ATTRIBUTE, arrow_to_pandas, read_excel, read_json_batches
 from harness.data.csv_format import CsvFormat, detect_csv_format
 from harness.data.file_kinds import FileKind, detect_file_kind
 from harness.data.packed_files import open_unpacked
@@ -45,7 +45,7 @@ def read_table(
     Returns
     -------
     pandas.DataFrame
-        The raw rows. Its attribute `NOTES` has the findings about the file.
+        The raw rows. Its attribute `NOTES_ATTRIBUTE` has the findings about the file.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def _read_file_of_kind(
         frame, reading_notes = _read_csv_file(
             path, names_only=names_only, written_columns=written_columns, has_header=has_header
         )
-    frame.attrs[NOTES] = reading_notes
+    frame.attrs[NOTES_ATTRIBUTE] = reading_notes
     return frame
 
 

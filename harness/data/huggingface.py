@@ -23,13 +23,13 @@ SERVER = "https://huggingface.co"
 SERVER_VARIABLE = "HF_ENDPOINT"  #: the hub's own name for the address of a mirror
 SPLIT_COLUMN = "published split"
 ROWS, IMAGES = "rows.parquet", "images"
-MARKER = "images.json"  #: written when all images are there
+IMAGES_MARKER = "images.json"  #: written when all images are there
 TARGET_NAMES = ("label", "labels", "target", "class")
 INDEX_NAMES = ("idx", "id", "index")  #: columns that do not make a table of a text
 IMAGE_SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg"}
 NO_LABEL = -1  #: of rows whose class is not published
-PART = r"[A-Za-z0-9][\w.-]*"
-ADDRESS = re.compile(rf"hf:({PART}/{PART})(?:/({PART}))?(?:/({PART}))?")
+NAME_PATTERN = r"[A-Za-z0-9][\w.-]*"
+ADDRESS = re.compile(rf"hf:({NAME_PATTERN}/{NAME_PATTERN})(?:/({NAME_PATTERN}))?(?:/({NAME_PATTERN}))?")
 MAX_LISTED = 8  #: names in a message
 
 
@@ -319,11 +319,11 @@ def _collect_images(
         raise DataError(f"{folder.address}: expected one column of images and one of classes, found {found_features}")
     used_splits = _choose_used_splits(list(files.splits), folder.address)
     path = folder.path / IMAGES
-    if not folder.has(MARKER):
+    if not folder.has(IMAGES_MARKER):
         counts: dict[str, int] = {}
         for split, split_part in used_splits.parts.items():
             counts[split] = _write_images(files, split, (images[0], target), path / split_part)
-        folder.write(MARKER, json.dumps(counts).encode())
+        folder.write(IMAGES_MARKER, json.dumps(counts).encode())
     return FetchedData(path=path, name=name, origin=origin_fields, note="; ".join(used_splits.remarks))
 
 

@@ -22,12 +22,21 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-SIZE = 160  #: pixels; larger images are reduced to this side
+MAX_IMAGE_SIDE = 160  #: pixels; larger images are reduced to this side
 SUFFIXES = (".png", ".jpg", ".jpeg")
 GZIP = b"\x1f\x8b"
 #: What Pillow and `zipfile` raise for damaged content.
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error, zlib.error, zipfile.BadZipFile)
-EXPECTED = "expected a folder per class with PNG or JPEG files in it"
+UNREADABLE_IMAGE_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+)
+EXPECTED_LAYOUT = "expected a folder per class with PNG or JPEG files in it"
 
 #: The name of a file below a folder, and a function that reads it.
 NamedFile: TypeAlias = tuple[PurePosixPath, Callable[[], bytes]]
@@ -52,7 +61,7 @@ class LabeledImages(NamedTuple):
     test: npt.NDArray[np.bool_] | None = None
 
 
-def load_folder(path: Path, size: int = SIZE) -> LabeledImages:
+def load_folder(path: Path, size: int = MAX_IMAGE_SIDE) -> LabeledImages:
     """Load the images of a folder with a folder per class: PNG and JPEG, in the order of their names.
 
     The central square of each is taken, as in ImageNet's evaluation, and reduced where it is larger than `size`; where
@@ -79,11 +88,11 @@ def load_folder(path: Path, size: int = SIZE) -> LabeledImages:
         If Pillow is not installed.
     """
     if not path.is_dir():
-        raise DataError(f"{path} is not a folder: {EXPECTED}")
+        raise DataError(f"{path} is not a folder: {EXPECTED_LAYOUT}")
     return _load_image_files(_list_folder_files(path), size, str(path))
 
 
-def load_zip(content: bytes, what: str, size: int = SIZE) -> LabeledImages:
+def load_zip(content: bytes, what: str, size: int = MAX_IMAGE_SIDE) -> LabeledImages:
     """Load the images of a zip with a folder per class, as `load_folder` does; `what` names it in messages."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -223,7 +232,7 @@ def _load_image_files(files: Iterable[NamedFile], size: int, source_description:
     classes = len(set(labels))
     if classes < 2:
         raise DataError(
-            f"{source_description} has readable images of {classes} classes: {EXPECTED}, two or more"
+            f"{source_description} has readable images of {classes} classes: {EXPECTED_LAYOUT}, two or more"
             f"{_describe_first_omitted_file(image_notes[len(folder_layout.notes) :])}"
         )
     is_test = np.array(is_test_image) if folder_layout.test_part else None
@@ -248,7 +257,7 @@ def _decode_image(read_bytes: Callable[[], bytes], size: int) -> Any:
             image = _rotate_upright(file)
     except pillow_module.DecompressionBombError as error:
         raise _UnreadableImageError("more pixels than any photograph has") from error
-    except UNREADABLE as error:
+    except UNREADABLE_IMAGE_ERRORS as error:
         # Pillow's message for unknown content names an address in memory: notes must not change from run to run.
         message = str(getattr(error, "strerror", None) or error).split("<_io")[0]
         raise _UnreadableImageError(" ".join(message.split())) from error

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from harness.data.units import (
-    MULTIPLIERS,
+    MULTIPLIERS_BY_WORD,
     WEAK_MULTIPLIERS,
     is_currency,
     may_be_unit,
@@ -27,14 +27,14 @@ NUMBER = re.compile(
 )
 PREFIX_BEFORE_PARENTHESES = re.compile(r"^([^\d(]+)\((.+)\)$")
 LONG_INTEGER, HUNDREDS = re.compile(r"[1-9]\d{3,}"), re.compile(r"[1-9]\d{2}")
-ONES = str.maketrans("0123456789", "1111111111")
+DIGITS_TO_ONES = str.maketrans("0123456789", "1111111111")
 MIN_GROUPS = 20  #: different numbers, for those without a separator to say what a point is
 #: Values that only say on which side of a limit a number lies.
-CENSORED = re.compile(
+CENSORED_PATTERN = re.compile(
     r"(?:[<>≤≥~≈]|<=|>=|ca\.?|about|under|over)\s*[+-]?[\d.,' ]*\d.*|[\d.,' ]*\d\s*[^\d]*\+|\d+\s+or (?:more|less)"
 )
 #: Characters that are written for others: minus signs, apostrophes, spaces that do not break.
-EQUIVALENTS = str.maketrans({
+EQUIVALENT_CHARACTERS = str.maketrans({
     "²": "sq", "³": "cb",
     "−": "-", "–": "-", "‐": "-", "‑": "-", "﹣": "-", "’": "'", "‘": "'", "´": "'", "`": "'", "′": "'",
     "\u00a0": " ", "\u2007": " ", "\u2008": " ", "\u2009": " ", "\u200a": " ", "\u202f": " ", "\u066b": ".", "\u066c": ",",
@@ -105,7 +105,7 @@ class LearnedNumbers:
 def normalize_number(text: str) -> str:
     """Write a text with plain digits, spaces, minus signs and apostrophes, without what spreadsheets write around texts."""
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text.translate(EQUIVALENTS)).translate(EQUIVALENTS)
+        text = unicodedata.normalize("NFKC", text.translate(EQUIVALENT_CHARACTERS)).translate(EQUIVALENT_CHARACTERS)
         text = OTHER_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
     text = text.strip()
     if text.startswith(("'", "=", '"')):
@@ -120,7 +120,7 @@ def is_missing_value_word(text: str) -> bool:
 
 def is_censored_number(text: str) -> bool:
     """Tell whether a text says that a number lies beyond a limit, such as ``<0.5``."""
-    return CENSORED.fullmatch(normalize_number(text).casefold()) is not None
+    return CENSORED_PATTERN.fullmatch(normalize_number(text).casefold()) is not None
 
 
 def parse_number(text: str, number_format: NumberFormat) -> float | None:
@@ -270,7 +270,7 @@ def _learn_separators(
     readable_by_decimal = {".": 0, ",": 0}
     separators_by_decimal: dict[str, set[str]] = {".": set(), ",": set()}
     for text, parts_of_number in parts_by_text.items():
-        shape = parts_of_number.digits[0] + parts_of_number.digits[1:].translate(ONES)
+        shape = parts_of_number.digits[0] + parts_of_number.digits[1:].translate(DIGITS_TO_ONES)
         for decimal_separator, other_separators in ((".", ",' "), (",", ".' ")):
             if _has_valid_digit_groups(shape, decimal_separator, other_separators):
                 readable_by_decimal[decimal_separator] += counts[text]
@@ -350,7 +350,7 @@ def _parts_to_number(number_parts: NumberParts, number_format: NumberFormat) -> 
         return None
     power_of_ten = int(number_parts.exponent[1:] or 0)
     if multiplier_word:
-        power_of_ten += (MULTIPLIERS | WEAK_MULTIPLIERS)[multiplier_word]
+        power_of_ten += (MULTIPLIERS_BY_WORD | WEAK_MULTIPLIERS)[multiplier_word]
     parsed_number = float(f"{digits}e{power_of_ten}")
     return -parsed_number if number_parts.negative else parsed_number
 

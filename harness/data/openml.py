@@ -28,7 +28,7 @@ MAX_DESCRIPTION = 300  #: characters of a description that a report repeats
 #: Name of the column that says in which fold, or part, a task tests a row.
 SPLIT_COLUMN = "published split"
 ADDRESS = re.compile(r"openml(?:-(task|suite))?:(?:(task|suite|data)/)?(\d+)")
-FORMS = "openml:ID (a data set), openml:task/ID or openml:suite/ID"
+ADDRESS_FORMS = "openml:ID (a data set), openml:task/ID or openml:suite/ID"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def parse_address(text: str) -> OpenmlAddress:
     """Read `openml:61`, `openml:task/31`, `openml-task:31` or `openml-suite:99`; raises `DataError` for any other form."""
     match = ADDRESS.fullmatch(text.strip())
     if match is None or (match[1] and match[2]):
-        raise DataError(f"{text!r} is no address of OpenML: expected {FORMS}")
+        raise DataError(f"{text!r} is no address of OpenML: expected {ADDRESS_FORMS}")
     return OpenmlAddress(match[1] or match[2] or "data", int(match[3]))
 
 

@@ -24,7 +24,7 @@ from harness.readings import BLANKS, ColumnReading, NumberFormat
 if TYPE_CHECKING:
     import pandas as pd
 
-BOOLEANS = {"true": "True", "false": "False"}
+BOOLEAN_NAMES = {"true": "True", "false": "False"}
 MAX_SHOWN_CHARACTERS = 60  #: of a value in a message
 MAX_INT64 = 2**63
 MAX_INTEGER = 10**300  #: larger integers are no floats
@@ -298,7 +298,7 @@ _READERS: dict[str, Callable[[Sequence[Any] | pd.Series, ColumnReading], pd.Seri
 
 
 def _normalize_boolean_name(text: str) -> str:
-    return BOOLEANS.get(text.lower(), text)
+    return BOOLEAN_NAMES.get(text.lower(), text)
 
 
 def _whole_number_name(text: str) -> str:

@@ -25,7 +25,7 @@ from harness.data.source_cache import (
 from harness.errors import DataError, EvenhandError, MissingPackageError, Unavailable
 
 LATEST = "latest.json"  #: names the newest copy
-INCOMING = "incoming"
+INCOMING_NAME = "incoming"
 
 
 def fetch_remote_file(url: str) -> list[FetchedData]:
@@ -87,7 +87,7 @@ def _describe_origin(file_name: str, url: str) -> dict[str, str]:
 def _copy(url: str, folder: CacheFolder, file_name: str) -> Path:
     """Copy what stands at an address; raises `Unavailable` where it cannot be reached."""
     make_folder(folder.path)
-    incoming_path = folder.path / f".{INCOMING}"
+    incoming_path = folder.path / f".{INCOMING_NAME}"
     try:
         with closing(_open(url, folder)) as source_stream, incoming_path.open("wb") as file:
             shutil.copyfileobj(source_stream, file, BLOCK_BYTES)

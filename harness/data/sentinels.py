@@ -16,12 +16,19 @@ MIN_GAP = 3.0  #: from the other numbers to a sentinel above them, in units of t
 MIN_NEGATIVE_GAP = 0.1  #: from the other numbers, none of which is negative, to -1
 MAX_SENTINELS = 3  #: of a column
 #: Numbers that are written for an unknown one; with all digits 9, or the limits of whole numbers of a computer.
-NINES = tuple(float("9" * digits) for digits in range(2, 16))
-LIMITS = (32_767.0, -32_768.0, 2.0**31 - 1, -(2.0**31), 2.0**63, -(2.0**63), 1e10, 1e20, 1e30, 1e36, 1e37, 1e38)
+NINES_SENTINELS = tuple(float("9" * digits) for digits in range(2, 16))
+DTYPE_LIMITS = (32_767.0, -32_768.0, 2.0**31 - 1, -(2.0**31), 2.0**63, -(2.0**63), 1e10, 1e20, 1e30, 1e36, 1e37, 1e38)
 #: Null values of measurements, as in well logs.
 MEASUREMENTS = (-999.25, -9999.25)
 CANDIDATES = frozenset(
-    {*NINES, *(-nines for nines in NINES), *LIMITS, *(-limit for limit in LIMITS), *MEASUREMENTS, -1.0}
+    {
+        *NINES_SENTINELS,
+        *(-nines for nines in NINES_SENTINELS),
+        *DTYPE_LIMITS,
+        *(-limit for limit in DTYPE_LIMITS),
+        *MEASUREMENTS,
+        -1.0,
+    }
 )
 #: Dates that are written for an unknown one or for no end: the limits of databases, spreadsheets and programs.
 DATES = (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.data.arrow_table import NOTES, check_scalar_cells, is_row_number_index
+from harness.data.arrow_table import NOTES_ATTRIBUTE, check_scalar_cells, is_row_number_index
 from harness.data.column_types import check_column_types
 from harness.data.columns import Column, infer_column
 from harness.data.omissions import AMBIGUOUS_DATES, is_identifier_name, omission_code
@@ -101,7 +101,7 @@ def make_table(task: Task, raw: Raw) -> Table:
         )
     frame = raw.reset_index(drop=True).set_axis(list(map(str, raw.columns)), axis=1)
     _check_declared_columns(task, frame)
-    file_notes = raw.attrs.get(NOTES, ())
+    file_notes = raw.attrs.get(NOTES_ATTRIBUTE, ())
     frame, weight_notes = drop_unweighted_rows(task, frame)
     labels, target_notes = read_labelled_rows(task, frame[task.target])
     if len(labels) < len(frame):

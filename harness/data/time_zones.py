@@ -20,7 +20,7 @@ ABBREVIATIONS = {
 }  # fmt: skip
 ABBREVIATION = re.compile(r"\s*\(?\b(" + "|".join(ABBREVIATIONS) + r")\b\)?$", re.IGNORECASE)
 REGION = re.compile(r"\s*[\[(]?\b([a-z]+(?:/[a-z0-9_+-]+){1,2})[\])]?$", re.IGNORECASE)
-DIFFERENCE = re.compile(r":\d{2}.*[+-]\d{2}:?\d{2}$")
+UTC_OFFSET_PATTERN = re.compile(r":\d{2}.*[+-]\d{2}:?\d{2}$")
 LOCAL_TIME = re.compile(r"(\d+)-(\d+)-(\d+) (\d+):(\d+)(?::(\d+))?(?:\.\d+)?(?:\s?([ap])\.?m\.?)?", re.IGNORECASE)
 SAMPLE, MAX_NAMES = 200, 3
 
@@ -55,7 +55,7 @@ def add_difference(local: str, region: str) -> str | None:
     str or None
         The time with its difference; unchanged where it has one already or is a day only, None where it does not exist.
     """
-    if DIFFERENCE.search(local):
+    if UTC_OFFSET_PATTERN.search(local):
         return local
     match = LOCAL_TIME.fullmatch(local)
     if match is None:

@@ -13,7 +13,7 @@ CURRENCIES = frozenset({
 })  # fmt: skip
 #: Signs of currencies → the code of the same currency.
 CURRENCY_SIGNS = {"$": "usd", "us$": "usd", "€": "eur", "euro": "eur", "£": "gbp", "¥": "jpy", "₹": "inr", "rs": "inr"}
-MULTIPLIERS = {
+MULTIPLIERS_BY_WORD = {
     "k": 3, "tsd": 3, "thousand": 3, "thousands": 3, "mn": 6, "mio": 6, "mill": 6, "million": 6, "millions": 6, "bn": 9, "mrd": 9,
     "bln": 9, "billion": 9, "billions": 9, "tn": 12, "trillion": 12, "lakh": 5, "crore": 7,
 }  # fmt: skip
@@ -54,7 +54,7 @@ def _normalize_multiplier(word: str) -> str:
     if word == "M":
         return "mn"
     name = word.rstrip(".").casefold()
-    return name if name in MULTIPLIERS or name in WEAK_MULTIPLIERS else ""
+    return name if name in MULTIPLIERS_BY_WORD or name in WEAK_MULTIPLIERS else ""
 
 
 @lru_cache(maxsize=4_096)

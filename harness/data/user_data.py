@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from harness.data.arrow_table import NOTES
+from harness.data.arrow_table import NOTES_ATTRIBUTE
 from harness.data.file_kinds import PACKED_SUFFIXES
 from harness.data.files import read_table
 from harness.data.images import load_folder
@@ -21,7 +21,7 @@ from harness.registry.task import Modality, Raw, Task
 if TYPE_CHECKING:
     import pandas as pd
 
-FOLDER = "folder"  #: the name of the target of a folder of images: the folders are the classes
+FOLDER_TARGET = "folder"  #: the name of the target of a folder of images: the folders are the classes
 #: The column that says from which of two files a row is.
 FILE_SPLIT = "train or test"
 #: Fields that versions without them do not know; a description leaves them out where they are not used.
@@ -255,7 +255,7 @@ def join_test_rows(rows: pd.DataFrame, tested: pd.DataFrame, source: str) -> pd.
     import pandas as pd
 
     columns = check_test_columns(rows, tested, source)
-    reading_notes = [*rows.attrs.get(NOTES, ()), *tested.attrs.get(NOTES, ())]
+    reading_notes = [*rows.attrs.get(NOTES_ATTRIBUTE, ()), *tested.attrs.get(NOTES_ATTRIBUTE, ())]
     for name in tested.columns:
         if name not in columns:
             message = f"only the test rows ({source}) have this column, which is left out"
@@ -266,7 +266,7 @@ def join_test_rows(rows: pd.DataFrame, tested: pd.DataFrame, source: str) -> pd.
         marked_part.attrs = {}
         joined_parts.append(marked_part)
     joined_frame = pd.concat(joined_parts, ignore_index=True)
-    joined_frame.attrs[NOTES] = tuple(dict.fromkeys(reading_notes))
+    joined_frame.attrs[NOTES_ATTRIBUTE] = tuple(dict.fromkeys(reading_notes))
     return joined_frame
 
 

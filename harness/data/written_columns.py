@@ -9,11 +9,11 @@ from harness.readings import BLANKS, MISSING_WORDS
 if TYPE_CHECKING:
     import pandas as pd
 
-WORDS = frozenset({*BLANKS, *MISSING_WORDS})
+MISSING_OR_BLANK_WORDS = frozenset({*BLANKS, *MISSING_WORDS})
 LEADING_ZEROS = r"\s*0\d{2,}\s*"  #: of a code; two digits may be an hour or a month
 #: Numbers with a point before every three last digits, which may separate thousands, and those without one.
 GROUPED, UNGROUPED = r"\s*[+-]?[1-9]\d{0,2}\.\d{3}\s*", r"\s*[+-]?\d{1,3}\s*"
-SAMPLE = 100  #: values that are looked at first
+SAMPLE_SIZE = 100  #: values that are looked at first
 MIN_GROUPED = 20  #: different ones; fractions have fewer digits sometimes
 MAX_EXACT = 2**53  #: whole numbers from here on are rounded as floats
 
@@ -57,15 +57,15 @@ def _conversion_loses_digits(column: pd.Series, written_beginning: pd.Series) ->
 
 def may_separate_thousands(texts: pd.Series) -> bool:
     """Tell whether the points of numbers may separate thousands: three digits follow each of them, and none is below 1."""
-    sample_texts = texts.iloc[:SAMPLE]
+    sample_texts = texts.iloc[:SAMPLE_SIZE]
     if not (
         sample_texts.str.fullmatch(GROUPED)
         | sample_texts.str.fullmatch(UNGROUPED)
-        | sample_texts.str.strip().isin(WORDS)
+        | sample_texts.str.strip().isin(MISSING_OR_BLANK_WORDS)
     ).all():
         return False
     grouped_texts = texts[texts.str.fullmatch(GROUPED)]
     if grouped_texts.nunique() < MIN_GROUPED:
         return False
     other_texts = texts[~texts.str.fullmatch(GROUPED)]
-    return bool((other_texts.str.fullmatch(UNGROUPED) | other_texts.str.strip().isin(WORDS)).all())
+    return bool((other_texts.str.fullmatch(UNGROUPED) | other_texts.str.strip().isin(MISSING_OR_BLANK_WORDS)).all())

@@ -18,7 +18,7 @@ from scipy.sparse import issparse
 from scipy.special import softmax
 
 from harness.deploy import keras_runtime
-from harness.deploy.tree_checks import END, check_lightgbm_trees, check_sklearn_trees, check_xgboost_trees
+from harness.deploy.tree_checks import END_OF_TREES, check_lightgbm_trees, check_sklearn_trees, check_xgboost_trees
 from harness.preprocessing.encodings import Encoder
 from harness.preprocessing.image import VECTOR_CUTS, PretrainedEncoder, PretrainedSvdEncoder
 from harness.preprocessing.text import TERM_TYPES, LsaEncoder, TfidfEncoder, TokenEncoder, make_tfidf_vectorizer
@@ -136,7 +136,7 @@ class LightGBMTrees:
     @classmethod
     def from_booster(cls, booster: Any) -> LightGBMTrees:
         """Take the trees of a booster, without the parameters that it was trained with."""
-        tree_text, end_marker, _ = booster.model_to_string(num_iteration=-1).partition(END)
+        tree_text, end_marker, _ = booster.model_to_string(num_iteration=-1).partition(END_OF_TREES)
         return cls((tree_text + end_marker).encode(), json.dumps(booster.pandas_categorical), booster.best_iteration)
 
     def to_booster(self, classes: int) -> Any:

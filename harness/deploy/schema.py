@@ -24,8 +24,8 @@ from harness.registry.task import Features, Modality, Table, Task
 Kind: TypeAlias = Literal["number", "date", "category", "text", "picture"]
 
 IMAGE = "picture"  #: name and kind of the one feature of an image task
-BINS = 10
-GREY = 128
+NUMBER_OF_BINS = 10
+GREY_LEVEL = 128
 #: Names of columns whose values name a row: customer_id, OrderNo, phone.
 IDENTIFIER_NAME = re.compile(
     r"(?i:(^|[\W_])(id|uuid|guid|phone|telephone|mobile|e-?mail|surname|name)([\W_]|$)|(^|[\W_])(no|nr|number|key)$)"
@@ -34,7 +34,7 @@ IDENTIFIER_NAME = re.compile(
 MIN_IDENTIFIER_DIGITS = 6  #: from which whole numbers that all differ and have as many digits are identifiers
 #: The kinds of column of each modality, and the ways in which the values of each kind may be written.
 KINDS = {"tabular": ("number", "date", "category"), "text": ("text",), "image": (IMAGE,)}
-WRITINGS = {**WRITTEN, IMAGE: ("",)}
+WRITTEN_FORMS = {**WRITTEN, IMAGE: ("",)}
 MAX_IMAGE_VALUES = 100_000_000
 
 
@@ -49,7 +49,7 @@ class Feature:
     kind : str
         Its type.
     written : str
-        How the text of a value is to be understood, one of `WRITINGS`: the order of dates, a decimal comma, categories that
+        How the text of a value is to be understood, one of `WRITTEN_FORMS`: the order of dates, a decimal comma, categories that
         were numbers or true and false.
     low, high, median : float or None
         Of the known numbers: of dates in days since 1970, of texts in characters, of images in mean brightness from 0 to
@@ -185,7 +185,7 @@ def typical_row(schema: Schema) -> Features:
     """Make one typical row: medians and commonest levels; an empty text; a grey image."""
 
     if schema.image_shape:
-        return np.full((1, *schema.image_shape), GREY, dtype=np.uint8)
+        return np.full((1, *schema.image_shape), GREY_LEVEL, dtype=np.uint8)
     if schema.modality == "text":
         return np.array([""], dtype=object)
     row: dict[str, Any] = {}
@@ -243,7 +243,7 @@ def _check_schema(schema: Schema) -> None:
         name = repr(feature.name[:60])
         _require_schema_condition(isinstance(feature.is_identifier, bool), f"what {name} is")
         _require_schema_condition(
-            feature.kind in feature_kinds and feature.written in WRITINGS[feature.kind], f"the kind of {name}"
+            feature.kind in feature_kinds and feature.written in WRITTEN_FORMS[feature.kind], f"the kind of {name}"
         )
         _require_schema_condition(are_unique_strings(feature.literals), f"the literals of {name}")
         feature_reading = feature.column_reading
@@ -333,7 +333,7 @@ def _add_number_distribution(feature: Feature, column_values: npt.NDArray[np.flo
     known_numbers = column_values[~np.isnan(column_values)]
     if len(known_numbers):
         quartered_numbers = known_numbers * 0.25  # the difference of two numbers of 1e308 has no float
-        edges = (np.unique(np.quantile(quartered_numbers, np.linspace(0, 1, BINS + 1)[1:-1])) * 4).tolist()
+        edges = (np.unique(np.quantile(quartered_numbers, np.linspace(0, 1, NUMBER_OF_BINS + 1)[1:-1])) * 4).tolist()
         lowest_number, highest_number, median = (
             float(known_numbers.min()),
             float(known_numbers.max()),

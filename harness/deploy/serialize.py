@@ -86,7 +86,7 @@ ATTRIBUTE_ALIASES: dict[str, dict[str, str]] = {
 }
 NUMBER_TYPES = frozenset({"numpy.float32", "numpy.float64", "numpy.int32", "numpy.int64"})
 #: Loader of skops → the types (module and name) that it may create.
-ALLOWED: dict[str, frozenset[str]] = {
+ALLOWED_TYPES: dict[str, frozenset[str]] = {
     "JsonNode": frozenset({"builtins.str"}),
     "DictNode": frozenset({"builtins.dict", "collections.OrderedDict"}),
     "DefaultDictNode": frozenset({"collections.defaultdict"}),
@@ -137,7 +137,7 @@ ALLOWED: dict[str, frozenset[str]] = {
         }
     ),
 }
-TRUSTED_TYPES = tuple(sorted(frozenset[str]().union(*ALLOWED.values())))
+TRUSTED_TYPES = tuple(sorted(frozenset[str]().union(*ALLOWED_TYPES.values())))
 
 _LAYERS = """
     Activation AdaptiveAveragePooling2D Add AveragePooling2D BatchNormalization Bidirectional Concatenate Conv2D Dense
@@ -172,7 +172,7 @@ def object_to_skops(content: Any) -> bytes:
     Raises
     ------
     EvenhandError
-        If the object contains a type that is not in `ALLOWED`.
+        If the object contains a type that is not in `ALLOWED_TYPES`.
     """
     skops_bytes: bytes = _import_skops_io().dumps(content, compression=zipfile.ZIP_DEFLATED, compresslevel=6)
     if disallowed_names := disallowed_types(_object_types(read_skops_description(skops_bytes))):
@@ -201,7 +201,7 @@ def object_from_skops(content: bytes, name: str) -> Any:
     Raises
     ------
     BundleError
-        If this is no skops file, if it is damaged, or if it contains a type that is not in `ALLOWED`.
+        If this is no skops file, if it is damaged, or if it contains a type that is not in `ALLOWED_TYPES`.
     """
     stored_description = read_skops_description(content, name)
     description = _rename_node_types(stored_description)
@@ -274,11 +274,11 @@ def iterate_json_objects(document: Any) -> Iterator[dict[str, Any]]:
 def disallowed_types(loaders_and_types: Iterable[tuple[str, str]]) -> list[str]:
     """Return the types of pairs (loader, type) that a bundle may not hold, without duplicates, sorted.
 
-    It may hold what is in `ALLOWED`, and the estimators of scikit-learn, which skops trusts too.
+    It may hold what is in `ALLOWED_TYPES`, and the estimators of scikit-learn, which skops trusts too.
     """
     names = set()
     for loader_name, name in loaders_and_types:
-        if name not in ALLOWED.get(loader_name, ()) and not _is_sklearn_estimator(loader_name, name):
+        if name not in ALLOWED_TYPES.get(loader_name, ()) and not _is_sklearn_estimator(loader_name, name):
             names.add(name)
     return sorted(names)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-END = "end of trees\n"  #: training parameters follow it
+END_OF_TREES = "end of trees\n"  #: training parameters follow it
 MAX_LEAVES = 4_096  #: of a tree; LightGBM descends it recursively
 HEADER_FIELDS = {
     "version", "num_class", "num_tree_per_iteration", "label_index", "max_feature_idx", "objective", "feature_names",
@@ -40,7 +40,7 @@ def check_lightgbm_trees(text: str, classes: int, best_iteration: int) -> None:
     Parameters
     ----------
     text : str
-        What `Booster.model_to_string` wrote, up to `END`.
+        What `Booster.model_to_string` wrote, up to `END_OF_TREES`.
     classes : int
         Number of classes that the classifier has.
     best_iteration : int
@@ -55,7 +55,7 @@ def check_lightgbm_trees(text: str, classes: int, best_iteration: int) -> None:
     file_kind, *lines = header_text.split("\n")
     header = _parse_lightgbm_fields(lines)
     _require_valid_lightgbm_text(
-        file_kind == "tree" and text.isascii() and text.endswith(END) and set(header) == HEADER_FIELDS
+        file_kind == "tree" and text.isascii() and text.endswith(END_OF_TREES) and set(header) == HEADER_FIELDS
     )
     columns = _parse_integer(header["max_feature_idx"]) + 1
     output_count = _check_lightgbm_outputs(header, classes)
@@ -70,7 +70,7 @@ def check_lightgbm_trees(text: str, classes: int, best_iteration: int) -> None:
     for tree_number, size in enumerate(sizes):
         _check_lightgbm_tree(tree_text[tree_start : tree_start + size], tree_number, columns)
         tree_start += size
-    _require_valid_lightgbm_text(tree_text[tree_start:].strip("\n") == END.strip("\n"))
+    _require_valid_lightgbm_text(tree_text[tree_start:].strip("\n") == END_OF_TREES.strip("\n"))
 
 
 def _check_lightgbm_outputs(header: dict[str, str], classes: int) -> int:
@@ -176,7 +176,7 @@ def _require_valid_lightgbm_text(is_valid: bool) -> None:
         raise ValueError("this is no text of LightGBM's")
 
 
-LEAF = -1
+LEAF_CHILD = -1
 NO_PARENT = 2**31 - 1  #: XGBoost's parent of a root
 MAX_CATEGORY_CODE = 2**24  #: codes of categories that XGBoost distinguishes
 
@@ -224,7 +224,7 @@ def _objects_in_container(parent_object: Any) -> Iterable[Any]:
 
 
 def _check_sklearn_tree(tree: Any, columns: int | None) -> None:
-    is_inner = tree.children_left != LEAF
+    is_inner = tree.children_left != LEAF_CHILD
     _require_valid_tree(tree.n_features == columns and len(is_inner) == tree.node_count)
     _check_children_follow_parents(is_inner, tree.children_left, tree.children_right)
     _require_valid_tree(_are_indices_within(tree.feature[is_inner], tree.n_features))
@@ -269,7 +269,7 @@ def check_xgboost_trees(description: Any) -> None:
 def _check_xgboost_nodes(tree: Any, columns: int) -> None:
     left_children, right_children = _integer_array(tree, "left_children"), _integer_array(tree, "right_children")
     splits, parent_nodes = _integer_array(tree, "split_indices"), _integer_array(tree, "parents")
-    is_inner = left_children != LEAF
+    is_inner = left_children != LEAF_CHILD
     _require_valid_tree(
         len(left_children)
         == len(right_children)

@@ -14,7 +14,7 @@ from harness.data.reader import UnreadableValueError, quote_value, read_values
 from harness.deploy.schema import Feature
 from harness.errors import EvenhandError
 
-EXPECTED = {
+EXPECTED_BY_KIND = {
     "number": "a finite number",
     "date": "a date",
     "category": "a text",
@@ -190,7 +190,7 @@ def _flag_missing_values(feature: Feature, is_missing: npt.NDArray[np.bool_]) ->
 
 
 def _invalid_value_error(feature: Feature, row: int, description: str) -> InvalidRowsError:
-    expected_text = EXPECTED[feature.kind]
+    expected_text = EXPECTED_BY_KIND[feature.kind]
     if feature.kind == "date":
         expected_text += f" like {DATE_EXAMPLES.get(feature.written, DEFAULT_DATE_EXAMPLE)}"
     message = f", column {feature.name!r}: expected {expected_text}, found {description}"

@@ -28,7 +28,7 @@ PREDICTED_SHARES: Array = np.linspace(0, 1, 51)
 MAX_LOG_ODDS = 7.0  #: scores beyond 0.0009 and 0.9991 are clipped to these
 THRESHOLDS: Array = np.linspace(0, 1, 51)
 THRESHOLDS_LOG_ODDS: Array = np.linspace(-MAX_LOG_ODDS, MAX_LOG_ODDS, 43)
-EDGES: Array = np.linspace(0, 1, 26)
+SCORE_BIN_EDGES: Array = np.linspace(0, 1, 26)
 EDGES_LOG_ODDS: Array = np.linspace(-MAX_LOG_ODDS, MAX_LOG_ODDS, 29)
 CONCENTRATION_LIMIT = 0.05  #: where half of the scores are nearer to an end than this, they are shown on log-odds
 NORMAL_QUANTILE = 1.959963984540054  #: of 95 % intervals
@@ -160,7 +160,7 @@ def diagnose_predictions(splits: Sequence[LabeledProba], repeats: int, costs: Co
         observed=_round_number(is_positive.mean()),
         sweep=threshold_curves,
         sweep_log_odds=sweep_log_odds,
-        scores=_score_histogram(EDGES, positive_scores, is_positive),
+        scores=_score_histogram(SCORE_BIN_EDGES, positive_scores, is_positive),
         log_odds=_score_histogram(EDGES_LOG_ODDS, clipped_logit(positive_scores), is_positive),
         concentrated=bool(min(np.median(positive_scores), 1 - np.median(positive_scores)) < CONCENTRATION_LIMIT),
     )

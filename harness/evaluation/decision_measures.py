@@ -35,7 +35,7 @@ class MeasureInterval:
     high: float
 
 
-UNDEFINED = MeasureInterval(math.nan, math.nan, math.nan)
+UNDEFINED_INTERVAL = MeasureInterval(math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,11 @@ Score: TypeAlias = Callable[[Labels, Floats], float]  #: of labels (n,) and prob
 
 GREEDY, STACKING = "greedy", "stacking"
 ENSEMBLE_KINDS = (GREEDY, STACKING)
-ROUNDS = 25
-LIBRARY = 25  #: only this many members, the best single ones, are candidates (Caruana, Munson & Niculescu-Mizil 2006)
-RIDGE = 10.0
+GREEDY_ROUNDS = 25
+MAX_LIBRARY_MEMBERS = (
+    25  #: only this many members, the best single ones, are candidates (Caruana, Munson & Niculescu-Mizil 2006)
+)
+STACKING_RIDGE = 10.0
 MIN_MEMBER_PROBA = 1e-5  #: lower probabilities of a member are raised to this
 
 
@@ -73,7 +75,7 @@ def fit_ensemble(
     .. [3] Wolpert (1992), Stacked Generalization, Neural Networks 5.
     """
     single_scores = np.array([_replace_nan_by_worst_score(score(y, proba)) for proba in members])
-    library_members = np.sort(np.argsort(-single_scores, kind="stable")[:LIBRARY])
+    library_members = np.sort(np.argsort(-single_scores, kind="stable")[:MAX_LIBRARY_MEMBERS])
     member_weights, class_shifts = np.zeros(len(members)), np.zeros(members.shape[2])
     if kind == GREEDY:
         member_weights[library_members] = _select_greedily(
@@ -96,7 +98,7 @@ def _select_greedily(member_proba: Proba, y: Labels, single_scores: Floats, scor
         float(single_scores[selected_members[0]]),
         1,
     )
-    for ensemble_size in range(2, ROUNDS + 1):
+    for ensemble_size in range(2, GREEDY_ROUNDS + 1):
         scores = [
             _replace_nan_by_worst_score(score_proba(y, (proba_total + proba) / ensemble_size)) for proba in member_proba
         ]
@@ -119,7 +121,7 @@ def _fit_stacking_weights(member_proba: Proba, y: Labels, row_weights: Floats | 
     member_scale = np.sqrt(spreads / (k - 1) + MIN_MEMBER_PROBA)
     class_indicators = np.broadcast_to(np.eye(k)[1:, None, :], (k - 1, len(y), k))
     features = np.concatenate([centred_logs / member_scale[:, None, None], class_indicators])
-    ridge_penalties = np.concatenate([np.full(len(member_proba), RIDGE), np.zeros(k - 1)])
+    ridge_penalties = np.concatenate([np.full(len(member_proba), STACKING_RIDGE), np.zeros(k - 1)])
     if k == 2:
         stacking_coefficients = logistic(
             features[..., 1] - features[..., 0], y.astype(float), ridge_penalties, row_weights

@@ -23,7 +23,7 @@ TUNING_READINGS = {
     "practically equal": "practically equal",
     "undecided": NOT_SIGNIFICANT,
 }
-CHOSEN = Entry(ANY_NAME, ANY_NAME, "chosen")  #: what inner scores choose in each split
+CHOSEN_ENTRY = Entry(ANY_NAME, ANY_NAME, "chosen")  #: what inner scores choose in each split
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def ensemble_gains(scores: Scores, ranking: Ranking) -> dict[str, Estimate]:
         ensembled_rows = scores.score_rows_of_entry(
             ranking.task, Entry(ANY_NAME, ensemble_kind, "ensembled"), ranking.threshold_kind
         )
-        chosen_rows = scores.score_rows_of_entry(ranking.task, CHOSEN, ranking.threshold_kind).select(
+        chosen_rows = scores.score_rows_of_entry(ranking.task, CHOSEN_ENTRY, ranking.threshold_kind).select(
             ensembled_rows.splits
         )
         ensembled_rows = ensembled_rows.select(chosen_rows.splits)

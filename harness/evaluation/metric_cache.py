@@ -30,7 +30,7 @@ MetricCache: TypeAlias = dict[str, dict[str, Any]]
 PredictionReader: TypeAlias = Callable[[Record], StoredPredictions]
 LabelsAndProba: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float64] | None]
 
-CONFUSION = "confusion"
+CONFUSION_COLUMN = "confusion"
 DEFAULT_THRESHOLD, TUNED_THRESHOLD = "half", "tuned"  #: the kinds of threshold, as they are written to tables
 
 
@@ -171,7 +171,7 @@ def score_predictions(
         )
         used_cache[key] = cached_values
         decision_values = {metric.name: cached_values.get(column, math.nan) for column, metric in metrics.items()}
-        confusion = _restore_counts(cached_values[CONFUSION])
+        confusion = _restore_counts(cached_values[CONFUSION_COLUMN])
         all_values = probability_values | decision_values
         values_by_kind[threshold_kind] = MetricValues(
             threshold, all_values, confusion, undefined_values | metric_failures
@@ -257,15 +257,17 @@ def _compute_absent_decisions(
     load_predictions: Callable[[], Predictions],
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The same with the confusion matrix."""
-    if CONFUSION in cached_values and cached_values.keys() - {CONFUSION} == metrics.keys():
+    if CONFUSION_COLUMN in cached_values and cached_values.keys() - {CONFUSION_COLUMN} == metrics.keys():
         return cached_values, {}
     load_predictions = cache(load_predictions)
-    confusion_counts = cached_values.get(CONFUSION) or load_predictions().confusion.tolist()
-    values_of_metrics = {column: metric_value for column, metric_value in cached_values.items() if column != CONFUSION}
+    confusion_counts = cached_values.get(CONFUSION_COLUMN) or load_predictions().confusion.tolist()
+    values_of_metrics = {
+        column: metric_value for column, metric_value in cached_values.items() if column != CONFUSION_COLUMN
+    }
     completed_values, metric_failures = _compute_absent_values(
         values_of_metrics, metrics, prediction_label, load_predictions
     )
-    return completed_values | {CONFUSION: confusion_counts}, metric_failures
+    return completed_values | {CONFUSION_COLUMN: confusion_counts}, metric_failures
 
 
 def compute_metric(metric: Metric, predictions: Predictions, label: str) -> float:

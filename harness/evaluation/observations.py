@@ -22,7 +22,7 @@ from harness.metrics.classification import class_report
 
 LOW_RECALL = 0.5  #: below it more than half of the positive rows are missed
 BIAS_RATIO = 1.25  #: of predicted to true positive rows, or its inverse, from which decisions lean to a class
-APART = 0.02  #: difference of two accuracies or recalls from which they are apart
+MIN_ACCURACY_GAP = 0.02  #: difference of two accuracies or recalls from which they are apart
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,7 @@ def _observe_training_gap(entry_decisions: EntryDecisions) -> list[Observation]:
     if math.isnan(training):
         return []
     code = "training_close"
-    if training - sealed > APART:
+    if training - sealed > MIN_ACCURACY_GAP:
         code = "training_apart"
     return [Observation(code, (entry_decisions.entry,), {"training": training, "sealed": sealed})]
 
@@ -373,7 +373,7 @@ def _cost_of_best_recall(
 def _compare_weights_with_resampling(
     scores: Scores, methods: Sequence[EntryDecisions], positive_class: str
 ) -> list[Observation]:
-    """Whether the recall of the best class weights differs from that of the best resampling by more than `APART`."""
+    """Whether the recall of the best class weights differs from that of the best resampling by more than `MIN_ACCURACY_GAP`."""
     best_by_kind: dict[str, EntryDecisions] = {}
     for method in methods:
         kind = str(scores.run["strategies"].get(method.entry.strategy, {}).get("kind", ""))
@@ -386,7 +386,7 @@ def _compare_weights_with_resampling(
         best_by_kind["resample"].compute_measure("recall"),
     )
     code = "weights_find_as_much"
-    if abs(weighted_recall - resampled_recall) > APART:
+    if abs(weighted_recall - resampled_recall) > MIN_ACCURACY_GAP:
         code = "weights_find_less" if weighted_recall < resampled_recall else "weights_find_more"
     numbers_by_name = {"weighted": weighted_recall, "resampled": resampled_recall}
     return [

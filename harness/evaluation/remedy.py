@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import Entry, Scores
 from harness.evaluation.task_comparisons import can_test_differences
-from harness.evaluation.variance import STRETCH, ScoreSample, pair_difference_variances
+from harness.evaluation.variance import ERROR_STRETCH, ScoreSample, pair_difference_variances
 
 DOMINANT_SHARE = 0.5  #: of the variance: if training makes up more, repeats help more than rows
 MAX_REPEATS = 50
@@ -71,7 +71,7 @@ def find_remedy(scores: Scores, ranking: Ranking, used: RankedEntry, undecided: 
     assert comparison is not None  # noqa: S101 -- it is undecided
     entries = judged_sample.task_sample.entries
     best_position, compared_position = entries.index(best_entry.entry), entries.index(compared_entry.entry)
-    total_variance = (comparison.standard_error / STRETCH) ** 2
+    total_variance = (comparison.standard_error / ERROR_STRETCH) ** 2
     row_variance = min(
         float(pair_difference_variances(judged_sample.sample.row_covariance)[best_position, compared_position]),
         total_variance,
@@ -80,7 +80,7 @@ def find_remedy(scores: Scores, ranking: Ranking, used: RankedEntry, undecided: 
     difference = abs(comparison.difference)
     needed_margin = max(difference, ranking.rope - difference)  # to 0, or to the border of practical equivalence
     target_variance = (
-        needed_margin / (critical_value * STRETCH)
+        needed_margin / (critical_value * ERROR_STRETCH)
     ) ** 2  # the variance at which the comparison is settled
     training_share = 1 - row_variance / total_variance
     repeats, minutes = None, math.nan

@@ -20,7 +20,7 @@ from harness.metrics.metric import Metric
 from harness.store.record import EntryResult, Record
 from harness.store.store import Store
 
-SUMMED = ("fit_seconds", "predict_us_per_row", "parameters", "model_bytes")  #: over the members of an ensemble
+SUMMED_COLUMNS = ("fit_seconds", "predict_us_per_row", "parameters", "model_bytes")  #: over the members of an ensemble
 
 
 class _ScoreRow(NamedTuple):
@@ -201,10 +201,10 @@ def _score_rows_of_ensembles(scores: Scores) -> Iterator[_ScoreRow]:
             )
             member = _extra_score_columns(records[cell_id], member_outcome, objective_name)
             if not extra_columns:
-                extra_columns = member | dict.fromkeys((*SUMMED, "trials"), 0)
+                extra_columns = member | dict.fromkeys((*SUMMED_COLUMNS, "trials"), 0)
             extra_columns["trials"] += member["trials"]
             if member_weight:
-                for name in SUMMED:
+                for name in SUMMED_COLUMNS:
                     extra_columns[name] += member[name]
         extra_columns |= {"inner": split_ensemble.inner, "trial": math.nan, "train": math.nan}
         predictions = (f"{task}/r{split[0]}f{split[1]}", split_ensemble.score_key_stage)

@@ -37,7 +37,7 @@ MIN_BEST_TRIALS = 5  #: trials that PED-ANOVA needs among the best
 #: Half of Optuna's default: twice as fast, and the spread over splits is far larger than that between forests.
 N_TREES = 32
 MAX_TRIALS = 150  #: trials that fANOVA is fitted on; its time grows faster than their number (1,000: 8 s)
-METHODS = {"searched": "fANOVA", "none": "PED-ANOVA"}  #: by strategy; no importances for searches of others
+IMPORTANCE_METHODS = {"searched": "fANOVA", "none": "PED-ANOVA"}  #: by strategy; no importances for searches of others
 
 
 @dataclass(frozen=True)
@@ -166,12 +166,12 @@ def parameter_importances(study: optuna.Study, strategy: str) -> dict[str, float
     for trial in study.get_trials(deepcopy=False):
         if trial.value is not None:
             trials.append(trial)
-    if strategy not in METHODS or len(trials) < MIN_TRIALS or len({trial.value for trial in trials}) == 1:
+    if strategy not in IMPORTANCE_METHODS or len(trials) < MIN_TRIALS or len({trial.value for trial in trials}) == 1:
         return {}
     importance_evaluator: optuna.importance.BaseImportanceEvaluator
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
-        if METHODS[strategy] == "fANOVA":
+        if IMPORTANCE_METHODS[strategy] == "fANOVA":
             study = _thin_study(study, trials)
             importance_evaluator = FanovaImportanceEvaluator(
                 n_trees=N_TREES, seed=seed_of("importance", study.study_name)
@@ -274,14 +274,14 @@ class SearchClock:
         return float(getattr(trial, self.attribute))
 
 
-CPU = SearchClock("cpu_seconds", "CPU seconds of the search")
-WALL = SearchClock("seconds", "seconds of the search (wall clock)")
+CPU_CLOCK = SearchClock("cpu_seconds", "CPU seconds of the search")
+WALL_CLOCK = SearchClock("seconds", "seconds of the search (wall clock)")
 
 
 def choose_search_clock(searches: Sequence[CellSearch]) -> SearchClock:
     """Choose CPU time where every trial has it, else the wall clock: older versions did not record it."""
     all_trial_seconds = [trial.cpu_seconds for cell_search in searches for trial in cell_search.trials]
-    return WALL if any(map(math.isnan, all_trial_seconds)) else CPU
+    return WALL_CLOCK if any(map(math.isnan, all_trial_seconds)) else CPU_CLOCK
 
 
 def best_scores_so_far(trials: Sequence[SearchTrial], *, greater: bool) -> list[float]:

@@ -19,8 +19,8 @@ import numpy.typing as npt
 from scipy import special
 
 from harness.evaluation.variance import (
+    ERROR_STRETCH,
     MAX_PRIOR_DEGREES,
-    STRETCH,
     Floats,
     PairVariance,
     ScoreSample,
@@ -36,7 +36,7 @@ DRAWS = 2000
 MANY_PAIRS = 300  #: from which on half as many draws are made: 780 pairs take 0.15 s
 MAX_DRAWN_NUMBERS = 1_000_000  #: at a time, 8 MB
 ROUNDING = 1e-12
-TINY = 1e-300  #: above 0, so that nothing is divided by 0
+TINY_DIVISOR = 1e-300  #: above 0, so that nothing is divided by 0
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ def probabilities_of_being_best(sample: ScoreSample, variance: PairVariance, *, 
         Adds up to 1; equal scores share their draws.
     """
     rng = np.random.default_rng(seed)
-    score_noise = STRETCH * rng.standard_normal((DRAWS, sample.size)) @ _covariance_factor(variance.covariance).T
+    score_noise = ERROR_STRETCH * rng.standard_normal((DRAWS, sample.size)) @ _covariance_factor(variance.covariance).T
     degrees_of_freedom = float(np.median(variance.degrees))
     score_noise /= np.sqrt(rng.chisquare(degrees_of_freedom, size=(DRAWS, 1)) / degrees_of_freedom)
     drawn_scores = sign * sample.means + score_noise
@@ -251,9 +251,9 @@ def score_intervals(sample: ScoreSample, variance: PairVariance, bounds: tuple[f
         prior_degrees * (row_variance + training_variance) + fold_degrees * np.diag(sample.fold_covariance)
     ) / (prior_degrees + fold_degrees)
     mean_row_variance = np.maximum(np.diag(sample.row_covariance), variance_floor / sample.splits) * np.minimum(
-        1.0, pooled_variance / np.maximum(row_variance, TINY)
+        1.0, pooled_variance / np.maximum(row_variance, TINY_DIVISOR)
     )
-    standard_errors = STRETCH * np.sqrt(
+    standard_errors = ERROR_STRETCH * np.sqrt(
         mean_row_variance + np.maximum(pooled_variance - row_variance, 0.0) / sample.splits
     )
     half_widths = special.stdtrit(prior_degrees + fold_degrees, (1 + CONFIDENCE) / 2) * standard_errors

@@ -17,7 +17,7 @@ import numpy as np
 
 from harness.errors import EvenhandError
 from harness.evaluation.decision_measures import (
-    UNDEFINED,
+    UNDEFINED_INTERVAL,
     Counts,
     DecisionMeasure,
     MeasureInterval,
@@ -111,7 +111,7 @@ class GoalResult:
     @property
     def sealed_measure(self) -> MeasureInterval:
         """The measure of the goal on the sealed rows."""
-        return self.attained.get(self.measure, UNDEFINED)
+        return self.attained.get(self.measure, UNDEFINED_INTERVAL)
 
     @property
     def count_reached_splits(self) -> int:

@@ -80,7 +80,7 @@ def _count_trained_parameters(entry_outcome: EntryResult) -> int:
     return entry_outcome.parameters
 
 
-COSTS = {"fit_seconds": "fit", "model_bytes": "size", "predict_us_per_row": "predict"}  #: column → its short name
+COST_NAMES = {"fit_seconds": "fit", "model_bytes": "size", "predict_us_per_row": "predict"}  #: column → its short name
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class EntryCosts:
     entry: Entry
     name: str
     score: float
-    costs: dict[str, float]  #: by column: `COSTS` and `parameters`; NaN where one is not known
+    costs: dict[str, float]  #: by column: `COST_NAMES` and `parameters`; NaN where one is not known
     fronts: tuple[str, ...]
 
 
@@ -128,11 +128,11 @@ def entry_costs(ranking: Ranking) -> list[EntryCosts]:
         [ranked_entry.score.mean for ranked_entry in candidate_entries],
     )
     front_by_cost, greater_is_better = {}, ranking.metric.greater_is_better
-    for name in COSTS:
+    for name in COST_NAMES:
         front_by_cost[name] = pareto_front(list(map(itemgetter(name), costs)), scores, greater=greater_is_better)
     entries = []
     for position, ranked_entry in enumerate(candidate_entries):
-        own_fronts = tuple(name for name in COSTS if front_by_cost[name][position])
+        own_fronts = tuple(name for name in COST_NAMES if front_by_cost[name][position])
         entries.append(EntryCosts(ranked_entry.entry, ranked_entry.name, scores[position], costs[position], own_fronts))
     return entries
 
@@ -142,7 +142,7 @@ def _is_pareto_candidate(ranked_entry: RankedEntry) -> bool:
 
 
 def _fit_costs(ranked_entry: RankedEntry) -> dict[str, float]:
-    names = (*COSTS, "parameters")
+    names = (*COST_NAMES, "parameters")
     return dict(zip(names, map(ranked_entry.rows.mean, names), strict=True))
 
 

@@ -30,7 +30,7 @@ MAX_COMMON_DEGREES = 30.0
 #: What is known from the other pairs of a block counts half: training noise has longer tails than normal scores.
 BLOCK_DISCOUNT = 0.5
 #: Standard errors are stretched by it: folds share training rows, so that their scores are not independent.
-STRETCH = 1.2
+ERROR_STRETCH = 1.2
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def estimate_variance(sample: ScoreSample) -> PairVariance:
     )
     training_part = np.maximum(pooled_variance - row_variance, 0.0) / sample.splits
     return PairVariance(
-        standard_errors=STRETCH * np.sqrt(row_part + training_part),
+        standard_errors=ERROR_STRETCH * np.sqrt(row_part + training_part),
         degrees=degrees_of_freedom,
         prior_weights=prior.weights,
         prior_degrees=prior.degrees,

@@ -20,7 +20,7 @@ MAX_AGREEMENT = 0.5  #: share of the neighbours of a suspect that have its label
 #: and 3 % attain 36 to 61; four real tables attain 0, and simulated ones without wrong labels at most 5 where the area is so large.
 MIN_AUC, MIN_LIKELIHOOD_RATIO = 0.8, 10.0
 TEMPERATURES = np.geomspace(0.4, 5, 19)
-RATES = np.array([0.0, *np.geomspace(0.002, 0.3, 16)])
+WRONG_LABEL_RATES = np.array([0.0, *np.geomspace(0.002, 0.3, 16)])
 MIN_PROBABILITY = 1e-6
 OVERLAP_SHARE = 0.5  #: of the rows of the rarest class
 MIN_CLASS_ROWS = 20
@@ -122,10 +122,14 @@ def wrong_label_rate(y: Index, proba: Proba) -> tuple[float, float]:
     for temperature in TEMPERATURES:
         scaled_proba = np.exp(log_proba / temperature)
         sureness = scaled_proba[np.arange(len(y)), most_probable] / scaled_proba.sum(axis=1)
-        sureness = sureness[:, None] * (1 - RATES) + (1 - sureness[:, None]) * RATES / (proba.shape[1] - 1)
+        sureness = sureness[:, None] * (1 - WRONG_LABEL_RATES) + (1 - sureness[:, None]) * WRONG_LABEL_RATES / (
+            proba.shape[1] - 1
+        )
         log_likelihoods.append(np.log(np.where(is_right[:, None], sureness, 1 - sureness)).sum(axis=0))
     best_likelihoods = np.max(log_likelihoods, axis=0)
-    return float(RATES[best_likelihoods.argmax()]), float(2 * (best_likelihoods.max() - best_likelihoods[0]))
+    return float(WRONG_LABEL_RATES[best_likelihoods.argmax()]), float(
+        2 * (best_likelihoods.max() - best_likelihoods[0])
+    )
 
 
 def _make_label_suspects_finding(

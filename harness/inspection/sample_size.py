@@ -11,7 +11,7 @@ from scipy import stats
 from harness.data.splits import Fold
 from harness.evaluation.significance import CONFIDENCE
 from harness.evaluation.task_comparisons import MIN_SPLITS
-from harness.evaluation.variance import MAX_PRIOR_DEGREES, STRETCH
+from harness.evaluation.variance import ERROR_STRETCH, MAX_PRIOR_DEGREES
 from harness.findings import Finding
 from harness.inspection.quick_model import Index, roc_auc_standard_error
 from harness.inspection.rows import InspectedRows
@@ -89,9 +89,9 @@ def detectable_difference(y: Index, rarest: int, folds: Sequence[Fold], auc: flo
         rarest_rows = int((y[fold.test] == rarest).sum())
         errors.append(roc_auc_standard_error(auc, rarest_rows, len(fold.test) - rarest_rows))
     difference_deviation = float(np.mean(errors)) * math.sqrt(2 * (1 - ERROR_CORRELATION))
-    standard_error = STRETCH * difference_deviation / math.sqrt(len(folds))
+    standard_error = ERROR_STRETCH * difference_deviation / math.sqrt(len(folds))
     critical_value = float(stats.t.ppf((1 + CONFIDENCE) / 2, MAX_PRIOR_DEGREES + len(folds) - 1))
-    return (critical_value + float(stats.norm.ppf(POWER)) / STRETCH) * standard_error
+    return (critical_value + float(stats.norm.ppf(POWER)) / ERROR_STRETCH) * standard_error
 
 
 def check_sample_size(rows: InspectedRows, folds: FoldSummary | None) -> Iterator[Finding]:

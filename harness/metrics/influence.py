@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Influence: TypeAlias = Callable[[Predictions, Floats | None], Floats]
     OneVsRestInfluence: TypeAlias = Callable[[Bools, Floats, Floats], Floats]
 
-STEP = 0.01  #: rows by which counts are changed for a central difference
+COUNT_STEP = 0.01  #: rows by which counts are changed for a central difference
 
 
 def influence_of_mean(losses: Callable[[Predictions], Floats]) -> Influence:
@@ -74,7 +74,7 @@ def influence_of_counts(metric: Callable[[Floats], float]) -> Influence:
         derivatives = np.zeros(k * k)
         for count_position in np.flatnonzero(outcome_counts):
             step = np.zeros(k * k)
-            step[count_position] = STEP * min(1.0, outcome_counts[count_position])
+            step[count_position] = COUNT_STEP * min(1.0, outcome_counts[count_position])
             metric_above, metric_below = (
                 metric((outcome_counts + count_change).reshape(k, k)) for count_change in (step, -step)
             )

@@ -31,7 +31,7 @@ from harness.networks.losses import Floats
 from harness.networks.optimizer import TrainConfig
 from harness.networks.pretrained import (
     BLOCK_TABLE,
-    CUTS,
+    CUT_STAGES,
     FEATURES,
     GRID,
     SIZE,
@@ -42,7 +42,7 @@ from harness.networks.pretrained import (
 from harness.networks.rows import MatrixInput, WeightedRows, convert_to_matrix
 from harness.networks.torch_weights import read_torch_weights
 
-TRAINED_BLOCKS = (CUTS["last_blocks"] + 1, CUTS["grid"])  #: the first and the last block that is trained
+TRAINED_BLOCKS = (CUT_STAGES["last_blocks"] + 1, CUT_STAGES["grid"])  #: the first and the last block that is trained
 CHANNELS = BLOCK_TABLE[TRAINED_BLOCKS[0] - 2].channels  #: of their input
 STRIDE = 16  #: pixels of the image per position of their input
 #: Number of features → the cut that they come from.
@@ -298,7 +298,7 @@ class PretrainedClassifier(NetworkClassifier):
         if self.last_blocks_ is None:
             columns = len(self.weights_[0])
             cut = CUT_OF_COLUMNS.get(columns, "features")
-            layers = [LayerSummary(cut, kind, (columns,), count(0, CUTS[cut]))]
+            layers = [LayerSummary(cut, kind, (columns,), count(0, CUT_STAGES[cut]))]
         else:
             first, last = TRAINED_BLOCKS
             shape = pretrained.activation_shape(last, self.last_blocks_.size)

@@ -33,10 +33,10 @@ FEATURES, IMAGENET_CLASSES = 1280, 1000
 BLOCKS, HEAD, CLASSIFIER = 16, 17, 18  #: numbers of the last block and of the stages above
 EPSILON = 1e-3  #: of batch norm, as in the original
 BATCH = 16  #: the fastest of 8, 16 and 32 on one core
-STEM = 32  #: channels
+STEM_CHANNELS = 32  #: channels
 
 #: The last stage below each cut. "grid" are means over GRID × GRID parts of the image.
-CUTS = {"grid": 15, "features": HEAD, "last_blocks": 11}
+CUT_STAGES = {"grid": 15, "features": HEAD, "last_blocks": 11}
 GRID = 3
 
 Images: TypeAlias = npt.NDArray[np.uint8]
@@ -131,7 +131,7 @@ def build_frozen(weights: NamedWeights, cut: str, size: int = SIZE) -> Any:
     weights : dict of str to array
         Weights of the whole network.
     cut : str
-        One of `CUTS`.
+        One of `CUT_STAGES`.
     size : int, default 160
         Side of the images in pixels.
 
@@ -143,7 +143,7 @@ def build_frozen(weights: NamedWeights, cut: str, size: int = SIZE) -> Any:
     """
     import keras
 
-    model = build_stages(weights, 0, CUTS[cut], size)
+    model = build_stages(weights, 0, CUT_STAGES[cut], size)
     if cut != "grid":
         return model
     pooled_parts = keras.layers.AdaptiveAveragePooling2D(GRID, name="parts")(model.output)
@@ -180,7 +180,7 @@ def parameter_count(first: int, last: int) -> int:
 
 
 def _output_channels(stage_number: int) -> int:
-    return (STEM, *(network_block.channels for network_block in BLOCK_TABLE), FEATURES)[stage_number]
+    return (STEM_CHANNELS, *(network_block.channels for network_block in BLOCK_TABLE), FEATURES)[stage_number]
 
 
 def fold_batch_norm(weights: NamedWeights) -> NamedWeights:
@@ -285,7 +285,9 @@ def _add_stage(layer_builder: _LayerBuilder, x: Any, stage_number: int) -> Any:
     layers, weights = layer_builder
     if stage_number == 0:
         x = layers.Rescaling(1 / 128, offset=-127 / 128, name="scaled")(x)
-        return layer_builder.relu6(layer_builder.convolve(x, "_conv_stem", STEM, kernel=3, stride=2), "_conv_stem")
+        return layer_builder.relu6(
+            layer_builder.convolve(x, "_conv_stem", STEM_CHANNELS, kernel=3, stride=2), "_conv_stem"
+        )
     if stage_number < HEAD:
         return _add_block(layer_builder, x, BLOCK_TABLE[stage_number - 1], f"_blocks.{stage_number - 1}.")
     if stage_number == HEAD:

@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.networks.losses import Floats
 
-HALF = np.float32(0.5)
+ONE_HALF = np.float32(0.5)
 
 
 @dataclass(frozen=True)
@@ -275,8 +275,8 @@ def _input_terms(weights: CellWeights, x: Floats, scale: Floats) -> Floats:
 
 def _tanh_to_sigmoid(step_gates: Floats) -> None:
     """Turn the tanh of half an argument into the sigmoid of the argument, in place."""
-    step_gates *= HALF
-    step_gates += HALF
+    step_gates *= ONE_HALF
+    step_gates += ONE_HALF
 
 
 def _gate_derivatives(gate_values: Floats) -> Floats:

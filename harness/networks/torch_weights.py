@@ -29,7 +29,7 @@ STORAGE_DTYPES = {"torch FloatStorage": "<f4", "torch LongStorage": "<i8"}
 DICTIONARY, TENSOR = "collections OrderedDict", "torch._utils _rebuild_tensor_v2"
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 LITERALS = ("LONG1", "BININT", "BININT1", "BININT2", "BINUNICODE")  # numbers and strings
-IGNORED = ("PROTO", "STOP")
+IGNORED_INSTRUCTIONS = ("PROTO", "STOP")
 
 
 class GlobalName(NamedTuple):
@@ -130,7 +130,7 @@ def _read_pickle(file: io.BytesIO) -> Any:
             pickle_stack.push(CONSTANTS[name])
         elif name in INSTRUCTIONS:
             INSTRUCTIONS[name](pickle_stack, instruction_argument)
-        elif name not in IGNORED:
+        elif name not in IGNORED_INSTRUCTIONS:
             raise DataError(f"the weight file holds the instruction {name}: only tensors are read, nothing is run")
     (described_tensors,) = pickle_stack.stack
     return described_tensors

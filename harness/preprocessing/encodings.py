@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from harness.networks.pretrained import CUTS
+from harness.networks.pretrained import CUT_STAGES
 from harness.preprocessing import image, tabular_encoders, text
 from harness.preprocessing.tabular import many_level_categories
 from harness.preprocessing.transforms import FIT_SCALER
 from harness.registry.space import Space, choice, integer, when
 from harness.registry.task import Modality, Table
 
-FROZEN = ("tensorflow", "keras")  #: packages that compute the pretrained network
+NETWORK_PACKAGES = ("tensorflow", "keras")  #: packages that compute the pretrained network
 #: How categories with many levels are prepared: their rare levels are merged, each level becomes its class shares, or levels
 #: are kept for families that take categories themselves.
 CATEGORIES, FREQUENT, TARGET, NATIVE = "categories", "frequent", "target", "native"
@@ -112,20 +112,20 @@ TEXT = (
     ),
 )
 IMAGE = (
-    Encoding("embedding", image.fit_pretrained_embedding, {}, "image", {}, needs=FROZEN),
+    Encoding("embedding", image.fit_pretrained_embedding, {}, "image", {}, needs=NETWORK_PACKAGES),
     Encoding(
         "pixels", image.fit_pixels, {}, "image", reason="halfway between two pictures, pixel by pixel, is no picture"
     ),
     Encoding(
         "activations",
         image.fit_pretrained_activations,
-        {"cut": choice(*CUTS, default="grid"), "views": when("cut", "last_blocks", integer(0, 4, default=0))},
+        {"cut": choice(*CUT_STAGES, default="grid"), "views": when("cut", "last_blocks", integer(0, 4, default=0))},
         "image",
         {"cut": choice(*image.VECTOR_CUTS, default="grid")},
         reason="activations within a network are no points",
-        needs=FROZEN,
+        needs=NETWORK_PACKAGES,
     ),
 )
-PRINCIPAL = Encoding("principal", image.fit_pretrained_svd, {}, "image", {}, needs=FROZEN)
+PRINCIPAL = Encoding("principal", image.fit_pretrained_svd, {}, "image", {}, needs=NETWORK_PACKAGES)
 
 ENCODINGS: dict[str, Encoding] = {encoding.name: encoding for encoding in (*TABULAR, *TEXT, *IMAGE, PRINCIPAL)}

@@ -114,7 +114,7 @@ def _replace_unprintable(text: str) -> str:
 
 THRESHOLDS = {DEFAULT_THRESHOLD: "at 0.5", TUNED_THRESHOLD: "at its tuned threshold"}
 MIN_SAME_RANKING = 0.99  #: rank correlation from which two rankings are called nearly the same
-COSTS = {
+COST_LABELS = {
     "fit_seconds": "seconds of one fit",
     "predict_us_per_row": "microseconds per predicted row",
     "trials": "trials",
@@ -122,7 +122,7 @@ COSTS = {
     "model_bytes": "bytes of the model",
 }
 VERDICTS = {1: "A is significantly better", -1: "B is significantly better", 0: "no significant difference"}
-BETTER = {1: "A", -1: "B", 0: ""}
+BETTER_LETTERS = {1: "A", -1: "B", 0: ""}
 DifferencesByName = Mapping[tuple[str, str], MetricDifference]  #: by name and threshold kind
 TerminalParts = list[str | ReportTable]
 
@@ -278,7 +278,7 @@ def _tabulate_differences(pair: EntryPair, differences: Sequence[MetricDifferenc
         if any(thresholds):
             names.append(threshold)
         scores = (difference.a, difference.b, estimate_to_interval(difference.difference), difference.adjusted_p)
-        rows.append((*names, *scores, BETTER[difference.direction]))
+        rows.append((*names, *scores, BETTER_LETTERS[difference.direction]))
     return ReportTable(tuple(columns), tuple(rows))
 
 
@@ -315,7 +315,7 @@ def _tabulate_scores_by_split(pair: EntryPair) -> TerminalParts:
 def _tabulate_costs(pair: EntryPair) -> ReportTable:
     rows_a, rows_b = pair.score_rows(pair.a, DEFAULT_THRESHOLD), pair.score_rows(pair.b, DEFAULT_THRESHOLD)
     rows = []
-    for name, label in COSTS.items():
+    for name, label in COST_LABELS.items():
         a, b = rows_a.mean(name), rows_b.mean(name)
         rows.append((label, a, b, a / b if b else math.nan))
     columns = [ReportColumn(heading, "quantity") for heading in ("A", "B", "A / B")]

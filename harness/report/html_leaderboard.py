@@ -17,7 +17,7 @@ from harness.evaluation.scores import Scores
 from harness.metrics.metric import Metric
 from harness.report.content import MIN_COMPARED_ROWS, ReportColumn
 from harness.report.leaderboard import format_verdict
-from harness.report.render.cells import MISSING, format_estimate, format_number, format_quantity, format_value
+from harness.report.render.cells import MISSING_DASH, format_estimate, format_number, format_quantity, format_value
 from harness.report.render.html import VERDICT_CLASSES
 from harness.report.render.markdown import metric_name
 from harness.report.sections.ranking import format_rank, list_probability_metrics, list_quality_metrics
@@ -188,7 +188,7 @@ def _split_constant_columns(filled_columns: Sequence[_FilledColumn]) -> tuple[li
         texts = {cell.text for cell in cells}
         if len(texts) > 1 or len(cells) < MIN_COMPARED_ROWS:
             varied_columns.append((column, cells))
-        elif texts != {MISSING}:
+        elif texts != {MISSING_DASH}:
             shared_texts.append(f"{column.label} {texts.pop()}")
     return varied_columns or list(filled_columns[:1]), "; ".join(shared_texts)
 
@@ -202,7 +202,7 @@ def _make_verdict_columns(ranking: Ranking, entries: Sequence[RankedEntry]) -> l
     for entry in entries:
         verdict_text = format_verdict(ranking, entry)
         cells.append(
-            LeaderboardCell(verdict_text or MISSING, verdict_text, verdict=VERDICT_CLASSES.get(verdict_text, ""))
+            LeaderboardCell(verdict_text or MISSING_DASH, verdict_text, verdict=VERDICT_CLASSES.get(verdict_text, ""))
         )
     return [(LeaderboardColumn("Against the best", column_description, "decisions", numeric=False), cells)]
 

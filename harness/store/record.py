@@ -190,7 +190,7 @@ class StoredPredictions:
 
 
 #: The fields of a description, and of each of its tasks, families, strategies and cells, with their types.
-REQUIRED: dict[str, type] = {
+REQUIRED_RUN_FIELDS: dict[str, type] = {
     "name": str,
     "command": str,
     "protocol": dict,
@@ -217,7 +217,7 @@ REQUIRED_OF: dict[str, dict[str, Any]] = {
     "cells": {"id": str, "key": str, "task": str, "family": str, "strategy": str, "repeat": int, "fold": int},
 }
 #: Fields that older descriptions lack.
-OPTIONAL: dict[str, Any] = {"versions": dict, "host": dict, "skipped": list, "thresholds": list}
+OPTIONAL_RUN_FIELDS: dict[str, Any] = {"versions": dict, "host": dict, "skipped": list, "thresholds": list}
 OPTIONAL_OF: dict[str, dict[str, Any]] = {
     "tasks": {
         "description": str,
@@ -237,19 +237,19 @@ OPTIONAL_OF: dict[str, dict[str, Any]] = {
 }
 FINDING_FIELDS = {"code": str, "severity": str, "message": str, "column": str, "rows": int | None}
 COLUMN_FIELDS = {"name": str, "kind": str, "missing": int | None, "levels": int | None}
-SINGULARS = {"tasks": "task", "families": "family", "strategies": "strategy", "cells": "cell"}
+SINGULAR_BY_SECTION = {"tasks": "task", "families": "family", "strategies": "strategy", "cells": "cell"}
 
 
 def describe_incomplete_run(description: Mapping[str, Any]) -> str:
     """What the description of a run lacks, in words; empty where it has everything that reading needs."""
-    if field_problem := _find_wrong_field(description, REQUIRED, OPTIONAL):
+    if field_problem := _find_wrong_field(description, REQUIRED_RUN_FIELDS, OPTIONAL_RUN_FIELDS):
         return f"it {field_problem}"
     for section, required_fields in REQUIRED_OF.items():
         members = description[section]
         named_members = enumerate(members) if isinstance(members, list) else members.items()
         for name, member in named_members:
             if field_problem := _find_wrong_field(member, required_fields, OPTIONAL_OF.get(section, {})):
-                return f"{SINGULARS[section]} {name!r} {field_problem}"
+                return f"{SINGULAR_BY_SECTION[section]} {name!r} {field_problem}"
     return _find_wrong_task_description(description["tasks"]) or _find_wrong_cell_description(description)
 
 
@@ -283,7 +283,7 @@ def _find_wrong_task_description(tasks: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _find_wrong_cell_description(description: Mapping[str, Any]) -> str:
     for section in ("tasks", "families", "strategies"):
-        names = {cell[SINGULARS[section]] for cell in description["cells"]}
+        names = {cell[SINGULAR_BY_SECTION[section]] for cell in description["cells"]}
         if unknown_names := sorted(names - description[section].keys()):
             return f"its cells are of {section} that it does not describe: {', '.join(unknown_names)}"
     return ""

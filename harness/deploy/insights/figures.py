@@ -40,7 +40,7 @@ STYLE: dict[Any, Any] = {
 }
 DOTTED_LINE: dict[str, Any] = {"color": GREY, "linewidth": 1, "linestyle": (0, (1, 2))}
 ZERO_LINE: dict[str, Any] = {"color": "0.3", "linewidth": 0.8}
-DOTS: dict[str, Any] = {"fmt": "o", "color": BLUE, "markersize": 4, "linewidth": 1.2}
+DOT_STYLE: dict[str, Any] = {"fmt": "o", "color": BLUE, "markersize": 4, "linewidth": 1.2}
 MAX_NAME_LENGTH = 28
 MAX_PANELS = 6
 
@@ -65,7 +65,7 @@ def draw_importances(units: Sequence[ColumnImportance], label: str, size: tuple[
         names = [shorten_label(" + ".join(column_group.columns), 34) for column_group in units]
         bar_heights = np.arange(len(units))[::-1]
         ci_half_widths = np.nan_to_num(list(map(attrgetter("ci_half_width"), units)))
-        axes.errorbar(list(map(attrgetter("loss"), units)), bar_heights, xerr=ci_half_widths, **DOTS)
+        axes.errorbar(list(map(attrgetter("loss"), units)), bar_heights, xerr=ci_half_widths, **DOT_STYLE)
         axes.axvline(0, **ZERO_LINE)
         axes.set_yticks(bar_heights, names)
         axes.grid(visible=False, axis="y")
@@ -166,7 +166,7 @@ def draw_confidence(p: Floats, threshold: float, bins: Sequence[ReliabilityBin],
             get_bin_fields = attrgetter("mean_probability", "share", "low", "high")
             means, observed_shares, interval_lows, interval_highs = np.array(list(map(get_bin_fields, bins))).T
             interval_margins = np.array([observed_shares - interval_lows, interval_highs - observed_shares]).clip(0)
-            panel_axes[1].errorbar(means, observed_shares, yerr=interval_margins, **DOTS)
+            panel_axes[1].errorbar(means, observed_shares, yerr=interval_margins, **DOT_STYLE)
             axis_top = min(1.0, 1.08 * max(means.max(), interval_highs.max()))
             panel_axes[1].plot([0, axis_top], [0, axis_top], **DOTTED_LINE)
             panel_axes[1].set(
@@ -191,7 +191,7 @@ def _draw_dependence(axes: Axes, curve: PartialDependence) -> None:
             axes.set_xticks(grid_numbers[::step], texts, rotation=30, ha="right")
     else:
         positions = np.arange(len(points))
-        axes.errorbar(positions, means, yerr=ci_half_widths, **DOTS)
+        axes.errorbar(positions, means, yerr=ci_half_widths, **DOT_STYLE)
         axes.set_xticks(positions, [shorten_label(point.value_text, 14) for point in points], rotation=40, ha="right")
         axes.set_xlim(-0.5, len(points) - 0.5)
 

@@ -26,7 +26,7 @@ ERRORS = {
 STRING: dict[str, Any] = {"type": "string"}
 NUMBER: dict[str, Any] = {"type": "number"}
 INTEGER: dict[str, Any] = {"type": "integer"}
-OBJECT: dict[str, Any] = {"type": "object"}
+OBJECT_SCHEMA: dict[str, Any] = {"type": "object"}
 STRING_OR_NULL: dict[str, Any] = {"type": ["string", "null"]}
 #: An image of one pixel.
 GREY_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
@@ -64,7 +64,7 @@ def make_openapi_document(bundle: Bundle) -> dict[str, Any]:
             "/explain": {
                 "post": _describe_row_operation("explain", explain_summary, schema, MAX_EXPLAINED_ROWS, "Explained")
             },
-            "/schema": {"get": _describe_operation("schema", "The rows that are taken", OBJECT, {401})},
+            "/schema": {"get": _describe_operation("schema", "The rows that are taken", OBJECT_SCHEMA, {401})},
             "/drift": {"get": _describe_operation("drift", drift_summary, _schema_reference("Drift"), {401})},
             "/metrics": {"get": metrics},
             "/health": {"get": _describe_operation("health", "Whether the service lives", _schema_reference("State"))},

@@ -16,7 +16,7 @@ from harness.processes import ChildProcess
 from harness.store.store import Store
 
 #: So many of the next cells are searched for one that suits a worker.
-LOOKAHEAD = 20
+LOOKAHEAD_JOBS = 20
 #: Seconds between two checks of the limits.
 POLL_SECONDS = 0.25
 #: A worker whose memory exceeds this share of the limit after a cell is replaced by a new one.
@@ -120,7 +120,7 @@ class _WorkerPool:
             if other_worker is not worker:
                 other_keys |= other_worker.split_keys
         known_jobs, free_jobs, similar_jobs = [], [], []
-        for index in range(len(pending_jobs) - 1, max(-1, len(pending_jobs) - 1 - LOOKAHEAD), -1):
+        for index in range(len(pending_jobs) - 1, max(-1, len(pending_jobs) - 1 - LOOKAHEAD_JOBS), -1):
             cell = pending_jobs[index].cell
             if (cell.task, cell.family, cell.strategy) != (first_cell.task, first_cell.family, first_cell.strategy):
                 continue

@@ -16,7 +16,7 @@ PLOT_WIDTH = 4.2  #: inches, without labels
 LANE_WIDTH = 0.13  #: inches
 MAX_TEXT_ENTRIES = 16  #: with more entries, pairwise wins are shown by colours only
 EQUAL = "practically equal"
-OUTCOMES = {"left is better": style.BLUE, EQUAL: "0.82", "right is better": style.ORANGE}
+OUTCOME_COLOURS = {"left is better": style.BLUE, EQUAL: "0.82", "right is better": style.ORANGE}
 
 
 @style.styled_figure
@@ -152,7 +152,7 @@ def practical_equivalence_figure(
     width = 3.4 + _measure_widest_label(left_names) + _measure_widest_label(right_names)
     figure, axes = style.create_axes(width, 1.2 + 1.2 * ROW_HEIGHT * len(pairs))
     bar_starts = [0.0] * len(pairs)
-    for (outcome_label, colour), bar_widths in zip(OUTCOMES.items(), zip(*shares, strict=True), strict=True):
+    for (outcome_label, colour), bar_widths in zip(OUTCOME_COLOURS.items(), zip(*shares, strict=True), strict=True):
         axes.barh(
             range(len(pairs)),
             bar_widths,
@@ -166,7 +166,7 @@ def practical_equivalence_figure(
             if outcome_share >= 0.1:
                 text = ">99" if outcome_share > 0.995 else f"{100 * outcome_share:.0f}"
                 share_text_style = {
-                    **style.CENTRED,
+                    **style.CENTRED_TEXT,
                     "color": "black" if outcome_label == EQUAL else "white",
                     "fontsize": style.LABEL_SIZE,
                 }
@@ -195,7 +195,7 @@ def _draw_win_shares(axes: Axes, win_shares: Sequence[Sequence[float]]) -> None:
                 text = f"{100 * win_share:.0f}"
                 axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=style.cell_colour(2 * win_share - 1)))
             if len(win_shares) <= MAX_TEXT_ENTRIES:
-                axes.text(j, i, text, fontsize=7, in_layout=False, **style.CENTRED)
+                axes.text(j, i, text, fontsize=7, in_layout=False, **style.CENTRED_TEXT)
 
 
 def _draw_scores(axes: Axes, family_numbers: Sequence[int], scores: Sequence[float]) -> None:

@@ -146,7 +146,7 @@ def _draw_heatmap_cells(axes: Axes, heatmap_panel: Heatmap) -> None:
                     Rectangle(cell_inside, 0.93, 0.88, fill=False, linewidth=1.6, edgecolor="black", zorder=3)
                 )
             font_weight = "bold" if cell.marked else "normal"
-            cell_text_style = {**style.CENTRED, "fontsize": 7.5, "linespacing": 1.05, "fontweight": font_weight}
+            cell_text_style = {**style.CENTRED_TEXT, "fontsize": 7.5, "linespacing": 1.05, "fontweight": font_weight}
             axes.text(x + 0.5, y + 0.5, cell.text, **cell_text_style)
     axes.set(xlim=(0, len(heatmap_panel.cells[0])), ylim=(len(heatmap_panel.cells), 0))
     axes.set_title(heatmap_panel.title, fontweight="bold", loc="left")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: Calibration, then mean and half interval of the differences of log loss and of Brier.
 Change: TypeAlias = tuple[str, float, float, float, float]
 EntryChanges: TypeAlias = tuple[tuple[str, tuple[Change, ...]], ...]
-PANELS = (("Δ log loss", 1), ("Δ Brier", 3))  #: label, and position of the mean in a Change
+METRIC_PANELS = (("Δ log loss", 1), ("Δ Brier", 3))  #: label, and position of the mean in a Change
 OUTLIER_FACTOR = 2.0  #: intervals that reach so many times as far as nearly all others are cut off at the edge
 CALIBRATION_ORDER = ("isotonic", "sigmoid", "temperature", "prior")  #: each has its colour and marker on every task
 
@@ -38,7 +38,7 @@ def recalibration_figure(entries: EntryChanges) -> Figure:
     """
     figure = style.create_figure(8.2, 1.3 + 0.52 * len(entries))
     metric_panels = figure.subplots(1, 2, sharey=True)
-    for axes, (metric_label, column) in zip(metric_panels, PANELS, strict=True):
+    for axes, (metric_label, column) in zip(metric_panels, METRIC_PANELS, strict=True):
         cut_off_note = "\n◂ ▸ the interval goes on" if _draw_metric_changes(axes, entries, column) else ""
         axes.set_xlabel(f"{metric_label} against none\n(left of the line: better){cut_off_note}")
     metric_panels[0].set_yticks(

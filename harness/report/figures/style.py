@@ -28,7 +28,7 @@ MARKERS = "os^Dv<>"
 LABEL_SIZE = 8  #: points
 DPI = 72  #: an SVG file counts in points
 MAX_OPACITY = 0.7  #: of coloured cells: black is readable on them, and so is the text of a dark page
-CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
+CENTRED_TEXT: dict[str, Any] = {"ha": "center", "va": "center"}
 MAX_NAME_LENGTH = 50  #: characters
 STYLE: dict[Any, Any] = {
     "font.size": 9,

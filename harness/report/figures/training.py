@@ -270,7 +270,7 @@ def _label_pareto_front(axes: Axes, entries: list[EntryCosts], cost: str) -> Non
                 "relpos": line_end,
             }
         label_middle = _pixels_to_axes(axes, ((label_box.x0 + label_box.x1) / 2, (label_box.y0 + label_box.y1) / 2))
-        label_style = {**style.CENTRED, "fontsize": style.LABEL_SIZE, "zorder": 4}
+        label_style = {**style.CENTRED_TEXT, "fontsize": style.LABEL_SIZE, "zorder": 4}
         axes.annotate(
             name, _pixels_to_axes(axes, label_anchor), xytext=label_middle, arrowprops=line_style, **label_style
         )

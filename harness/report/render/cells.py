@@ -18,7 +18,7 @@ from harness.report.content import (
     ReportTable,
 )
 
-MISSING = "–"
+MISSING_DASH = "–"
 #: Characters that change how a text is read, and lone surrogates, which no file can hold.
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 SHARE_UNIT = " %"
@@ -40,7 +40,7 @@ def format_number(value: float, digits: int = 3) -> str:
         The number with a typographic minus sign; what rounds to zero has no sign.
     """
     if math.isnan(value):
-        return MISSING
+        return MISSING_DASH
     text = f"{value:.{digits}f}"
     if float(text) == 0:
         return text.lstrip("-")
@@ -61,7 +61,7 @@ def format_quantity(value: float) -> str:
         Without decimals, and with thousands separators, for whole numbers and from 100 on.
     """
     if not math.isfinite(value):
-        return MISSING
+        return MISSING_DASH
     text = f"{value:.3g}"
     if abs(value) >= 100 or value == int(value):
         text = f"{value:,.0f}"
@@ -122,19 +122,19 @@ def format_percent(share: float, digits: int = 0) -> str:
 def format_share(share: float) -> str:
     """Write a share in per cent, with a decimal below ten per cent; a dash where it is not finite."""
     share_text = _format_share_number(share)
-    return share_text if share_text == MISSING else f"{share_text}{SHARE_UNIT}"
+    return share_text if share_text == MISSING_DASH else f"{share_text}{SHARE_UNIT}"
 
 
 def _format_share_number(unit_share: float) -> str:
     if not math.isfinite(unit_share):
-        return MISSING
+        return MISSING_DASH
     return format_number(100 * unit_share, 1 if 0 < abs(unit_share) < 0.0995 else 0)
 
 
 def format_multiple(multiple: float) -> str:
     """Write a multiple with two significant digits: ×0.82, ×1.5, ×120."""
     if not math.isfinite(multiple):
-        return MISSING
+        return MISSING_DASH
     return f"×{multiple:.2g}" if abs(multiple) < 99.5 else f"×{multiple:,.0f}"
 
 
@@ -210,7 +210,7 @@ def format_value(column: ReportColumn, cell: CellValue | ReportCell) -> str:
     if isinstance(cell_value, Interval):
         return format_estimate_and_range(cell_value, number_format, digits)
     if cell_value is None or math.isnan(cell_value):
-        return MISSING
+        return MISSING_DASH
     return NUMBER_FORMATS[number_format](cell_value, digits)
 
 
@@ -241,7 +241,7 @@ def right_aligned_columns(table: ReportTable) -> list[bool]:
     is_right_aligned = []
     for position, column in enumerate(table.columns):
         texts = [format_value(column, row[position]) for row in table.rows]
-        is_right_aligned.append(column.format not in ("text", "verdict") and not set(texts) <= {MISSING, ""})
+        is_right_aligned.append(column.format not in ("text", "verdict") and not set(texts) <= {MISSING_DASH, ""})
     return is_right_aligned
 
 

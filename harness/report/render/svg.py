@@ -15,14 +15,14 @@ DARK_GROUND, DARK_TEXT = 0x15181C, 0xE2E6EA
 FONTS = (
     "'DejaVu Sans', Verdana, 'Segoe UI', system-ui, sans-serif"  #: as wide as the font that the layout was made with
 )
-DECIMALS = 2  #: of coordinates in points
+COORDINATE_DECIMALS = 2  #: of coordinates in points
 
 STYLE_ATTRIBUTE = re.compile(r'style="([^"]*)"')
 GROUP_ID = re.compile(r'<g id="[^"]*"')
 PATH = re.compile(r'( d="|points=")([^"]*)"')
 LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 REFERENCE = re.compile(r'( id="|url\(#|xlink:href="#)(?=[A-Za-z])')
-PREAMBLE = re.compile(r"<metadata>.*?</metadata>\s*|<defs>\s*<style.*?</style>\s*</defs>\s*", re.DOTALL)
+PREAMBLE_PATTERN = re.compile(r"<metadata>.*?</metadata>\s*|<defs>\s*<style.*?</style>\s*</defs>\s*", re.DOTALL)
 SVG_TAG = re.compile(r"<svg [^>]*>")
 VIEW_BOX = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)"')
 
@@ -41,7 +41,7 @@ def compact_svg(svg: str) -> str:
         The file with the same shapes: attributes in place of styles, which pages may forbid, coordinates of two decimals, and
         a style with the colours on a dark ground.
     """
-    svg_body = PREAMBLE.sub("", svg[svg.index("<svg ") :])
+    svg_body = PREAMBLE_PATTERN.sub("", svg[svg.index("<svg ") :])
     svg_body = STYLE_ATTRIBUTE.sub(lambda match: _style_to_attributes(match[1]), svg_body)
     svg_body = PATH.sub(lambda match: f'{match[1]}{" ".join(match[2].split())}"', GROUP_ID.sub("<g", svg_body))
     svg_body = LONG_NUMBER.sub(_round_number, svg_body)
@@ -111,4 +111,4 @@ def _round_number(number_match: re.Match[str]) -> str:
     svg_number = float(number_match[0])
     if abs(svg_number) < 1:  # scales, opacities
         return f"{svg_number:.3g}"
-    return f"{svg_number:.{DECIMALS}f}".rstrip("0").rstrip(".")
+    return f"{svg_number:.{COORDINATE_DECIMALS}f}".rstrip("0").rstrip(".")

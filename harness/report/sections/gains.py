@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from harness.evaluation import gains as measured_gains
 from harness.evaluation.corrected_t import CONFIDENCE, Estimate, holm
-from harness.evaluation.ensembles import ENSEMBLE_KINDS, GREEDY, LIBRARY, ROUNDS, STACKING
+from harness.evaluation.ensembles import ENSEMBLE_KINDS, GREEDY, GREEDY_ROUNDS, MAX_LIBRARY_MEMBERS, STACKING
 from harness.evaluation.evaluate import ENSEMBLE_PARTS
 from harness.evaluation.gains import EnsembleMember, RecalibrationEffect, SearchGain
 from harness.evaluation.ranking import Ranking
@@ -36,7 +36,7 @@ from harness.report.render.markdown import escape, join_names, join_words
 from harness.report.render.templates import render_text_template
 
 CALIBRATION_TITLE = "Are the probabilities sound?"
-ADJECTIVES = {1: "better", -1: "worse"}  #: by direction
+ADJECTIVE_BY_DIRECTION = {1: "better", -1: "worse"}  #: by direction
 MAX_DRAWN = 12  #: entries in the figure, the first ones by rank
 MAX_NAMES = 3  #: of entries with a change of their probabilities or decisions
 MAX_BARS, MAX_SEARCH_NAMES = 20, 5  #: searches in the figure, and entries named with what their search brought
@@ -104,7 +104,7 @@ def _summarize_recalibration_effects(calibration_effects: Sequence[Recalibration
         calibration = calibration_effect.entry.calibration
         effects_by_calibration[calibration].append(calibration_effect)
         if calibration_effect.directions[-1]:
-            adjective = ADJECTIVES[calibration_effect.directions[-1]]
+            adjective = ADJECTIVE_BY_DIRECTION[calibration_effect.directions[-1]]
             decision_phrases.append(
                 f"{adjective} decisions with {calibration} for {_family_and_strategy(calibration_effect)}"
             )
@@ -120,7 +120,7 @@ def _summarize_recalibration_effects(calibration_effects: Sequence[Recalibration
 
 def _describe_calibration_effect(calibration: str, calibration_effects: Sequence[RecalibrationEffect]) -> str:
     effect_phrases = []
-    for direction, adjective in ADJECTIVES.items():
+    for direction, adjective in ADJECTIVE_BY_DIRECTION.items():
         names = []
         for calibration_effect in calibration_effects:
             if calibration_effect.probability_direction == direction:
@@ -186,7 +186,9 @@ def _describe_ensembles(scores: Scores, ranking: Ranking) -> Parts:
     if ranking.task in map(itemgetter(0), scores.ensembles):
         gain_verdict = _describe_ensemble_gain(ranking, measured_gains.ensemble_gains(scores, ranking))
         section_parts: list[Part] = [
-            render_text_template("ensembles.md", rounds=ROUNDS, library=LIBRARY, parts=ENSEMBLE_PARTS),
+            render_text_template(
+                "ensembles.md", rounds=GREEDY_ROUNDS, library=MAX_LIBRARY_MEMBERS, parts=ENSEMBLE_PARTS
+            ),
             gain_verdict,
             _tabulate_ensemble_scores(scores, ranking),
         ]
@@ -209,7 +211,9 @@ def _describe_ensemble_gain(ranking: Ranking, gains_by_kind: Mapping[str, Estima
     change_phrases = join_words(
         [f"{ensemble_kind} {format_change(ensemble_gain)}" for ensemble_kind, ensemble_gain in gains_by_kind.items()]
     )
-    reference_sentence = f"Against the entry that inner scores choose in each split (`{measured_gains.CHOSEN.name}`)"
+    reference_sentence = (
+        f"Against the entry that inner scores choose in each split (`{measured_gains.CHOSEN_ENTRY.name}`)"
+    )
     reference_sentence += f", in {escape(ranking.metric.label)}: {change_phrases}."
     p_values = list(map(attrgetter("p"), gains_by_kind.values()))
     if all(map(math.isnan, p_values)):
@@ -231,7 +235,7 @@ def _tabulate_ensemble_scores(scores: Scores, ranking: Ranking) -> ReportTable:
     """The scores of the ensembles, of what inner scores choose and of the best single entry."""
     entries = [
         *(Entry(ANY_NAME, ensemble_kind, "ensembled") for ensemble_kind in ENSEMBLE_KINDS),
-        measured_gains.CHOSEN,
+        measured_gains.CHOSEN_ENTRY,
     ]
     if ranking.best:
         entries.append(ranking.best.entry)

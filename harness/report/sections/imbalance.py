@@ -28,7 +28,7 @@ from harness.report.content import (
 from harness.report.figures.imbalance import Heatmap, HeatmapCell, heatmap_figure
 from harness.report.figures.writer import report_file_name
 from harness.report.render import markdown
-from harness.report.render.cells import MISSING, format_number
+from harness.report.render.cells import MISSING_DASH, format_number
 from harness.report.render.markdown import bullet_list, escape, format_count, join_words, plural
 from harness.report.render.templates import render_text_template
 
@@ -38,7 +38,7 @@ TITLE = "Does handling the imbalance help?"
 KIND = "imbalance"
 MAX_FIGURE_TASKS = 12  #: of more tasks none has figures of its own: the tables say what these would
 MAX_NAMES = 6
-PLURALS = {  # a reading, and the same of several strategies
+PLURAL_READINGS = {  # a reading, and the same of several strategies
     HELPS: "help",
     HURTS: "hurt",
     MIXED: "mixed",
@@ -122,7 +122,7 @@ def summarize_strategy_effects(scores: Scores, task: str) -> str:
     if not tested_readings:
         return ""
     reading_phrases = []
-    for reading_word, plural_phrase in PLURALS.items():
+    for reading_word, plural_phrase in PLURAL_READINGS.items():
         names = [
             f"{escape(r.strategy)} for {escape(r.family)}" for r in tested_readings if r.main_reading == reading_word
         ]
@@ -163,7 +163,7 @@ def _describe_strategies_of_family(strategy_readings: Sequence[StrategyReading])
             escape(strategy_reading.strategy)
         )
     reading_phrases = []
-    for reading_word, plural_phrase in PLURALS.items():
+    for reading_word, plural_phrase in PLURAL_READINGS.items():
         names = strategies_by_reading.get(reading_word, [])
         if names and reading_word != NOT_SIGNIFICANT:
             singular_and_plural = MIXED_PHRASES if reading_word == MIXED else (reading_word, plural_phrase)
@@ -216,7 +216,7 @@ def _make_difference_cell(
     strategy_reading: StrategyReading | None,
 ) -> HeatmapCell:
     if strategy_reading is None or math.isnan(strategy_reading.difference.estimates[position].mean):
-        return HeatmapCell(math.nan, MISSING)
+        return HeatmapCell(math.nan, MISSING_DASH)
     difference = strategy_reading.difference.estimates[position]
     text = format_number(difference.mean)
     if round(difference.mean, 3) > 0:
@@ -277,7 +277,7 @@ def _tabulate_reading_counts(strategy_counts: Sequence[strategy_effects.Strategy
 
 def _make_count_cell(strategy_count: strategy_effects.StrategyCount | None) -> HeatmapCell:
     if strategy_count is None:
-        return HeatmapCell(math.nan, MISSING)
+        return HeatmapCell(math.nan, MISSING_DASH)
     helped_tasks, hurt_tasks = strategy_count.readings[HELPS], strategy_count.readings[HURTS]
     return HeatmapCell(
         (helped_tasks - hurt_tasks) / strategy_count.tasks, f"↑{helped_tasks}  ↓{hurt_tasks}\nof {strategy_count.tasks}"
@@ -291,7 +291,7 @@ def _summarize_readings_over_tasks(strategy_counts: Sequence[strategy_effects.St
     for reading_word in strategy_effects.READINGS[:-1]:
         if count_by_reading[reading_word]:
             verb = {MIXED: "are mixed"}.get(
-                reading_word, plural(count_by_reading[reading_word], reading_word, PLURALS[reading_word])
+                reading_word, plural(count_by_reading[reading_word], reading_word, PLURAL_READINGS[reading_word])
             )
             reading_phrases.append(f"{count_by_reading[reading_word]:,} {verb}")
     if count_by_reading[NOT_SIGNIFICANT]:

@@ -10,7 +10,7 @@ from harness.evaluation.decision import chosen_parameters, recommend_entry, repr
 from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import Entry, Scores
 from harness.report.content import CollapsedParts, Evidence, Part, ReportColumn, ReportTable, Section
-from harness.report.render.cells import MISSING, format_quantity
+from harness.report.render.cells import MISSING_DASH, format_quantity
 from harness.report.render.markdown import escape
 
 TITLE = "Chosen hyperparameters"
@@ -82,7 +82,7 @@ def _describe_spread_of_choices(parameter_choices: Sequence[Any]) -> str:
     """The range of numbers, or names with how often each was chosen; a dash where all are equal."""
     choice_counts = Counter(map(format_parameter_value, parameter_choices))
     if len(choice_counts) == 1:
-        return MISSING
+        return MISSING_DASH
     if all(type(parameter_choice) in (int, float) for parameter_choice in parameter_choices):
         return f"{format_parameter_value(min(parameter_choices))} to {format_parameter_value(max(parameter_choices))}"
     return ", ".join(f"{name} {choice_count}" for name, choice_count in choice_counts.most_common())

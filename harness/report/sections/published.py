@@ -16,7 +16,7 @@ from harness.evaluation.published import (
 )
 from harness.evaluation.scores import Scores
 from harness.report.content import CellValue, Evidence, Part, ReportCell, ReportColumn, ReportTable, Section
-from harness.report.render.cells import MISSING, format_number
+from harness.report.render.cells import MISSING_DASH, format_number
 from harness.report.render.markdown import bold, bullet_list, escape, format_count, join_words, plural
 
 TITLE = "Published results beside this run"
@@ -269,7 +269,7 @@ def _describe_largest_difference(table: PublishedAndRunTable) -> str:
             difference = abs(compared_value.run - compared_value.published)
             if difference > largest_difference:
                 largest_difference = difference
-                published_text = format_number(compared_value.published, compared_value.decimals) or MISSING
+                published_text = format_number(compared_value.published, compared_value.decimals) or MISSING_DASH
                 sentence = (
                     f"The largest difference: {escape(heading)}, {escape(row.label)}: {published_text} published, "
                     f"{format_number(compared_value.run)} here."

@@ -15,7 +15,7 @@ from harness.evaluation.corrected_t import Estimate
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.significance import Comparison
-from harness.evaluation.variance import STRETCH
+from harness.evaluation.variance import ERROR_STRETCH
 from harness.report.content import (
     CellValue,
     Evidence,
@@ -82,7 +82,7 @@ def detectable_difference(comparison: Comparison) -> float:
         In units of the metric.
     """
     half_width = (comparison.high - comparison.low) / 2
-    return half_width + Z_POWER * comparison.standard_error / STRETCH
+    return half_width + Z_POWER * comparison.standard_error / ERROR_STRETCH
 
 
 def _describe_reliability(scores: Scores, ranking: Ranking, *, with_figure: bool) -> tuple[Part, ...]:

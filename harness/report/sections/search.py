@@ -248,7 +248,7 @@ def describe_search_spaces(
         Markdown and figures in turn.
     """
     section_parts: list[Part] = []
-    for strategy, importance_method in search_history.METHODS.items():
+    for strategy, importance_method in search_history.IMPORTANCE_METHODS.items():
         searches_by_family = {family: by_entry[family, name] for family, name in by_entry if name == strategy}
         if searches_by_family:
             section_parts += _describe_parameter_importances(searches_by_family, ranking.task, importance_method)

@@ -16,7 +16,7 @@ from harness.report.render.markdown import bullet_list, escape, format_count
 
 TITLE = "Where to cut: threshold goals"
 MAX_ENTRIES = 4  #: the first entry, and the best ones of other families
-OUTCOMES: dict[GoalOutcome, str] = {
+OUTCOME_PHRASES: dict[GoalOutcome, str] = {
     "met": "met",
     "within_error": "missed, within error",
     "missed": "missed",
@@ -95,7 +95,7 @@ def describe_goal_outcome(result: GoalResult, classes: Sequence[str]) -> str:
         return f"{sentence_head}: {_describe_goal_promise(result)}; on the sealed rows the {name} is not defined."
     attained_text = (
         f"the sealed rows gave {format_number(measure.value)} ({format_number(measure.low)} to {format_number(measure.high)}): "
-        f"{OUTCOMES[result.outcome]}"
+        f"{OUTCOME_PHRASES[result.outcome]}"
     )
     return f"{sentence_head}: {_describe_goal_promise(result)}; {attained_text}.{_describe_goal_decisions(result, classes)}"
 
@@ -168,7 +168,7 @@ def tabulate_goals(results: Sequence[GoalResult]) -> ReportTable:
             goal_result.sealed_measure.value,
             goal_result.sealed_measure.low,
             goal_result.sealed_measure.high,
-            OUTCOMES[goal_result.outcome],
+            OUTCOME_PHRASES[goal_result.outcome],
         ]
         row += [goal_result.attained[name].value for name in measure_columns]
         rows.append((*row, len(thresholds)))
@@ -182,10 +182,11 @@ def describe_goals_for_terminal(evidence: Evidence) -> str:
         for result in evaluate_goals(
             evidence.store, evidence.scores, ranking.task, select_goal_entries(ranking)[:1], evidence.goals
         ):
-            value = result.sealed_measure
+            attained = result.sealed_measure
             lines.append(
                 f"{ranking.task}, {result.goal.text} with {result.entry.name}: promised {format_number(result.promised)}, attained "
-                f"{format_number(value.value)} ({format_number(value.low)} to {format_number(value.high)}), {OUTCOMES[result.outcome]}"
+                f"{format_number(attained.value)} ({format_number(attained.low)} to {format_number(attained.high)}), "
+                f"{OUTCOME_PHRASES[result.outcome]}"
             )
     if not lines:
         return ""

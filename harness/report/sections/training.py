@@ -122,7 +122,7 @@ def tabulate_complexity(ranking: Ranking) -> ReportTable:
             costs["fit_seconds"],
             costs["predict_us_per_row"],
         )
-        front_labels = list(map(network_fits.COSTS.__getitem__, entry.fronts))
+        front_labels = list(map(network_fits.COST_NAMES.__getitem__, entry.fronts))
         rows.append((entry.name, entry.score, *cost_amounts, join_words(front_labels) if front_labels else None))
     return ReportTable(columns, tuple(rows))
 
