@@ -8,9 +8,12 @@ import pytest
 HARNESS = Path(__file__).parents[1] / "harness"
 #: The modules that use regular expressions, with what these are applied to.
 ALLOWED = {
-    "api/public.py": "names of a user's columns, which become names of tasks",
+    "api/call_data.py": "names of a user's data, which become names of tasks",
+    "api/dashboard.py": "addresses that a browser asks for",
     "api/request.py": "durations that a user writes, such as 30m",
+    "api/task_file.py": "a name that a user gives a task",
     "checks/contracts.py": "names of declarations, those of plug-ins, too",
+    "data/addresses.py": "addresses that a user writes, such as openml:61",
     "data/arrow_table.py": "names that other programs give to columns without a name",
     "data/column_types.py": "kinds of columns that a user writes",
     "data/columns.py": "names of a user's columns that call them identifiers or codes",
@@ -18,9 +21,12 @@ ALLOWED = {
     "data/date_formats.py": "dates as a user's file has them",
     "data/dates.py": "dates as a user's file has them",
     "data/durations.py": "times of day and durations as a user's file has them",
-    "data/files.py": "names of a user's files, which become names of tables",
+    "data/huggingface.py": "addresses that a user writes and names of files of the hub",
     "data/numbers.py": "numbers as a user's file has them",
+    "data/openml.py": "addresses that a user writes, such as openml:task/59",
     "data/omissions.py": "names of a user's columns that call them identifiers",
+    "data/time_zones.py": "names of time zones in a user's dates",
+    "data/user_data.py": "names of a user's files, which become names of tasks",
     "deploy/bundle_files.py": "names of files that an interrupted export has left",
     "deploy/insights/shapley.py": "texts of a user, divided into words",
     "deploy/schema.py": "names of a user's columns that call them identifiers",
