@@ -26,7 +26,7 @@ from harness.evaluation.score_collection import collect_scores
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Metric
 from harness.registry.protocol import EvaluationProtocol
-from harness.report.leaderboard import leaderboard_csv, make_leaderboard_frame
+from harness.report.leaderboard import format_frame_csv, make_leaderboard_frame
 from harness.report.write import write_report
 from harness.seeding import seed_of
 from harness.store.record import EntryResult, Record, StoredPredictions
@@ -141,7 +141,7 @@ def description(tasks: list[str], rows: int, planned: list[dict[str, Any]]) -> d
 def tables(store: Store, metrics: dict[str, Metric]) -> None:
     """All figures, and the CSV of them."""
     scores = collect_scores(store, metrics)
-    leaderboard_csv(make_leaderboard_frame(scores, [rank_entries(scores, task) for task in scores.run["tasks"]]))
+    format_frame_csv(make_leaderboard_frame(scores, [rank_entries(scores, task) for task in scores.run["tasks"]]))
 
 
 def many_rows(derived: int) -> None:

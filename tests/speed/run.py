@@ -22,15 +22,17 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 import pandas as pd
 
+from harness.data.user_data import UserData
 from harness.execution.cell import run_cell
 from harness.execution.engines.base import CellJob, Limits, RunCallbacks, load_engine
 from harness.execution.engines.local import Worker
-from harness.execution.plan import RunRequest, UserData, make_plan
+from harness.execution.plan import RunRequest, make_plan
 from harness.execution.trainer import CellTrainer
 from harness.execution.worker import WorkerContext
+from harness.preprocessing.tabular import TabularPreprocessor
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import load_registry
-from harness.search import pipeline, study
+from harness.search import pipeline, study, table_preparation
 from harness.store.store import Store
 
 DATA = os.environ.get("EVENHAND_DATA")
@@ -84,9 +86,10 @@ def engine_timed(clock):
     import optuna
 
     steps = [
-        ("resample", pipeline, "resample"),
-        ("prepare", pipeline, "fit_preprocessor"),
-        ("prepare", pipeline.Preparer, "transform"),
+        ("resample", pipeline, "resample_table_rows"),
+        ("resample", pipeline, "resample_encoded_rows"),
+        ("prepare", table_preparation, "fit_table_preprocessor"),
+        ("prepare", TabularPreprocessor, "transform"),
         ("encode", type(pipeline.ENCODINGS["native"].fit(None, None, None)), "transform"),
         ("score", CellTrainer, "_compute_metric"),
         ("propose", study, "_make_sampler"),
