@@ -19,7 +19,7 @@ from harness.api.data_frames import convert_to_pandas
 from harness.data.arrow_table import convert_arrow_types
 from harness.data.csv_format import NO_NAME
 from harness.data.files import read_row_batches, read_table
-from harness.data.table import NOTES, load_table
+from harness.data.table import NOTES_ATTRIBUTE, load_table
 from harness.data.user_data import UserData
 from harness.deploy.predict import read_rows
 from harness.deploy.schema import describe_task_rows
@@ -35,7 +35,7 @@ def written(path: Path, content: bytes | str) -> Path:
 
 
 def messages(frame: pd.DataFrame) -> str:
-    return "; ".join(note.message for note in frame.attrs.get(NOTES, ()))
+    return "; ".join(note.message for note in frame.attrs.get(NOTES_ATTRIBUTE, ()))
 
 
 def rejoined(path: Path, **options: bool) -> pd.DataFrame:
@@ -176,14 +176,14 @@ def test_titles_above_the_names_are_left_out_and_said(tmp_path, titles):
     assert "title_lines" in set(evenhand.inspect(path, target="y").findings().code)
 
 
-@pytest.mark.parametrize("content", ["city,,\nr,s,t\n1,2,3\n", "a,b\n1\n2,3\n"])
+@pytest.mark.parametrize("content", ["city,,\nr,s,t\n1,2,3\n", "a,b\n1\n2,3\n", "plan,id\nx,a|b|c\ny,d|e|f\nz,g|h|i\n"])
 def test_no_row_of_data_is_taken_for_a_title(tmp_path, content):
     path = written(tmp_path / "rows.csv", content)
     try:
         frame = read_table(path)
     except DataError:
         return
-    assert not [note for note in frame.attrs[NOTES] if note.code == "title_lines"]
+    assert not [note for note in frame.attrs[NOTES_ATTRIBUTE] if note.code == "title_lines"]
 
 
 def test_the_message_about_columns_that_are_left_out_is_short(tmp_path):
@@ -197,11 +197,11 @@ def test_the_message_about_columns_that_are_left_out_is_short(tmp_path):
 def test_a_file_without_a_header(tmp_path):
     path = written(tmp_path / "rows.csv", "5.1,3.5,setosa\n4.9,3.0,setosa\n6.3,3.3,virginica\n")
     warned = read_table(path)
-    assert [(note.code, note.severity) for note in warned.attrs[NOTES]] == [("header_like_data", "warning")]
+    assert [(note.code, note.severity) for note in warned.attrs[NOTES_ATTRIBUTE]] == [("header_like_data", "warning")]
     frame = read_table(path, has_header=False)
     assert list(frame.columns) == ["column_1", "column_2", "column_3"]
     assert len(frame) == len(rejoined(path, has_header=False)) == 3
-    assert not frame.attrs[NOTES]
+    assert not frame.attrs[NOTES_ATTRIBUTE]
     twice = written(tmp_path / "twice.csv", "1,1,a\n2,3,b\n")
     with pytest.raises(DataError, match="--no-header"):
         read_table(twice)
@@ -209,7 +209,7 @@ def test_a_file_without_a_header(tmp_path):
 
 def test_names_that_are_numbers_are_no_data(tmp_path):
     frame = read_table(written(tmp_path / "rows.csv", "2019,2020,y\nlow,high,a\nhigh,low,b\n"))
-    assert not frame.attrs[NOTES]
+    assert not frame.attrs[NOTES_ATTRIBUTE]
 
 
 def test_json_lines_are_read_with_exact_integers(tmp_path):

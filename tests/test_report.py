@@ -608,7 +608,8 @@ def test_the_leaderboard_says_per_task_what_to_use_and_has_one_table_of_entries(
         assert len(entries) == 1
         assert ("Against the best" in entries[0][0]) == (task in ("tumours", "three_digits"))
         assert len(entries[0]) - 1 <= MAX_ENTRIES
-        names = [row[1] for row in entries[0][1:]]
+        names = [row[1].removesuffix(" (recommended)") for row in entries[0][1:]]
+        assert sum(row[1].endswith(" (recommended)") for row in entries[0][1:]) <= 1
         assert "majority/none/tuned = default" in names
         assert rank_entries(scores, task).best.name in names
         assert not [name for name in names if "/chosen" in name or "/ensembled" in name]

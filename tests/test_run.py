@@ -471,7 +471,7 @@ def test_a_refit_that_fails_costs_its_own_entry_and_no_other(registry, tmp_path,
 def test_what_is_kept_on_disk_of_pictures_is_made_before_the_prediction_is_timed(registry, tmp_path, monkeypatch):
     from harness.execution.cell import run_cell
     from harness.preprocessing.encodings import ENCODINGS, Encoding
-    from harness.registry.family import Family
+    from harness.registry.family import ENCODING_NAMES, Family
     from harness.registry.task import Table
 
     called = []
@@ -487,6 +487,7 @@ def test_what_is_kept_on_disk_of_pictures_is_made_before_the_prediction_is_timed
     monkeypatch.setitem(
         ENCODINGS, "keeping", Encoding("keeping", lambda X, y, seed: Keeping(), {}, "image", reason="no")
     )
+    monkeypatch.setitem(ENCODING_NAMES, "image", (*ENCODING_NAMES["image"], "keeping"))
     y = np.arange(60) % 2
     pictures = np.random.default_rng(0).integers(0, 256, (60, 2, 2, 1)).astype(np.uint8)
 

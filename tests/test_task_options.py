@@ -190,7 +190,8 @@ def test_a_saved_declaration_makes_the_same_cells_as_the_options_it_was_written_
     write_task_file(request.own, files / "churn.py")  # the same once more
     declared = load_registry([str(files / "churn.py")])
     assert declared.task("churn").title == "Customers"
-    by_name = RunOptions(None, None, ("churn",), ("logistic_regression",), ("none",), options.protocol)
+    protocol = {**options.protocol, "trials": request.protocol.trials}  # a file has fewer trials by default than a task
+    by_name = RunOptions(None, None, ("churn",), ("logistic_regression",), ("none",), protocol)
     plans = [make_plan(request, registry), make_plan(make_run_request(by_name, declared), declared)]
     assert [cell.key for cell in plans[0].cells] == [cell.key for cell in plans[1].cells]
     assert plans[0].tasks[0].task.costs == BINARY

@@ -331,6 +331,7 @@ def start_dashboard(store: Store, port: int, *, by_cell: bool = False) -> Runnin
 def serve_dashboard(store: Store, port: int, *, by_cell: bool = False) -> None:
     """Serve the dashboard until interrupted; parameters and errors of `start_dashboard`."""
     dashboard_server = start_dashboard(store, port, by_cell=by_cell)
-    sys.stdout.write(f"{dashboard_server.studies} studies of {store.folder}: {dashboard_server.url} (Ctrl-C ends it)\n")
+    noun = "study" if dashboard_server.studies == 1 else "studies"
+    sys.stdout.write(f"{dashboard_server.studies} {noun} of {store.folder}: {dashboard_server.url} (Ctrl-C ends it)\n")
     sys.stdout.flush()
     dashboard_server.wait()

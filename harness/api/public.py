@@ -242,6 +242,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     from harness.store.store import Store
 
     threshold_goals = parse_goals(threshold)
+    budget_seconds = parse_seconds(budget or (BUDGET if quick else None))
     own_families, family_names = _declared_families_and_names(families)
     sent_declarations = (*own_families, *declarations)
     registry = load_registry(plugins).with_declarations(sent_declarations, "evenhand.benchmark")
@@ -274,7 +275,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         jobs=jobs,
         retry=_check_retry_statuses(retry),
         quiet=not progress,
-        budget=parse_seconds(budget or (BUDGET if quick else None)),
+        budget=budget_seconds,
         started=started,
         report=report,
         importance=importance,

@@ -22,6 +22,7 @@ SAMPLE_BYTES = 64_000  #: bytes from which encoding and separator are found
 SAMPLE_ROWS = 50
 MAX_COLUMNS = 100_000  #: each takes about a millisecond to read
 MAX_ZEROS = 0.01  #: share of zero bytes in a sample of a text in UTF-8; in UTF-16 it is a half where letters are Latin
+TYPICAL_SHARE = 0.9  #: of the rows that have as many columns as the first line, from which on this is no title
 BLOCK_BYTES = 1_000_000  #: bytes that are read at once
 SEPARATORS = ",;\t|"
 MAX_SHOWN = 60  #: characters of a line in a message
@@ -282,19 +283,41 @@ def _skip_blank_lines(text: str) -> tuple[int, str]:
 
 def _find_titles(text: str) -> list[str]:
     """Find the lines above that with the names of the columns; empty where the first line may have them."""
+    titles: list[str] = []
     for separator in SEPARATORS:
-        records, ends = [], []
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        try:
-            for record in islice(reader, SAMPLE_ROWS):
-                if record:
-                    records.append(record)
-                    ends.append(reader.line_num)
-        except csv.Error:
+        records, ends = _read_records_with_ends(text, separator)
+        if len(records) < 2:
             continue
-        if len(records) > 1 and (n_titles := count_titles(records[:-1])):  # the last one may be cut
-            return text.split("\n")[: ends[n_titles] - 1]
-    return []
+        if _divides_first_line_as_rows(records):
+            return []
+        n_titles = count_titles(records[:-1])  # the last one may be cut
+        if n_titles and not titles:
+            titles = text.split("\n")[: ends[n_titles] - 1]
+    return titles
+
+
+def _read_records_with_ends(text: str, separator: str) -> tuple[list[list[str]], list[int]]:
+    """The first rows that are not empty, with the number of the line at which each ends; none where they cannot be parsed."""
+    records: list[list[str]] = []
+    ends: list[int] = []
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        for record in islice(reader, SAMPLE_ROWS):
+            if record:
+                records.append(record)
+                ends.append(reader.line_num)
+    except csv.Error:
+        return [], []
+    return records, ends
+
+
+def _divides_first_line_as_rows(records: list[list[str]]) -> bool:
+    """Whether a separator divides the first line into as many names as nearly all rows have columns, so that it is no title."""
+    if not all(name.strip() for name in records[0]):
+        return False
+    width = len(records[0])
+    rows = records[1:-1] or records[1:]
+    return width > 1 and sum(len(record) == width for record in rows) >= TYPICAL_SHARE * len(rows)
 
 
 def _parse_csv_rows(text: str, separator: str, *, is_strict: bool = False) -> Iterator[list[str]]:
