@@ -286,10 +286,10 @@ def test_a_fingerprint_tells_every_change_and_nothing_else():
 
 def test_a_fingerprint_is_the_same_in_another_process():
     code = (
-        "import pandas as pd; from harness.data.table import fingerprint; from harness.data.table import make_table;"
+        "import pandas as pd; from harness.data.table import fingerprint_table; from harness.data.table import make_table;"
         "from harness.registry.task import Task;"
         "f = pd.DataFrame({'a': [1.5, None, 2.5] * 9, 'b': ['x', 'y', None] * 9, 'y': ['no', 'no', 'yes'] * 9});"
-        "print(fingerprint(make_table(Task(name='t', load=len, target='y'), f)))"
+        "print(fingerprint_table(make_table(Task(name='t', load=len, target='y'), f)))"
     )
     runs = [
         subprocess.run(

@@ -49,7 +49,7 @@ def said(n: int, m: int, seed: int = 0, noise: float = 1.0):
 
 
 def test_greedy_finds_what_trying_every_mean_finds_in_a_small_case(monkeypatch):
-    monkeypatch.setattr(combining, "ROUNDS", 3)
+    monkeypatch.setattr(combining, "GREEDY_ROUNDS", 3)
     for seed in range(5):
         y, members = said(60, 3, seed)
         found = fit_ensemble(GREEDY, members, y, minus_brier)
@@ -85,7 +85,7 @@ def test_of_equal_members_the_earlier_is_taken():
 
 
 def test_only_the_best_compete_for_a_place(monkeypatch):
-    monkeypatch.setattr(combining, "LIBRARY", 2)
+    monkeypatch.setattr(combining, "MAX_LIBRARY_MEMBERS", 2)
     y, members = said(300, 5)
     alone = [area(y, one) for one in members]
     best = set(np.argsort(alone)[-2:].tolist())

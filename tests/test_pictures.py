@@ -118,11 +118,11 @@ def test_views_stand_beside_the_picture_itself(weights):
 LOOKUP = """
 import sys
 import numpy as np
-from harness.preprocessing.image import fit_activations
+from harness.preprocessing.image import fit_pretrained_activations
 
 images = np.load(sys.argv[1])
 for cut in ("grid", "features", "last_blocks"):
-    fit_activations(images, np.zeros(len(images)), 0, cut=cut).transform(images)
+    fit_pretrained_activations(images, np.zeros(len(images)), 0, cut=cut).transform(images)
 print(sorted({"tensorflow", "keras", "PIL", "sklearn"} & set(sys.modules)))
 """
 
