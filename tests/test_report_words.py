@@ -230,6 +230,15 @@ def test_of_several_classes_the_most_probable_is_taken_so_no_threshold_is_named(
     assert re.split(r"\s{2,}", header.strip())[2] == "ROC AUC"
 
 
+def test_an_entry_with_some_of_the_splits_says_so_instead_of_a_verdict(tmp_path):
+    lost = {("tumours", "bayes", strategy, 0): None for strategy in ("none", "class_weight", "searched")}
+    files = write_leaderboard(write_run(tmp_path / "run", [tumours()], lost), METRIC)
+    row = next(line for line in files.summary.splitlines() if line.startswith("bayes "))
+    assert "3 of 4 splits" in row
+    assert "undecided" not in row
+    assert "3 of 4 splits" in files.markdown.read_text(encoding="utf-8")
+
+
 def test_what_failed_is_in_the_terminal_too(tmp_path):
     lost = {("tumours", "bayes", "class_weight", fold): ("failed", "singular") for fold in range(3)}
     lost |= {("tumours", "bayes", "class_weight", 3): ("timeout", "slow"), ("tumours", "bayes", "none", 0): None}

@@ -166,10 +166,11 @@ def describe_shares(shares: TimeShares, budget: TimeBudget) -> list[str]:
     text = f"budget {format_duration(budget.seconds)}, of which {format_duration(budget.report_seconds)} for the tables"
     lines = [f"{text}; a cell may take, with every strategy of its family: {', '.join(parts)}"]
     if shares.omitted:
-        blocks = dict.fromkeys(f"{cell.family} × {cell.strategy}" for cell in shares.omitted)
-        lines.append(
-            f"no time for {len(shares.omitted)} cells: {', '.join(list(blocks)[:8])}{', …' * (len(blocks) > 8)}"
-        )
+        blocks = list(dict.fromkeys(f"{cell.family} × {cell.strategy}" for cell in shares.omitted))
+        named_blocks = blocks[:MAX_NAMED]
+        if len(blocks) > MAX_NAMED:
+            named_blocks.append("…")
+        lines.append(f"no time for {len(shares.omitted)} cells: {', '.join(named_blocks)}")
     return lines
 
 

@@ -213,7 +213,7 @@ def _timed(work: Callable[[], Any]) -> float:
 
 
 def extrapolate_seconds(few: tuple[int, float], many: tuple[int, float], rows: int) -> float:
-    """RunEstimate the seconds for a number of rows from those for two smaller numbers.
+    """Estimate the seconds for a number of rows from those for two smaller numbers.
 
     Parameters
     ----------

@@ -266,7 +266,13 @@ def verdict_name(ranking: Ranking, ranked: RankedEntry) -> str:
 
 
 def format_verdict(ranking: Ranking, ranked: RankedEntry) -> str:
-    """Give the verdict as tables show it: an undecided entry outside the 95 % set of those that may be the best is not the best."""
+    """Give the verdict as tables show it.
+
+    An undecided entry outside the 95 % set of those that may be the best is not the best. An entry that has only some of the
+    splits, as in tables of a run that goes on, has their number instead: its mean is over other rows than those of the others.
+    """
+    if not ranked.complete and len(ranked.rows):
+        return f"{len(ranked.rows)} of {ranking.splits} splits"
     verdict_text = verdict_name(ranking, ranked)
     return NOT_THE_BEST if verdict_text and ranked.is_excluded else verdict_text
 

@@ -330,7 +330,9 @@ def tabulate_families(scores: Scores, ranking: Ranking, entries: Sequence[Ranked
     """An entry of every family with its interval, its verdict against the best entry and its time to fit."""
     rows = []
     for ranked_entry in entries:
-        entry_verdict = "not tested" if ranking.no_test_reason else format_verdict(ranking, ranked_entry)
+        entry_verdict = format_verdict(ranking, ranked_entry)
+        if ranking.no_test_reason:
+            entry_verdict = entry_verdict or "not tested"
         interval = _format_interval(ranking, ranked_entry.score.low, ranked_entry.score.high)
         name = format_entry_name(scores, ranking, ranked_entry)
         rows.append(
