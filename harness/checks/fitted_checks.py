@@ -183,7 +183,7 @@ def _first_configuration_complaint(
     ----------
     space : Space
         The space of the family.
-    complain : callable
+    find_complaint : callable
         Returns the complaint about a configuration, or an empty text.
     seconds : float, default=SEARCH_SECONDS
         No configuration is begun later.
