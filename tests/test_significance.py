@@ -4,7 +4,13 @@ import math
 
 import numpy as np
 import pytest
-from simulations.significance import BOUND, Setting, simulate
+from simulations.significance import (
+    BOUND,
+    Setting,
+    compute_auc_of_entries,
+    compute_metric_of_entries,
+    simulate,
+)
 from sklearn.metrics import average_precision_score
 
 from harness.errors import EvenhandError
@@ -173,6 +179,15 @@ def test_intervals_of_scores_cover_the_expected_score():
 def test_equal_entries_are_seldom_called_different(setting):
     outcome = simulate(setting, 60, seed=0)
     assert outcome.error <= BOUND + 0.025  # at most five of 60; `make simulations` has 2,000 repetitions
+
+
+def test_the_simulations_score_entries_as_the_package_does():
+    rng = np.random.default_rng(4)
+    y, logits = rng.permutation(np.arange(200) < 50).astype(np.int64), rng.normal(size=(3, 200))
+    for computed, expected in zip(
+        compute_auc_of_entries(y, logits), compute_metric_of_entries(METRIC["roc_auc"], y, logits), strict=True
+    ):
+        assert computed == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(

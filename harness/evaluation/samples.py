@@ -127,7 +127,7 @@ class SampleReader:
         for block_numbers, influence in influence_parts:
             block_totals[:, block_numbers] += influence
         block_totals /= len(splits)
-        return block_totals @ block_totals.T, split_covariance / len(splits) ** 2, _fourth_moments(block_totals)
+        return block_totals @ block_totals.T, split_covariance / len(splits) ** 2, fourth_moments(block_totals)
 
     def _split_influence(
         self, scores: Scores, score_keys: Sequence[ScoreKey], metric: Metric, seed: int
@@ -194,19 +194,30 @@ def _centre_influence(influence: Floats, y: npt.NDArray[np.int64]) -> Floats:
     return centred_influence / len(y)
 
 
-def _fourth_moments(block_totals: Floats) -> Floats:
-    """Σ(u_a − u_b)⁴ over the blocks for every pair of entries."""
+def fourth_moments(block_totals: Floats) -> Floats:
+    """Compute Σ(u_a − u_b)⁴ over the blocks for every pair of entries.
+
+    Parameters
+    ----------
+    block_totals : ndarray of shape (m, n)
+        Influence of every block of rows on the mean score of every entry.
+
+    Returns
+    -------
+    ndarray of shape (m, m)
+        Sums of fourth powers.
+    """
     squared_totals = block_totals**2
     fourth_powers = (squared_totals**2).sum(axis=1)
     cubed_products = (squared_totals * block_totals) @ block_totals.T
-    fourth_moments = (
+    moments = (
         fourth_powers[:, None]
         + fourth_powers[None, :]
         - 4 * cubed_products
         - 4 * cubed_products.T
         + 6 * (squared_totals @ squared_totals.T)
     )
-    return np.asarray(np.maximum(fourth_moments, 0.0))
+    return np.asarray(np.maximum(moments, 0.0))
 
 
 def _sample_digest(scores: Scores, rows: Mapping[Entry, ScoreRows], metric: Metric) -> str:

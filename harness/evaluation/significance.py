@@ -321,20 +321,36 @@ def _draw_null_statistics(variance: PairVariance, entry_pairs: Pairs, seed: int)
     for first_draw in range(0, total_draws, block_draws):
         draw_count = min(block_draws, total_draws - first_draw)
         normal_draws = rng.standard_normal((draw_count, folds, len(covariance_factor))) @ covariance_factor.T
-        differences = (normal_draws[:, :, first_entries] - normal_draws[:, :, second_entries]) / difference_deviations
-        fold_variance = differences.var(axis=1, ddof=1)
+        mean_differences, fold_variance = _pair_moments(normal_draws, first_entries, second_entries)
+        fold_variance = fold_variance / difference_deviations**2
         overdispersion = _draw_variance_ratios(rng, prior_degrees[blocks_of_pairs], draw_count)[:, block_numbers]
         prior_variance = overdispersion * _draw_variance_ratios(rng, row_degrees, draw_count)
         pooled_variance = (prior_weights * prior_variance + fold_degrees * fold_variance) / (
             prior_weights + fold_degrees
         )
-        pair_statistics = differences.mean(axis=1) * math.sqrt(folds)
+        pair_statistics = mean_differences / difference_deviations * math.sqrt(folds)
         statistic_blocks.append(
             np.divide(
                 pair_statistics, np.sqrt(pooled_variance), out=np.zeros_like(pair_statistics), where=pooled_variance > 0
             )
         )
     return statistic_blocks
+
+
+def _pair_moments(
+    drawn_scores: Floats, first_entries: npt.NDArray[np.int64], second_entries: npt.NDArray[np.int64]
+) -> tuple[Floats, Floats]:
+    """Mean over the folds, and variance between them, of the drawn differences of the pairs, (draws, pairs) each.
+
+    Draws are the last axis while they are computed: with 40 entries that takes a quarter of the time.
+    """
+    scores_by_entry = np.ascontiguousarray(drawn_scores.transpose(2, 1, 0))
+    entry_means = scores_by_entry.mean(axis=1)
+    scores_by_entry -= entry_means[:, None]
+    deviations = scores_by_entry[first_entries]
+    deviations -= scores_by_entry[second_entries]
+    fold_variance = np.einsum("pfd,pfd->dp", deviations, deviations) / (drawn_scores.shape[1] - 1)
+    return (entry_means[first_entries] - entry_means[second_entries]).T, fold_variance
 
 
 def _draw_variance_ratios(rng: np.random.Generator, degrees_of_freedom: Floats, draw_count: int) -> Floats:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from harness.evaluation.samples import fourth_moments
 from harness.evaluation.significance import compare_all_with_best
 from harness.evaluation.variance import ScoreSample, estimate_variance
 from harness.metrics.classification import METRICS
@@ -54,7 +54,7 @@ SETTINGS = [
     ),
     *(Setting(12, 10, 1, 1000, training) for training in TRAINING),
     *(Setting(12, 2, 5, 1000, training) for training in TRAINING),
-    *(Setting(12, 5, 1, rows, "stable") for rows in (300, 10_000)),
+    *(Setting(12, 5, 1, rows, training) for rows in (300, 10_000) for training in TRAINING),
     *(Setting(12, 5, 1, 1000, training, "average_precision") for training in TRAINING),
     *(Setting(12, 5, 1, 1000, training, "log_loss") for training in TRAINING),
     *(Setting(12, 5, 1, 1000, training, "f1") for training in TRAINING),
@@ -122,9 +122,7 @@ def draw_sample(setting: Setting, seed: int) -> ScoreSample:
         for fold in range(setting.folds):
             test = np.flatnonzero(assigned == fold)
             trained = perturb(logits[:, test], setting.training, rng)
-            influence = np.empty_like(trained)
-            for entry in range(setting.entries):
-                scores[entry, repeat, fold], influence[entry] = score_rows(metric, y[test], trained[entry])
+            scores[:, repeat, fold], influence = score_entries(metric, y[test], trained)
             totals[:, test] += influence
             split_covariance += influence @ influence.T
     totals /= splits
@@ -143,25 +141,65 @@ def perturb(logits: Floats, training: str, rng: np.random.Generator) -> Floats:
     return np.asarray((logits + noise + 0.8 * rng.normal(size=entries)) * np.exp(0.4 * rng.normal(size=entries)))
 
 
-def score_rows(metric: Metric, y: Integers, logits: Floats) -> tuple[float, Floats]:
-    """Score the test rows of a fold, with the influence of every row on the mean, centred in every class."""
-    positive = 1 / (1 + np.exp(-(logits + np.log(POSITIVE_SHARE / (1 - POSITIVE_SHARE)))))
-    predictions = Predictions(y, np.column_stack([1 - positive, positive]), THRESHOLD)
-    assert metric.influence is not None
-    influence = metric.influence(predictions, None) / len(y)
+def score_entries(metric: Metric, y: Integers, logits: Floats) -> tuple[Floats, Floats]:
+    """Score the test rows of a fold for all entries, with the influence of every row on the mean, centred in every class.
+
+    Parameters
+    ----------
+    metric : Metric
+        The metric.
+    y : ndarray of int of shape (n,)
+        True classes, 0 or 1.
+    logits : ndarray of shape (m, n)
+        Scores of the rows by every entry.
+
+    Returns
+    -------
+    scores : ndarray of shape (m,)
+        Score of every entry.
+    influence : ndarray of shape (m, n)
+        Influence of every row divided by the number of rows.
+    """
+    if metric.name == "roc_auc":
+        scores, influence = compute_auc_of_entries(y, logits)
+    else:
+        scores, influence = compute_metric_of_entries(metric, y, logits)
     for label in (0, 1):
         members = y == label
         correction = np.sqrt(members.sum() / (members.sum() - 1))
-        influence[members] = correction * (influence[members] - influence[members].mean())
-    return metric.compute(predictions), influence
+        class_influence = influence[:, members]
+        influence[:, members] = correction * (class_influence - class_influence.mean(axis=1, keepdims=True))
+    return scores, influence / len(y)
 
 
-def fourth_moments(totals: Floats) -> Floats:
-    """Sum the fourth power of the difference in influence over the rows, for every pair."""
-    moments = np.zeros((len(totals), len(totals)))
-    for first, second in combinations(range(len(totals)), 2):
-        moments[first, second] = moments[second, first] = ((totals[first] - totals[second]) ** 4).sum()
-    return moments
+def compute_auc_of_entries(y: Integers, logits: Floats) -> tuple[Floats, Floats]:
+    """Compute the area under the ROC curve and its influence for all entries at once, from scores without ties.
+
+    One sort gives the placement values of all rows; the package's function takes thirty times as long for 40 entries.
+    """
+    row_order = np.argsort(logits, axis=1)
+    positive_in_order = y[row_order]
+    positives, negatives = int(y.sum()), int(len(y) - y.sum())
+    positives_below = np.cumsum(positive_in_order, axis=1)
+    negatives_below = np.cumsum(1 - positive_in_order, axis=1)
+    placements_in_order = np.where(positive_in_order, negatives_below / negatives, 1 - positives_below / positives)
+    placements = np.empty_like(logits)
+    np.put_along_axis(placements, row_order, placements_in_order, axis=1)
+    aucs = placements[:, y == 1].mean(axis=1)
+    class_shares = np.where(y == 1, positives, negatives) / len(y)
+    return aucs, (placements - aucs[:, None]) / class_shares
+
+
+def compute_metric_of_entries(metric: Metric, y: Integers, logits: Floats) -> tuple[Floats, Floats]:
+    """Compute any metric and its influence by the functions of the package, entry by entry."""
+    assert metric.influence is not None
+    scores, influence = np.empty(len(logits)), np.empty_like(logits)
+    positive = 1 / (1 + np.exp(-(logits + np.log(POSITIVE_SHARE / (1 - POSITIVE_SHARE)))))
+    for entry, probabilities in enumerate(positive):
+        predictions = Predictions(y, np.column_stack([1 - probabilities, probabilities]), THRESHOLD)
+        scores[entry] = metric.compute(predictions)
+        influence[entry] = metric.influence(predictions, None)
+    return scores, influence
 
 
 def simulate(setting: Setting, repetitions: int, seed: int) -> Outcome:
