@@ -104,8 +104,6 @@ def test_a_model_of_texts_answers_as_the_saved_one(family, tmp_path):
     ("family", "params"),
     [
         ("logistic_regression", {"encode.cut": "features"}),
-        ("gradient_boosting", {}),
-        ("majority", {}),
         ("dense_network", {}),
         ("small_convolutional_network", {}),
         ("pretrained_network", {"units": 32}),

@@ -116,8 +116,7 @@ def every_cut(y, positive):
     return [(positive >= cut).astype(int) for cut in (*np.unique(positive), 2.0)]
 
 
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("decimals", [None, 1])
+@pytest.mark.parametrize(("seed", "decimals"), [(0, None), (1, 1), (2, 1)])
 def test_no_other_cut_serves_a_goal_better(seed, decimals):
     y, positive = random_rows(seed, decimals=decimals)
     cuts = every_cut(y, positive)
