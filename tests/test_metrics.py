@@ -12,6 +12,7 @@ from harness.errors import DeclarationError
 from harness.metrics import selection
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Metric, Predictions, best_threshold
+from harness.metrics.steps import count_steps
 
 COMPUTE = {metric.name: metric.compute for metric in METRICS}
 COSTS = ((0.0, 1.0), (7.0, 0.5))
@@ -260,3 +261,18 @@ def test_no_metric_can_make_the_predictions_writable_again():
 def test_no_metric_has_the_name_of_another_column():
     with pytest.raises(DeclarationError, match="another column"):
         Metric(name="threshold", compute=lambda _: 0.5, metric_type="decision")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("lowest", [0, -3], ids=["of bits", "of positions"])
+def test_steps_count_the_rows_at_or_above_every_distinct_score(dtype, lowest):
+    rng = np.random.default_rng(0)
+    scores, is_hit = rng.integers(lowest, 7, 50).astype(dtype) / 8, rng.random(50) < 0.3
+    expected_hits, expected_rows = [], []
+    for score in np.unique(scores)[::-1]:
+        expected_hits.append((is_hit & (scores >= score)).sum())
+        expected_rows.append((scores >= score).sum())
+    for weights in (None, np.ones(50)):
+        hits, rows = count_steps(is_hit, scores, weights)
+        assert hits.tolist() == expected_hits
+        assert rows.tolist() == expected_rows

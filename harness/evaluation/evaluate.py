@@ -358,16 +358,16 @@ def _fit_ensemble_row(members: _PooledMembers, split: OuterSplit, kind: str) -> 
     if len(members.ids) < 2 or not calibration.has_enough_rows(members.y, split.classes, ENSEMBLE_PARTS):
         return {"weights": {}, "shifts": [], "inner": None, "threshold": None}
 
-    def objective_value(rows: npt.NDArray[Any], proba: Proba) -> float:
-        weights = _take_weights(members.weights, rows)
-        predictions = Predictions(members.y[rows], proba.astype(np.float32), DEFAULT_CUT, split.costs, weights)
+    def objective_value(y: Labels, proba: Proba, weights: calibration.Weights) -> float:
+        predictions = Predictions(y, proba.astype(np.float32), DEFAULT_CUT, split.costs, weights)
         return metric_cache.compute_metric(split.objective, predictions, f"{split.name}/{kind}")
 
     def fit_to_rows(rows: npt.NDArray[Any]) -> FittedEnsemble:
-        def score(_y: Labels, proba: Proba) -> float:
-            return split.objective.sign * objective_value(rows, proba)
-
         weights = _take_weights(members.weights, rows)
+
+        def score(y: Labels, proba: Proba) -> float:
+            return split.objective.sign * objective_value(y, proba, weights)
+
         return fit_ensemble(kind, members.inner[:, rows], members.y[rows], score, weights)
 
     parts = calibration.assign_folds(members.y, ENSEMBLE_PARTS, split.derive_seed("ensemble"))
@@ -376,7 +376,10 @@ def _fit_ensemble_row(members: _PooledMembers, split: OuterSplit, kind: str) -> 
         test = parts == part
         held_out[test] = fit_to_rows(~test)(members.inner[:, test])
     fitted = fit_to_rows(np.ones(len(members.y), dtype=bool))
-    inner = [objective_value(parts == part, held_out[parts == part]) for part in range(ENSEMBLE_PARTS)]
+    inner = []
+    for part in range(ENSEMBLE_PARTS):
+        test = parts == part
+        inner.append(objective_value(members.y[test], held_out[test], _take_weights(members.weights, test)))
     threshold = None
     if split.classes == 2:
         threshold = best_threshold(members.y, held_out, split.costs, weights=members.weights)

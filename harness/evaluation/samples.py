@@ -138,7 +138,7 @@ class SampleReader:
         """
         records = scores.records
         influence: list[Floats] = []
-        block_names = np.empty(0, dtype=np.int64)
+        row_blocks = block_names = block_numbers = np.empty(0, dtype=np.int64)
         for key in score_keys:
             record = records[key[0]]
             stored_predictions = self._read_cell_predictions(record)
@@ -153,12 +153,12 @@ class SampleReader:
             influence_by_row = _centre_influence(
                 _influence_of_rows(metric, predictions, seed), stored_predictions.test_y
             )
-            row_blocks = (
-                stored_predictions.test_rows
-                if stored_predictions.test_blocks is None
-                else stored_predictions.test_blocks
-            )
-            block_names, block_numbers = np.unique(row_blocks, return_inverse=True)
+            entry_blocks = stored_predictions.test_blocks
+            if entry_blocks is None:
+                entry_blocks = stored_predictions.test_rows
+            if not np.array_equal(entry_blocks, row_blocks):  # nearly always those of the entry before
+                row_blocks = entry_blocks
+                block_names, block_numbers = np.unique(row_blocks, return_inverse=True)
             influence.append(
                 np.bincount(block_numbers, weights=influence_by_row, minlength=len(block_names)).astype(float)
             )
@@ -169,7 +169,7 @@ class SampleReader:
         if record.task != self._task:
             self._task, self._predictions = record.task, {}
         if record.id not in self._predictions:
-            self._predictions[record.id] = self.store.read_predictions(record)
+            self._predictions[record.id] = self.store.read_predictions(record, inner=False)
         return self._predictions[record.id]
 
 

@@ -159,15 +159,16 @@ def parameter_importances(study: optuna.Study, strategy: str) -> dict[str, float
     .. [2] Watanabe, Bansal & Hutter (2023), PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary
        Subspaces, IJCAI.
     """
-    import optuna
-    from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
-
     trials = []
     for trial in study.get_trials(deepcopy=False):
         if trial.value is not None:
             trials.append(trial)
     if strategy not in IMPORTANCE_METHODS or len(trials) < MIN_TRIALS or len({trial.value for trial in trials}) == 1:
         return {}
+    # Imported here because it imports scikit-learn and scipy.stats, in more than a second.
+    import optuna
+    from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
+
     importance_evaluator: optuna.importance.BaseImportanceEvaluator
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)

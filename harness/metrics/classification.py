@@ -180,9 +180,10 @@ def _average_precision(hit_counts: Counts, predicted_counts: Counts) -> float:
     """The score of scikit-learn bit for bit, without its checks: every trial computes it on every fold."""
     import numpy as np
 
-    hit_counts, predicted_counts = hit_counts[::-1], predicted_counts[::-1]
-    recall_steps = np.diff(np.append(hit_counts / hit_counts[0], 0.0))  # from all rows down to none
-    return float(-np.sum(recall_steps * (hit_counts / predicted_counts)))
+    precisions = (hit_counts / predicted_counts)[::-1]
+    recalls = np.zeros(len(hit_counts) + 1)  # from all rows down to none
+    np.divide(hit_counts[::-1], hit_counts[-1], out=recalls[:-1])
+    return float(-np.sum((recalls[1:] - recalls[:-1]) * precisions))
 
 
 def log_losses(p: Predictions) -> npt.NDArray[np.float64]:

@@ -46,16 +46,20 @@ def logistic(features: Floats, targets: Floats, ridge: Floats, row_weights: Floa
         The weights.
     """
 
-    counts = np.ones(features.shape[1]) if row_weights is None else row_weights
+    weighted_targets = targets
+    if row_weights is not None:
+        weighted_targets = targets * row_weights
 
     def derivatives(weights: Floats) -> tuple[float, Floats, Floats]:
         score = weights @ features
         exp_minus_magnitude = np.exp(-np.abs(score))  # never overflows, and serves the probabilities and the loss
         proba = np.where(score < 0, exp_minus_magnitude, 1.0) / (1 + exp_minus_magnitude)
-        loss = float(
-            ((np.maximum(score, 0) + np.log1p(exp_minus_magnitude)) * counts).sum() - (targets * counts) @ score
-        )
-        return loss, features @ ((proba - targets) * counts), (features * (proba * (1 - proba) * counts)) @ features.T
+        losses = np.maximum(score, 0) + np.log1p(exp_minus_magnitude)
+        residuals, curvatures = proba - targets, proba * (1 - proba)
+        if row_weights is not None:
+            losses, residuals, curvatures = losses * row_weights, residuals * row_weights, curvatures * row_weights
+        loss = float(losses.sum() - weighted_targets @ score)
+        return loss, features @ residuals, (features * curvatures) @ features.T
 
     return _newton_minimum(derivatives, ridge)
 

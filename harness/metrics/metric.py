@@ -20,6 +20,7 @@ from harness.arguments import (
     whole_number_kind,
 )
 from harness.errors import DataError, DeclarationError
+from harness.metrics.steps import count_steps
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,18 +124,8 @@ class Predictions:
         hits, rows : ndarray of int, or of float where rows are weighted
             Rows of the class, and all rows.
         """
-        import numpy as np
-
         if label not in self._steps:
-            descending_rows = np.argsort(self.proba[:, label])[::-1]
-            change_positions = np.flatnonzero(np.diff(self.proba[descending_rows, label]))
-            step_ends = np.append(change_positions, len(descending_rows) - 1)  # of the rows of one probability
-            is_hit, rows = self.y[descending_rows] == label, step_ends + 1
-            if self.weights is None:
-                hits = np.cumsum(is_hit)[step_ends]
-            else:
-                weights = self.weights[descending_rows]
-                hits, rows = np.cumsum(weights * is_hit)[step_ends], np.cumsum(weights)[step_ends]
+            hits, rows = count_steps(self.y == label, self.proba[:, label], self.weights)
             self._steps[label] = _make_read_only(hits), _make_read_only(rows)
         return self._steps[label]
 

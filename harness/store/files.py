@@ -159,8 +159,12 @@ def predictions_to_bytes(predictions: StoredPredictions) -> bytes:
     return arrays_to_bytes(arrays)
 
 
-def predictions_from_bytes(content: bytes, stages: Sequence[str]) -> StoredPredictions:
-    """Predictions from what `predictions_to_bytes` returned; raises one of `ARCHIVE_ERRORS` where the content is something else."""
+def predictions_from_bytes(content: bytes, stages: Sequence[str], *, inner: bool = True) -> StoredPredictions:
+    """Predictions from what `predictions_to_bytes` returned; raises one of `ARCHIVE_ERRORS` where the content is something else.
+
+    Without `inner` there are no probabilities of training rows, which are four times as many as the test rows of five folds.
+    """
+    inner_stages = list(stages) if inner else []
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         weights = {name: arrays[name] for name in ROW_WEIGHTS if name in arrays}
         predictions = StoredPredictions(
@@ -169,7 +173,7 @@ def predictions_from_bytes(content: bytes, stages: Sequence[str]) -> StoredPredi
             train_rows=arrays["train_rows"].astype(np.int64),
             train_y=arrays["train_y"].astype(np.int64),
             test={stage: arrays[f"test_{stage}"] for stage in stages},
-            inner={stage: arrays[f"inner_{stage}"] for stage in stages},
+            inner={stage: arrays[f"inner_{stage}"] for stage in inner_stages},
             test_blocks=arrays["test_blocks"].astype(np.int64) if "test_blocks" in arrays else None,
             **weights,
         )

@@ -215,14 +215,20 @@ class Store:
             raise StoreError(f"cannot read {self.folder / 'cells'}: {error.strerror or error}") from error
         return sorted(name for name in names if not name.startswith("."))
 
-    def read_predictions(self, record: Record) -> StoredPredictions:
-        """Read the predictions of a cell; raises `StoreError` where they do not match the record or cannot be read."""
+    def read_predictions(self, record: Record, *, inner: bool = True) -> StoredPredictions:
+        """Read the predictions of a cell, those of inner rows only where they are needed.
+
+        Raises
+        ------
+        StoreError
+            If they do not match the record or cannot be read.
+        """
         stages = [entry.stage for entry in record.outcomes]
         return self._read_archive(
             record,
             "predictions.npz",
             record.predictions_sha256,
-            lambda content: files.predictions_from_bytes(content, stages),
+            lambda content: files.predictions_from_bytes(content, stages, inner=inner),
         )
 
     def read_curves(self, record: Record) -> dict[str, npt.NDArray[Any]]:
