@@ -12,7 +12,7 @@ from conftest import LONGEST_WAIT
 
 from harness.api.refresh import TableRefresh
 from harness.api.run_plan import CellForecast
-from harness.api.time_budget import TimeBudget, divide_time, find_unequal_families
+from harness.api.time_budget import TimeBudget, TimeShares, divide_time, find_unequal_families
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.strategy_effects import list_unequal_efforts, strategy_differences
 from harness.execution.cell import Cell
@@ -40,8 +40,9 @@ def make_cells(families=("slow", "cheap"), strategies=("smote", "none", "weights
 
 def forecast(cells, seconds, first):
     return CellForecast(
-        {cell.id: seconds[cell.family] for cell in cells}, {cell.id: first[cell.family] for cell in cells}, jobs=1
-    )
+        {cell.id: seconds[cell.family] for cell in cells}, {cell.id: first[cell.family] for cell in cells},
+        jobs=1, trials={cell.id: 10 for cell in cells},
+    )  # fmt: skip
 
 
 def test_every_family_is_executed_without_a_strategy_first_and_repeats_come_last():
@@ -57,8 +58,10 @@ def test_every_family_is_executed_without_a_strategy_first_and_repeats_come_last
     ("few", "many", "rows", "expected"),
     [
         ((1000, 1.0), (3000, 2.0), 10_000, 5.5),  # a line with a start of 0.5
-        ((1000, 1.0), (3000, 9.0), 30_000, 900.0),  # the square of the rows
+        ((1000, 1.0), (10_000, 100.0), 30_000, 900.0),  # the square of the rows
+        ((1000, 1.0), (3000, 9.0), 30_000, 9 * 10**1.2),  # too similar numbers of rows for a power of two
         ((300, 2.0), (300, 2.0), 300, 2.0),
+        ((1000, 2.0), (10_000, 1.0), 100_000, 5.5),  # a network that stopped early on more rows
     ],
 )
 def test_seconds_are_extrapolated_to_all_rows(few, many, rows, expected):
@@ -76,21 +79,26 @@ def test_a_strategy_that_was_not_timed_takes_the_ratio_of_other_families():
     assert TrialTimes(1.0, 2.0).cell_seconds(3, 3) == pytest.approx(1 + 2 * 2 + 1 / 2 + 2 / 2)
 
 
-@pytest.mark.parametrize("seconds", [30.0, 100.0, 100_000.0])
-def test_time_is_equal_within_a_family_and_suffices_for_the_chosen_cells(seconds):
+@pytest.mark.parametrize("seconds", [15.0, 30.0, 100.0, 300.0, 100_000.0])
+def test_trials_are_equal_and_every_family_is_chosen_before_a_further_strategy(seconds):
     cells = order_cells(make_cells(repeats=1), {"cheap": 1.0, "slow": 9.0})
     expected = forecast(cells, {"cheap": 10.0, "slow": 100.0}, {"cheap": 1.0, "slow": 10.0})
-    shares = divide_time(cells, expected, seconds, {})
-    assert shares.cells[0].family == "cheap"
+    shares = divide_time(cells, expected, seconds, TimeShares())
     assert {cell.id for cell in shares.cells} | {cell.id for cell in shares.omitted} == {cell.id for cell in cells}
-    assert bool(shares.omitted) == (seconds < 1000)
-    used = 0.0
-    for cell in shares.cells:
-        used += min(shares.cell_seconds[cell.family], expected.seconds[cell.id])
+    assert bool(shares.omitted) == (seconds < 300)
+    first = {cell.family for cell in shares.cells if cell.strategy == "none"}
+    assert first == ({"cheap"} if seconds < 22 else {"cheap", "slow"})
+    has_further = any(cell.strategy != "none" for cell in shares.cells)
+    assert has_further == (seconds not in (30.0,)), "one trial in both families leaves nothing for three"
+    assert len({shares.trials.get(cell.family) for cell in shares.cells}) == 1
+    used = sum(expected.seconds_of_trials(cell.id, shares.trials.get(cell.family)) for cell in shares.cells)
     assert used <= seconds
-    again = divide_time(shares.omitted, expected, 10_000.0, shares.cell_seconds)
+    for cell in shares.cells:
+        assert shares.cell_seconds[cell.family] > expected.seconds_of_trials(cell.id, shares.trials.get(cell.family))
+    again = divide_time(shares.omitted, expected, 10_000.0, shares)
     for family in set(shares.cell_seconds) & set(again.cell_seconds):
         assert again.cell_seconds[family] == shares.cell_seconds[family], "what is continued gets the same time"
+        assert again.trials.get(family) == shares.trials.get(family), "and the same number of trials"
 
 
 def test_families_with_earlier_cells_without_limit_are_unequal():
@@ -105,6 +113,8 @@ def test_a_budget_leaves_time_for_the_tables():
         budget = TimeBudget(seconds, time.monotonic())
         assert 0.4 * seconds >= budget.report_seconds > 0
         assert budget.cell_deadline < budget.deadline
+    measured = TimeBudget(60.0, time.monotonic(), table_seconds=2.0)
+    assert measured.report_seconds < TimeBudget(60.0, time.monotonic()).report_seconds
 
 
 @pytest.fixture
@@ -120,6 +130,8 @@ def test_a_plan_is_shown_alone_and_nothing_is_written(evenhand, own_file):
     code, out, _ = evenhand("run", "own.csv", *WORDS, *FAMILIES, "--plan")
     assert code == 0
     assert "own: 6 cells (2 outer splits), 6 to do" in out
+    assert len(out.splitlines()) < 12, "a plan is read in a minute"
+    assert "shorter: --quick" in out
     assert "order: majority, logistic_regression; each with none first, then class_weight" in out
     assert not (own_file.parent / "results").exists()
 
@@ -154,7 +166,7 @@ def test_strategies_are_not_compared_where_the_time_ended_first(registry, tmp_pa
 def test_a_quick_run_compares_less_and_says_so(evenhand, own_file):
     code, out, err = evenhand("run", "own.csv", "--target", "y", "--quick", "--plan", "--strategy", "none")
     assert code == 0, err
-    assert "quick: 5 trials and 2 inner folds per cell, without" in err
+    assert "quick: up to 10 trials per cell, as many as fit, without" in err
     assert "dense_network" in err
     assert "order: majority, logistic_regression" in out
     assert evenhand("run", "--suite", "smoke", "--quick")[0] == 2
@@ -172,14 +184,20 @@ def test_tables_are_written_in_time_or_not_at_all(tmp_path):
     assert "<svg" not in (folder / "details.html").read_text()
 
 
+def scores_planned(store):
+    return next(iter(store.read_run()["tasks"].values()))["splits"]
+
+
 def test_tables_of_an_unfinished_run_say_what_they_lack(registry, tmp_path):
     folder = shutil.copytree(Path(__file__).parents[1] / "results" / "sample", tmp_path / "sample")
     store = Store(folder)
     for record in store.read_every_record():
-        if record.family == "xgb" and record.strategy != "none":
+        if record.family == "xgb" and (record.strategy != "none" or record.fold):
             store.discard_cell(record.id)
     files = write_preliminary_report(store, registry.metrics)
     finished, cells = len(store.read_every_record()), len(store.read_run()["cells"])
     assert finished < cells
+    table = files.summary[files.summary.index("Family") :]
+    assert table.index("majority") < table.index(f"of {scores_planned(store)} splits")
     for text in (files.headline, files.summary, files.markdown.read_text(), files.page.read_text()):
         assert f"{finished} of {cells} cells" in text

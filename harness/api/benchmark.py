@@ -5,36 +5,28 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from harness.api.quick import estimate_quick_seconds
 from harness.api.run_plan import (
     WORKER_START_SECONDS,
-    CellForecast,
-    correct_forecast,
     describe_plan,
     forecast_cells,
     format_duration,
     order_pending_cells,
 )
-from harness.api.time_budget import (
-    TimeBudget,
-    TimeShares,
-    divide_time,
-    find_unequal_families,
-    merge_budget,
-)
+from harness.api.run_start import FurtherCells, RunStart, make_jobs, start_with_shares
+from harness.api.time_budget import TimeBudget, TimeShares, divide_time, find_unequal_families, merge_budget
 from harness.errors import StoreError
 from harness.evaluation.threshold_goals import check_goals
-from harness.execution.cell import Cell
-from harness.execution.engines.base import CellJob, Limits, RunCallbacks, load_engine
+from harness.execution.engines.base import Limits, RunCallbacks, load_engine
 from harness.execution.estimate import SOFT_SECONDS
 from harness.execution.plan import Plan, RunRequest, describe_run, make_plan
 from harness.metrics.metric import Metric
 from harness.metrics.threshold import ThresholdGoal
 from harness.registry.registry import Registry
-from harness.store.record import Record
 from harness.store.row_ids import write_row_ids
 from harness.store.store import Store
 
@@ -44,22 +36,6 @@ REPLANNED_STATUSES = ("skipped",)
 CONTINUED_STATUSES = ("timeout", "memory")
 #: Under a budget, fits are timed for at most this share of it.
 MEASURED_BUDGET_SHARE = 0.1
-
-
-@dataclass(frozen=True)
-class RunStart:
-    """The state of a run when it starts."""
-
-    plan: Plan
-    pending: tuple[Cell, ...]  #: cells to execute
-    finished: tuple[Record, ...]  #: records that are kept
-    objectives: Mapping[str, Metric]  #: task → the metric that is optimised
-    outdated: int = 0  #: cells with a record under another key, which are executed again
-    forecast: CellForecast = field(default_factory=CellForecast)
-    shares: TimeShares = field(default_factory=TimeShares)  #: of the time of the whole run, where that is limited
-    budget: TimeBudget | None = None
-    loading_seconds: float = 0.0  #: to read the tables, as every worker does
-    continues: bool = False  #: whether cells of the same run have just been executed
 
 
 def benchmark(  # noqa: PLR0913 -- each argument is a separate concern of a run
@@ -134,29 +110,14 @@ def benchmark(  # noqa: PLR0913 -- each argument is a separate concern of a run
             objective = request.protocol.objective_for(len(loaded_task.table.classes))
             objectives[loaded_task.task.name] = registry.metric(objective)
         separated = _separate_pending_cells(plan, store, retry, objectives)
-        run_start: RunStart | None
         run_start = forecast_start(request, registry, separated, jobs, measure=measure, budget=budget)
         run_start = _limit_time_of_cells(
             store, description, replace(run_start, loading_seconds=loading_seconds), budget
         )
-        if budget is not None:
-            limits = replace(limits, deadline=budget.cell_deadline)
-        while run_start is not None:
-            run_callbacks = on_start(run_start)
-            cell_jobs = _make_jobs(run_start)
-            load_engine().run(request, store, cell_jobs, jobs, limits, run_callbacks)
-            run_start = _plan_further_cells(store, run_start, run_callbacks)
-
-
-def _make_jobs(start: RunStart) -> list[CellJob]:
-    """The pending cells with their time limits, for an engine."""
-    fingerprints = {loaded.task.name: loaded.fingerprint for loaded in start.plan.tasks}
-    cell_jobs = []
-    for cell in start.pending:
-        seconds = start.shares.cell_seconds.get(cell.family)
-        expected = start.forecast.limited_seconds(cell.id)
-        cell_jobs.append(CellJob(cell, fingerprints[cell.task], seconds, expected))
-    return cell_jobs
+        run_callbacks = on_start(run_start)
+        if run_start.budget is not None:
+            run_callbacks = FurtherCells(store, run_start, run_callbacks, on_start).add_callbacks()
+        load_engine().run(request, store, make_jobs(run_start), jobs, limits, run_callbacks)
 
 
 def forecast_start(
@@ -172,6 +133,8 @@ def forecast_start(
     measured_seconds = SOFT_SECONDS
     if budget is not None:
         measured_seconds = min(SOFT_SECONDS, MEASURED_BUDGET_SHARE * budget.seconds)
+        if request.own is not None and budget.is_short_for(Path(request.own.path)):
+            measured_seconds = 0.0
     elif not measure:
         measured_seconds = 0.0
     forecast = forecast_cells(request, registry, start.plan, start.pending, jobs, measured_seconds)
@@ -185,47 +148,17 @@ def _limit_time_of_cells(
     if budget is None and "budget" not in description:
         return start
     earlier = description.get("budget", {})
-    stored: Mapping[str, float] = earlier.get("cell_seconds", {})
-    shares = TimeShares(stored, start.pending)
+    stored = TimeShares.from_description(earlier)
+    shares = replace(stored, cells=start.pending)
     if budget is not None:
         worker_seconds = budget.worker_seconds(start.forecast.jobs, WORKER_START_SECONDS + start.loading_seconds)
         shares = divide_time(start.pending, start.forecast, worker_seconds, stored)
-    unequal = find_unequal_families(start.finished, start.pending, stored)
+    unequal = find_unequal_families(start.finished, start.pending, stored.cell_seconds)
     store.write_run({**description, "budget": merge_budget(earlier, budget, shares, unequal)})
-    return _start_with_shares(replace(start, budget=budget), shares)
+    return start_with_shares(replace(start, budget=budget), shares)
 
 
-def _start_with_shares(start: RunStart, shares: TimeShares) -> RunStart:
-    """The start of a run with those cells for which there is time."""
-    expected = {}
-    for cell in shares.cells:
-        cell_seconds = start.forecast.seconds[cell.id]
-        expected[cell.id] = min(cell_seconds, shares.cell_seconds.get(cell.family, cell_seconds))
-    forecast = replace(start.forecast, expected_seconds=expected)
-    return replace(start, pending=shares.cells, forecast=forecast, shares=shares)
-
-
-def _plan_further_cells(store: Store, start: RunStart, callbacks: RunCallbacks) -> RunStart | None:
-    """Divide the time that is left between cells for which there seemed to be none, by what the finished cells have taken.
-
-    None where there are no such cells, the run is stopped, or the time does not suffice for any of them.
-    """
-    budget = start.budget
-    if budget is None or not start.shares.omitted or callbacks.stop_request() != "no":
-        return None
-    records = list(filter(None, (store.read_record(cell.id) for cell in start.pending)))
-    forecast = correct_forecast(start.forecast, records, start.shares.omitted)
-    worker_seconds = budget.worker_seconds(forecast.jobs, WORKER_START_SECONDS + start.loading_seconds)
-    description = store.read_run()
-    earlier = description["budget"]
-    shares = divide_time(start.shares.omitted, forecast, worker_seconds, earlier["cell_seconds"], begins=False)
-    store.write_run({**description, "budget": merge_budget(earlier, None, shares, ())})
-    if not shares.cells:
-        return None
-    return _start_with_shares(replace(start, forecast=forecast, continues=True), shares)
-
-
-def preview_run(request: RunRequest, registry: Registry, store: Store, jobs: int) -> str:
+def preview_run(request: RunRequest, registry: Registry, store: Store, jobs: int, *, verbose: bool = False) -> str:
     """Describe what `benchmark` would do; nothing is written.
 
     Parameters
@@ -238,32 +171,42 @@ def preview_run(request: RunRequest, registry: Registry, store: Store, jobs: int
         The folder of the run; cells that are stored in it are not counted.
     jobs : int
         Cells executed at once.
+    verbose : bool, default False
+        Whether every family is described with every strategy.
 
     Returns
     -------
     str
-        The plan in full, for the terminal.
+        The plan, for the terminal.
 
     Raises
     ------
     EvenhandError
         Where `benchmark` would refuse to start.
     """
+    start = forecast_stored_run(request, registry, store, jobs)
+    finished = len(start.plan.cells) - len(start.pending)
+    text = describe_plan(start.plan, start.pending, finished, start.forecast, verbose=verbose)
+    if request.own is not None:
+        seconds = estimate_quick_seconds(start.pending, start.forecast)
+        text += (
+            f"\nshorter: --quick (about {format_duration(seconds)}), --budget 10m (what fits, every family first), or fewer of "
+            "--family, --strategy, --trials"
+        )
+    return text
+
+
+def forecast_stored_run(request: RunRequest, registry: Registry, store: Store, jobs: int) -> RunStart:
+    """Forecast the cells that `benchmark` would execute, in their order; nothing is written."""
     read_run_of_same_protocol(store, request)
     plan = make_plan(request, registry)
-    pending, finished = [], []
+    pending = []
     for cell in plan.cells:
         record = store.read_record(cell.id)
-        if cell.id in plan.settled or (record is not None and record.key == cell.key and record.status == "ok"):
-            finished.append(cell)
-        else:
+        is_stored = record is not None and record.key == cell.key and record.status == "ok"
+        if cell.id not in plan.settled and not is_stored:
             pending.append(cell)
-    start = forecast_start(request, registry, RunStart(plan, tuple(pending), (), {}), jobs, measure=True)
-    text = describe_plan(plan, start.pending, len(finished), start.forecast)
-    if start.forecast.is_measured and request.own is not None:
-        seconds = estimate_quick_seconds(start.pending, start.forecast, request.protocol.inner_folds)
-        text += f"\nwith --quick: about {format_duration(seconds)}"
-    return text
+    return forecast_start(request, registry, RunStart(plan, tuple(pending), (), {}), jobs, measure=True)
 
 
 def read_run_of_same_protocol(store: Store, request: RunRequest) -> dict[str, Any] | None:

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from statistics import fmean
 from typing import TYPE_CHECKING, TextIO
 
-from harness.api.benchmark import RunStart
 from harness.api.interrupts import InterruptHandler
 from harness.api.refresh import TableRefresh
 from harness.api.run_plan import format_duration, plan_lines
+from harness.api.run_start import RunStart
 from harness.api.time_budget import describe_shares
 from harness.execution.engines.base import CellEvent, RunCallbacks, StopRequest
 from harness.execution.plan import BASELINE
@@ -43,6 +43,13 @@ class RunProgress:
         self.scores: dict[str, dict[str, list[float]]] = {}  #: task → family/strategy → inner scores
         for record in start.finished:
             self._add_scores(record)
+
+    def extend(self, start: RunStart) -> None:
+        """Add further cells of the same run."""
+        self.total += len(start.pending)
+        for cell in start.pending:
+            self.expected_seconds[cell.id] = start.forecast.limited_seconds(cell.id)
+            self.families[cell.id] = cell.family
 
     def update(self, event: CellEvent) -> None:
         """Count an event."""
@@ -152,7 +159,7 @@ def show_run_progress(
     def on_start(start: RunStart) -> RunCallbacks:
         progress_view.open(start)
         refresh.open(start.pending, progress_view.show)
-        return RunCallbacks(on_event, stop_request)
+        return RunCallbacks(on_event, stop_request, table_seconds=lambda: refresh.last_seconds)
 
     with interrupts.catch_signals(progress_view.show):
         try:
@@ -193,8 +200,11 @@ class ProgressView:
     progress: RunProgress
 
     def open(self, start: RunStart) -> None:
-        """Begin with the state of the run at its start."""
-        self.progress = RunProgress(start)
+        """Begin with the state of the run at its start, or add further cells to it."""
+        if start.continues:
+            self.progress.extend(start)
+        else:
+            self.progress = RunProgress(start)
 
     def update(self, event: CellEvent) -> None:
         """Take an event of the run."""

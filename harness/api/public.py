@@ -134,7 +134,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         the space maps parameters to `evenhand.choice`, `evenhand.integer`, `evenhand.real` or `evenhand.log_float`.
     strategies : sequence of str, optional
         Names of imbalance strategies.
-    trials : int, default 20, with one's own data 10
+    trials : int, default 10, with a suite its own
         Configurations that are searched per cell, the default one included.
     cell_budget : str or float, optional
         Time per cell in seconds, its refits included, or a text such as ``"5m"``; instead of `trials`.
@@ -201,10 +201,10 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     progress : bool, default True
         Show progress.
     budget : str or float, optional
-        Time of the whole run, tables included, in seconds or as a text such as ``"10m"``: every cell of a family gets the same
-        share. The same call with a further budget continues.
+        Time of the whole run, tables included, in seconds or as a text such as ``"10m"``: every family first, cells with as
+        many trials as fit, equally. The same call with a further budget continues.
     quick : bool, default False
-        Compare fewer families, strategies and trials, for a first answer in two minutes; what is named stays.
+        Compare fewer families and strategies with as many trials as fit, for a first answer in two minutes; what is named stays.
 
     Returns
     -------
@@ -226,7 +226,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     started = monotonic()
     from harness.api.call_checks import check_call_declarations
     from harness.api.call_data import add_user_data, collect_data_arguments
-    from harness.api.quick import BUDGET, apply_quick_settings
+    from harness.api.quick import BUDGET, apply_quick_settings, make_request_in_time
     from harness.api.request import (
         RunOptions,
         check_data_directory,
@@ -269,6 +269,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         options = apply_quick_settings(options, registry)
     request = make_run_request(options, registry)
     store = Store(Path(out) if out is not None else default_run_folder(options, request, quick=quick))
+    request = make_request_in_time(options, registry, store, budget_seconds, quiet=not progress)
     check_call_declarations(sent_declarations, request, registry)
     execution_options = ExecutionOptions(
         command=_describe_call(data, arguments),

@@ -1,25 +1,83 @@
-"""`--quick`: fewer families, strategies, trials and inner folds, so that a first answer takes two minutes at most."""
+"""`--quick`: fewer families and strategies, and as many trials as fit, so that a first answer takes two minutes at most."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
-from harness.api.request import RunOptions
+from harness.api.interrupts import write_line_to_stderr
+from harness.api.request import RunOptions, make_run_request
 from harness.api.run_plan import REPORT_SECONDS, WORKER_START_SECONDS, CellForecast
+from harness.api.time_budget import TimeBudget
 from harness.errors import EvenhandError
 from harness.execution.cell import Cell
-from harness.execution.estimate import TrialTimes
+from harness.execution.plan import RunRequest
 from harness.registry.registry import Registry
+from harness.store.store import Store
 
-#: Families, of which those whose packages are missing are left out, and strategies; with them 10,000 rows with 30 columns
-#: take about a minute on two cores.
-FAMILIES = ("logistic_regression", "xgb", "gradient_boosting")
+#: Families, of which those whose packages are missing are left out, and strategies. Which of them are begun, and with how many
+#: trials, is decided by the time that they are expected to take, as for every run with a budget.
+FAMILIES = ("logistic_regression", "lightgbm", "xgb")
 STRATEGIES = ("none", "class_weight", "random_undersampling")
-PROTOCOL = {"trials": 5, "inner_folds": 2}
+#: In place of the boosted trees whose package is missing.
+SUBSTITUTE = "gradient_boosting"
+#: Trials of a cell at most.
+TRIALS = 10
+#: Inner folds where the rows are many for the time of the run: a trial takes half as long as with three.
+FEW_INNER_FOLDS = 2
 #: Seconds of the whole run, tables included.
 BUDGET = 115.0
+
+
+def quick_families(registry: Registry) -> tuple[str, ...]:
+    """The families of a quick run that are installed."""
+    families = []
+    for name in FAMILIES:
+        if all(map(find_spec, registry.family(name).needs)):
+            families.append(name)
+    if len(families) < len(FAMILIES):
+        families.append(SUBSTITUTE)
+    return tuple(families)
+
+
+def make_request_in_time(
+    options: RunOptions, registry: Registry, store: Store, budget: float | None, *, quiet: bool
+) -> RunRequest:
+    """Make the request of a run: with two inner folds where a file is large for its budget, unless a number was asked for.
+
+    A stored run keeps its number of inner folds, so that the same command continues it.
+
+    Parameters
+    ----------
+    options : RunOptions
+        The options of the run.
+    registry : Registry
+        All declarations.
+    store : Store
+        The folder of the run.
+    budget : float or None
+        Seconds of the whole run.
+    quiet : bool
+        Whether nothing is said.
+
+    Returns
+    -------
+    RunRequest
+        The request.
+    """
+    inner_folds = options.protocol.get("inner_folds")
+    if inner_folds is None and budget is not None and not options.suite and options.file is not None:
+        if store.run_file.exists():
+            inner_folds = store.read_run().get("protocol", {}).get("inner_folds")
+        elif TimeBudget(budget, 0.0).is_short_for(Path(options.file)):
+            inner_folds = FEW_INNER_FOLDS
+            if not quiet:
+                write_line_to_stderr(
+                    f"{inner_folds} inner folds instead of 3: the file is large for {budget:g} seconds"
+                )
+    return make_run_request(replace(options, protocol={**options.protocol, "inner_folds": inner_folds}), registry)
 
 
 def apply_quick_settings(options: RunOptions, registry: Registry) -> RunOptions:
@@ -47,16 +105,11 @@ def apply_quick_settings(options: RunOptions, registry: Registry) -> RunOptions:
             f"{options.spell_option('quick')} goes with your own data or with tasks: a suite says itself what it compares"
         )
     protocol = dict(options.protocol)
-    for name, setting in PROTOCOL.items():
-        if protocol.get(name) is None:
-            protocol[name] = setting
-    families = []
-    for name in FAMILIES:
-        if all(map(find_spec, registry.family(name).needs)):
-            families.append(name)
+    if protocol.get("trials") is None:
+        protocol["trials"] = TRIALS
     return replace(
         options,
-        families=options.families or tuple(families),
+        families=options.families or quick_families(registry),
         strategies=options.strategies or STRATEGIES,
         protocol=protocol,
     )
@@ -77,34 +130,17 @@ def describe_quick_settings(options: RunOptions, families: Sequence[str], strate
     str
         A line.
     """
-    text = f"quick: {options.protocol['trials']} trials and {options.protocol['inner_folds']} inner folds per cell"
+    text = f"quick: up to {options.protocol['trials']} trials per cell, as many as fit"
     omitted = [name for name in (*families, *strategies) if name not in (*options.families, *options.strategies)]
     if omitted:
         text += f", without {', '.join(omitted)}"
     return f"{text}, at most {BUDGET:.0f} s"
 
 
-def estimate_quick_seconds(cells: Sequence[Cell], forecast: CellForecast, inner_folds: int) -> float:
-    """Estimate how long a quick run takes.
-
-    Parameters
-    ----------
-    cells : sequence of Cell
-        The cells of the full run.
-    forecast : CellForecast
-        What they are expected to take, from timed fits.
-    inner_folds : int
-        Inner folds of the full run: a trial with `k` of them takes as long as `k - 1` fits on all rows.
-
-    Returns
-    -------
-    float
-        Seconds, at most `BUDGET`.
-    """
+def estimate_quick_seconds(cells: Sequence[Cell], forecast: CellForecast) -> float:
+    """Estimate how long a quick run takes, from what the cells of a full run are expected to take; at most `BUDGET`."""
     work = 0.0
     for cell in cells:
-        times = forecast.estimate.trial_times(cell.task, cell.family, cell.strategy)
-        if times is not None and cell.family in FAMILIES and cell.strategy in STRATEGIES:
-            quick_times = TrialTimes(times.first / (inner_folds - 1), times.other / (inner_folds - 1))
-            work += quick_times.cell_seconds(PROTOCOL["trials"], PROTOCOL["inner_folds"])
+        if cell.family in FAMILIES and cell.strategy in STRATEGIES:
+            work += forecast.seconds_of_trials(cell.id, TRIALS)
     return min(BUDGET, WORKER_START_SECONDS + work / forecast.jobs + REPORT_SECONDS)

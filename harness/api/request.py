@@ -41,8 +41,8 @@ ADDED_FAMILIES: dict[Modality, tuple[str, ...]] = {
     "text": ("recurrent_network",),
     "image": ("small_convolutional_network", "pretrained_network"),
 }
-#: Trials per cell for the user's own data: a first run takes half as long as with 20.
-USER_DATA_TRIALS = 10
+#: Trials per cell without a suite, for a file as for the task that `--save-task` makes of it.
+DEFAULT_TRIALS = 10
 SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600}
 #: Options that name columns of the user's file.
 COLUMN_OPTIONS = ("target", "text", "drop", "group", "time", "split", "weights", "ids", "types")
@@ -186,8 +186,8 @@ def _make_protocol(options: RunOptions, benchmark_suite: Suite | None, registry:
     if "budget" in protocol_fields:
         protocol_fields.setdefault("trials", None)  # bounded by time instead of trials
     default = benchmark_suite.protocol if benchmark_suite else EvaluationProtocol()
-    if options.file is not None and benchmark_suite is None:
-        default = replace(default, trials=USER_DATA_TRIALS)
+    if benchmark_suite is None:
+        default = replace(default, trials=DEFAULT_TRIALS)
     protocol = replace(default, **protocol_fields)
     if protocol.objective is not None:
         registry.metric(protocol.objective)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import fmean
+from statistics import fmean, median
 
 from harness.execution.cell import Cell
 from harness.execution.estimate import (
@@ -26,6 +26,8 @@ ALL_FAMILIES = "*"
 TYPICAL_ROWS = 4000
 #: Fits are timed for at most this many tasks: their tables have to be read once more.
 MAX_MEASURED_TASKS = 3
+#: Seconds that every cell takes besides its fits, and those for every row of the task.
+CELL_SECONDS, CELL_SECONDS_PER_ROW = 0.2, 6e-6
 #: Seconds until a worker has imported its libraries; those of the tables and figures at the end, roughly.
 WORKER_START_SECONDS, REPORT_SECONDS = 4.0, 20.0
 
@@ -40,12 +42,21 @@ class CellForecast:
     )  #: the same with the default configuration alone
     estimate: RunEstimate = field(default_factory=RunEstimate)
     jobs: int = 1
+    trials: Mapping[str, int] = field(default_factory=dict)  #: cell id → the trials that these seconds are of
     expected_seconds: Mapping[str, float] = field(default_factory=dict)  #: where a budget limits them
 
     @property
     def is_measured(self) -> bool:
         """Whether fits were timed, so that the seconds are more than a guess."""
         return bool(self.estimate.times)
+
+    def seconds_of_trials(self, cell_id: str, trials: int | None) -> float:
+        """Seconds of a cell with a number of trials; None is all of them."""
+        seconds, all_trials = self.seconds[cell_id], self.trials.get(cell_id, 1)
+        if trials is None or trials >= all_trials:
+            return seconds
+        first = min(self.first_trial_seconds[cell_id], seconds)
+        return first + (trials - 1) / (all_trials - 1) * (seconds - first)
 
     def limited_seconds(self, cell_id: str) -> float:
         """Seconds of a cell, which a budget may limit."""
@@ -94,18 +105,36 @@ def forecast_cells(
     if not measured_seconds or len(tasks) > MAX_MEASURED_TASKS or sum(guess.seconds.values()) < MEASURED_FROM_SECONDS:
         return replace(guess, jobs=jobs)
     estimate = measure_estimate(request, pending, typical, measured_seconds)
+    rows = {loaded.task.name: len(loaded.table.y) for loaded in plan.tasks}
     seconds, first_seconds = {}, {}
     for cell in pending:
         times = estimate.trial_times(cell.task, cell.family, cell.strategy)
         if times is not None:
-            first_seconds[cell.id] = times.cell_seconds(1, request.protocol.inner_folds)
-            full = times.cell_seconds(_trials(request, registry, cell), request.protocol.inner_folds)
+            overhead = cell_overhead(rows[cell.task])
+            first_seconds[cell.id] = overhead + times.cell_seconds(1, request.protocol.inner_folds)
+            full = overhead + times.cell_seconds(guess.trials[cell.id], request.protocol.inner_folds)
             seconds[cell.id] = _bound_seconds(request, full)
-    ratio = sum(seconds.values()) / max(sum(map(guess.seconds.__getitem__, seconds)), 1e-9) or 1.0
+    _add_typical_seconds(pending, guess, seconds, first_seconds)
+    return CellForecast(seconds, first_seconds, estimate, jobs, guess.trials)
+
+
+def _add_typical_seconds(
+    pending: Sequence[Cell], guess: CellForecast, seconds: dict[str, float], first_seconds: dict[str, float]
+) -> None:
+    """Add the typical seconds of cells that were not timed, multiplied by the median ratio of timed to typical seconds."""
+    ratios = []
+    for cell in pending:
+        if cell.id in seconds and cell.family != BASELINE:
+            ratios.append(seconds[cell.id] / max(guess.seconds[cell.id], 1e-9))
+    ratio = median(ratios or [1.0])
     for cell in pending:
         seconds.setdefault(cell.id, guess.seconds[cell.id] * ratio)
         first_seconds.setdefault(cell.id, guess.first_trial_seconds[cell.id] * ratio)
-    return CellForecast(seconds, first_seconds, estimate, jobs)
+
+
+def cell_overhead(rows: int) -> float:
+    """Seconds that a cell takes besides its fits: rows are copied, predictions scored and stored."""
+    return CELL_SECONDS + CELL_SECONDS_PER_ROW * rows
 
 
 def _guess_seconds(request: RunRequest, registry: Registry, plan: Plan, pending: Sequence[Cell]) -> CellForecast:
@@ -113,13 +142,15 @@ def _guess_seconds(request: RunRequest, registry: Registry, plan: Plan, pending:
     typical = typical_seconds(registry, dict.fromkeys(cell.family for cell in pending))
     rows = {loaded.task.name: len(loaded.table.y) for loaded in plan.tasks}
     inner_folds = request.protocol.inner_folds
-    seconds, first_seconds = {}, {}
+    seconds, first_seconds, trials = {}, {}, {}
     for cell in pending:
-        trial_seconds = typical[cell.family] * inner_folds * rows[cell.task] / TYPICAL_ROWS
+        trial_seconds = typical[cell.family] * (inner_folds - 1) * rows[cell.task] / TYPICAL_ROWS
         times = TrialTimes(trial_seconds, trial_seconds)
-        first_seconds[cell.id] = times.cell_seconds(1, inner_folds)
-        seconds[cell.id] = _bound_seconds(request, times.cell_seconds(_trials(request, registry, cell), inner_folds))
-    return CellForecast(seconds, first_seconds)
+        trials[cell.id] = _trials(request, registry, cell)
+        overhead = cell_overhead(rows[cell.task])
+        first_seconds[cell.id] = overhead + times.cell_seconds(1, inner_folds)
+        seconds[cell.id] = _bound_seconds(request, overhead + times.cell_seconds(trials[cell.id], inner_folds))
+    return CellForecast(seconds, first_seconds, trials=trials)
 
 
 def correct_forecast(forecast: CellForecast, records: Sequence[Record], cells: Sequence[Cell]) -> CellForecast:
@@ -153,7 +184,7 @@ def correct_forecast(forecast: CellForecast, records: Sequence[Record], cells: S
         ratio = measured.get(name, 0.0) / max(expected.get(name, 0.0), 1e-9) or 1.0
         seconds[cell.id] = ratio * forecast.seconds[cell.id]
         first_seconds[cell.id] = ratio * forecast.first_trial_seconds[cell.id]
-    return CellForecast(seconds, first_seconds, forecast.estimate, forecast.jobs)
+    return CellForecast(seconds, first_seconds, forecast.estimate, forecast.jobs, forecast.trials)
 
 
 def _trials(request: RunRequest, registry: Registry, cell: Cell) -> int:
@@ -215,6 +246,9 @@ def plan_lines(plan: Plan, pending: Sequence[Cell], forecast: CellForecast) -> l
         if estimate.memory_mb:
             text += f" and {format_memory(estimate.memory_mb * forecast.jobs)} of memory"
         lines.append(f"{text} (from timed fits on {estimate.rows:,} rows; corrected as cells finish)")
+    elif forecast.expected_seconds:
+        wall = format_duration(forecast.wall_seconds(pending) + REPORT_SECONDS)
+        lines.append(f"plan: about {wall} (from typical times; corrected as cells finish)")
     families = dict.fromkeys(cell.family for cell in pending)
     strategies = dict.fromkeys(cell.strategy for cell in pending)
     text = f"order: {', '.join(families)}"
@@ -238,8 +272,10 @@ def describe_omissions(plan: Plan) -> list[str]:
     return [f"{', '.join(names)} ({reason})" for reason, names in names_by_reason.items()]
 
 
-def describe_plan(plan: Plan, pending: Sequence[Cell], finished: int, forecast: CellForecast) -> str:
-    """Describe the plan of a run in full: cells and seconds of every family with every strategy.
+def describe_plan(
+    plan: Plan, pending: Sequence[Cell], finished: int, forecast: CellForecast, *, verbose: bool = False
+) -> str:
+    """Describe the plan of a run: cells and seconds of every family, the order, what is left out.
 
     Parameters
     ----------
@@ -251,6 +287,8 @@ def describe_plan(plan: Plan, pending: Sequence[Cell], finished: int, forecast: 
         Cells that are stored already or cannot be executed.
     forecast : CellForecast
         What the pending cells are expected to take.
+    verbose : bool, default False
+        Whether every family is described with every strategy, in the order of execution.
 
     Returns
     -------
@@ -263,9 +301,33 @@ def describe_plan(plan: Plan, pending: Sequence[Cell], finished: int, forecast: 
     lines += plan_lines(plan, pending, forecast)
     for skip in plan.skipped:
         lines.append(f"skipped: {skip['name']}: {skip['reason']}")
-    if forecast.is_measured:
+    if forecast.is_measured and verbose:
         lines += ["", *_block_lines(pending, forecast)]
+    elif forecast.is_measured:
+        lines += ["", *_family_lines(pending, forecast), "every family with every strategy: --plan --verbose"]
     return "\n".join(lines)
+
+
+def _family_lines(pending: Sequence[Cell], forecast: CellForecast) -> list[str]:
+    """The cells of every family and their seconds, and when every family has been evaluated with its first strategy."""
+    cells_by_family: dict[str, list[Cell]] = {}
+    for cell in pending:
+        cells_by_family.setdefault(cell.family, []).append(cell)
+    lines = [f"{'cells':>5}  {'a cell':>8}  {'first':>8}  {'together':>8}  family (first: with {pending[0].strategy})"]
+    all_first_cells: list[Cell] = []
+    for family, cells in cells_by_family.items():
+        first_cells = []
+        for cell in cells:
+            if (cell.strategy, cell.repeat) == (cells[0].strategy, cells[0].repeat):
+                first_cells.append(cell)
+        all_first_cells += first_cells
+        seconds = [forecast.limited_seconds(cells[0].id)]
+        for group in (first_cells, cells):
+            seconds.append(sum(forecast.limited_seconds(cell.id) for cell in group) / max(1, forecast.jobs))
+        texts = "  ".join(f"{format_duration(length):>8}" for length in seconds)
+        lines.append(f"{len(cells):>5}  {texts}  {family}")
+    wall = format_duration(forecast.wall_seconds(all_first_cells))
+    return [*lines, f"all {len(cells_by_family)} families with {pending[0].strategy}: after about {wall}"]
 
 
 def _block_lines(pending: Sequence[Cell], forecast: CellForecast) -> list[str]:

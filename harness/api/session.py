@@ -33,8 +33,6 @@ from harness.store.store import Store
 MEMORY_SHARE = 0.85
 #: Seconds of a budget that are left for the end of the process.
 CLOSING_SECONDS = 1.0
-#: Bytes of a file that are inspected per second of a budget; the inspection of larger ones would take much of it.
-INSPECTED_BYTES = 100_000
 #: A cell may take this many seconds, or this multiple of its budget if that is more.
 CELL_SECONDS, CELL_BUDGETS = 3600.0, 10.0
 VERDICTS = {
@@ -53,6 +51,7 @@ class ExecutionOptions:
     retry: tuple[str, ...] = ()  #: statuses of cells to execute again
     tensorboard: bool = False  #: also write TensorBoard logs
     quiet: bool = False  #: show no progress
+    verbose: bool = False  #: describe a plan in full
     report: bool = True  #: write tables, figures and the page
     importance: bool = True  #: measure the importance of columns for the recommended entries
     goals: tuple[ThresholdGoal, ...] = ()  #: for which the report chooses thresholds, stored with the run
@@ -159,7 +158,8 @@ def count_jobs(options: ExecutionOptions) -> int:
 
 def print_plan(request: RunRequest, registry: Registry, store: Store, options: ExecutionOptions) -> None:
     """Print what `run_and_report` would do; nothing is written and no cell is executed."""
-    sys.stdout.write(preview_run(request, registry, store, count_jobs(options)) + "\n")
+    text = preview_run(request, registry, store, count_jobs(options), verbose=options.verbose)
+    sys.stdout.write(text + "\n")
 
 
 def write_tables_in_time(store: Store, refresh: TableRefresh, budget: TimeBudget, *, quiet: bool) -> None:
@@ -224,7 +224,7 @@ def _has_no_time_for_inspection(request: RunRequest, options: ExecutionOptions) 
     if options.budget is None or request.own is None:
         return False
     path = Path(request.own.path)
-    if not path.is_file() or path.stat().st_size <= INSPECTED_BYTES * options.budget:
+    if not TimeBudget(options.budget, options.started).is_short_for(path):
         return False
     if not options.quiet:
         write_line_to_stderr(f"no time for the inspection of the rows: evenhand inspect {path.name} shows it")

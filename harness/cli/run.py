@@ -56,7 +56,9 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     task: Annotated[list[str] | None, option_with_hidden_default("Task; repeatable.")] = None,
     family: Annotated[list[str] | None, option_with_hidden_default("Model family; repeatable.")] = None,
     strategy: Annotated[list[str] | None, option_with_hidden_default("Imbalance strategy; repeatable.")] = None,
-    trials: Annotated[int | None, option_with_hidden_default("Optuna trials per cell (20; your own file: 10).")] = None,
+    trials: Annotated[
+        int | None, option_with_hidden_default("Optuna trials per cell (10; a suite has its own).")
+    ] = None,
     cell_budget: Annotated[str | None, option_with_hidden_default("Time per cell, all included: 60s, 5m, 2h.")] = None,
     budget: Annotated[
         str | None, option_with_hidden_default("Time of the whole run, tables included: 60s, 10m, 2h.")
@@ -113,6 +115,9 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     plan: Annotated[
         bool, typer.Option("--plan", help="Show cells, expected minutes, memory and order, and execute nothing.")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="With --plan: a line for every family with every strategy.")
+    ] = False,
 ) -> None:
     """Run a benchmark, or continue it: the same command on the same --out executes the cells that are still missing.
 
@@ -133,7 +138,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     """
     typed_options = dict(locals())
     started = time_module.monotonic() - START_SECONDS
-    from harness.api.quick import BUDGET, apply_quick_settings, describe_quick_settings
+    from harness.api.quick import BUDGET, apply_quick_settings, describe_quick_settings, make_request_in_time
     from harness.api.request import (
         RunOptions,
         default_run_folder,
@@ -172,6 +177,8 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         if not quiet:
             sys.stderr.write(f"{describe_quick_settings(run_options, full.families, full.strategies)}\n")
     request = make_run_request(run_options, registry)
+    store = Store(out or default_run_folder(run_options, request, quick=quick))
+    request = make_request_in_time(run_options, registry, store, parse_seconds(budget), quiet=quiet)
     if save_task is not None:
         write_task_file(request.own, save_task)
     folds_note = describe_cost_of_fewer_folds(run_options)
@@ -183,6 +190,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         retry=parse_statuses(retry),
         tensorboard=tensorboard,
         quiet=quiet,
+        verbose=verbose,
         budget=parse_seconds(budget),
         started=started,
         report=write_report,
@@ -192,7 +200,6 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         prefer=prefer,
         strict=strict,
     )
-    store = Store(out or default_run_folder(run_options, request, quick=quick))
     if plan:
         print_plan(request, registry, store, options)
         return

@@ -91,6 +91,9 @@ def _execute_cell(context: WorkerContext, store: Store, message: dict[str, Any])
             budget = min(seconds, cell_data.protocol.budget or seconds)
             cell_data = replace(cell_data, protocol=replace(cell_data.protocol, budget=budget))
             started = time.monotonic()  # the first cell of a worker must not have less time than the others
+        if (trials := message.get("trials")) is not None:
+            trials = min(trials, cell_data.protocol.trials or trials)
+            cell_data = replace(cell_data, protocol=replace(cell_data.protocol, trials=trials))
         record = run_cell(cell, cell_data, store, started)
     except EvenhandError as error:
         return {"id": cell.id, "error": str(error)}

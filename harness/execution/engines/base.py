@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
@@ -27,16 +28,16 @@ class CellJob:
     cell: Cell
     fingerprint: str
     seconds: float | None = None  #: its budget, where it is not that of the protocol
+    trials: int | None = None  #: its trials, where they are fewer than those of the protocol
     expected_seconds: float = 0.0  #: what it is expected to take; it is not begun where that is too late
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one cell may use: wall-clock seconds, resident memory of its process tree in MB; and when all have to end."""
+    """What one cell may use: wall-clock seconds, resident memory of its process tree in MB."""
 
     seconds: float
     memory_mb: int
-    deadline: float | None = None  #: by `time.monotonic`; cells under way are ended then, without a record
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,31 @@ class CellEvent:
     record: Record | None = None
 
 
+def no_deadline() -> float:
+    """The time at which a run without a limit has to end."""
+    return math.inf
+
+
+def no_further_jobs() -> Sequence[CellJob]:
+    """The further cells of a run whose cells are all known when it starts."""
+    return ()
+
+
+def no_seconds() -> float:
+    """What was not measured."""
+    return 0.0
+
+
 @dataclass(frozen=True)
 class RunCallbacks:
-    """The connection between an engine and its caller: `on_event` is called with every event, `stop_request` often."""
+    """The connection between an engine and its caller: `on_event` is called with every event, the others often."""
 
     on_event: Callable[[CellEvent], None]
     stop_request: Callable[[], StopRequest]
+    #: By `time.monotonic`; cells under way are ended then, without a record.
+    deadline: Callable[[], float] = no_deadline
+    further_jobs: Callable[[], Sequence[CellJob]] = no_further_jobs  #: asked for whenever no cell waits
+    table_seconds: Callable[[], float] = no_seconds  #: what it has taken to write tables while the run goes on
 
 
 class Engine(Protocol):

@@ -39,7 +39,8 @@ class Worker:
         """Send the worker a cell to execute."""
         self.cell, self.started, self.process.peak_mb = job.cell, time.monotonic(), 0.0
         self.split_keys.add(job.cell.split_key)
-        self.process.send({"cell": asdict(job.cell), "fingerprint": job.fingerprint, "seconds": job.seconds})
+        message = {"cell": asdict(job.cell), "fingerprint": job.fingerprint}
+        self.process.send({**message, "seconds": job.seconds, "trials": job.trials})
 
 
 class LocalEngine:
@@ -60,11 +61,13 @@ class LocalEngine:
         try:
             while True:
                 stop_request = callbacks.stop_request()
+                seconds_left = callbacks.deadline() - time.monotonic()
                 if stop_request != "no":
                     pending_jobs.clear()
-                if limits.deadline is not None:
-                    pending_jobs = _jobs_before_deadline(pending_jobs, limits.deadline)
-                if stop_request == "now" or not (pending_jobs or worker_pool.busy_workers) or _is_over(limits.deadline):
+                else:
+                    pending_jobs = _jobs_in_time(pending_jobs, seconds_left)
+                    pending_jobs = pending_jobs or list(reversed(callbacks.further_jobs()))
+                if stop_request == "now" or seconds_left <= 0 or not (pending_jobs or worker_pool.busy_workers):
                     return
                 worker_pool.assign_cells(pending_jobs, workers)
                 worker_pool.collect_answers()
@@ -73,14 +76,9 @@ class LocalEngine:
             worker_pool.close()
 
 
-def _jobs_before_deadline(jobs: Sequence[CellJob], deadline: float) -> list[CellJob]:
+def _jobs_in_time(jobs: Sequence[CellJob], seconds_left: float) -> list[CellJob]:
     """The cells that are expected to be finished in time."""
-    left = deadline - time.monotonic()
-    return [job for job in jobs if job.expected_seconds <= left]
-
-
-def _is_over(deadline: float | None) -> bool:
-    return deadline is not None and time.monotonic() >= deadline
+    return [job for job in jobs if job.expected_seconds <= seconds_left]
 
 
 class _WorkerPool:

@@ -48,6 +48,7 @@ def _tabulate_for_terminal(scores: Scores, ranking: Ranking) -> str:
         families.append(ranking.baseline)
     if not families:
         return ""
+    families.sort(key=lambda family: family.score.n < ranking.splits)  # incomplete entries stand below, in their order
     text = terminal.render_terminal_table(tabulate_families(scores, ranking, families))
     entries = sum(ranked_entry.score.n > 0 for ranked_entry in ranking.entries)
     return f"{text}\nAll {entries} entries are in details.md." if entries > len(families) else text
