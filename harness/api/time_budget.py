@@ -181,13 +181,17 @@ class _Division:
                 self.chosen += block
         common = self.largest_trials(FEW_TRIALS)
         if common is None or common >= FEW_TRIALS:
-            for block in further_blocks:
-                if self.fits(block, common):
-                    self.chosen += block
+            self.choose_further_blocks(further_blocks, common)
             common = self.largest_trials(None)
         if common is not None and not self.forecast.is_measured:  # typical times are too rough to be used up
             common = max(1, common // 2)
         return common
+
+    def choose_further_blocks(self, blocks: Sequence[list[Cell]], common: int | None) -> None:
+        """Choose further strategies and repeats for which there is time with the trials that the others have."""
+        for block in blocks:
+            if self.fits(block, common):
+                self.chosen += block
 
     def fits(self, block: Iterable[Cell], common: int | None) -> bool:
         """Whether there is time for these cells as well."""

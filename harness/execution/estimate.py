@@ -50,8 +50,7 @@ UNKNOWN_SECONDS, UNKNOWN_NETWORK_SECONDS = 0.2, 5.0
 FIRST_STRATEGY = "none"
 #: Training rows of the timed fits: the first warm up imports, from the others the time for more rows is extrapolated.
 WARM_UP_ROWS, FEW_ROWS = 200, 1000
-#: Of these, the largest number is used for which there is time. From 1,000 and 3,000 rows alone, the fits of boosted trees on
-#: 80,000 rows were overestimated up to five times; from 1,000 and 12,000, by a third at most.
+#: Of these, the largest number is used for which there is time: similar numbers of rows multiply the noise of their times.
 MANY_ROWS = (12_000, 3000)
 #: Seconds after which no further fit is begun, and seconds after which the child is ended.
 SOFT_SECONDS, HARD_SECONDS = 7.0, 10.0
