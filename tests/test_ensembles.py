@@ -19,6 +19,7 @@ from harness.evaluation.ranking import rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry, entry_statuses
 from harness.metrics.classification import METRICS
+from harness.metrics.metric import Predictions
 from harness.report.content import Evidence, ReportTable
 from harness.report.leaderboard import make_leaderboard_frame
 from harness.report.sections.gains import make_ensemble_sections
@@ -76,6 +77,24 @@ def test_greedy_is_never_worse_than_its_best_member_on_the_rows_it_was_chosen_on
         assert found.weights.sum() == pytest.approx(1)
         assert found.weights.min() >= 0
         assert score(y, found(members)) >= max(score(y, one) for one in members) - 1e-7
+
+
+@pytest.mark.parametrize("name", ["average_precision", "roc_auc"])
+def test_scores_of_the_positive_class_alone_select_the_same_members(name):
+    metric = METRIC[name]
+    positive_score = combining.make_positive_score(metric)
+    for decimals in (1, 6):  # with and without ties
+        y, members = said(200, 8)
+        members = members.round(decimals)
+
+        def score(labels, proba):
+            return metric.sign * metric.compute(Predictions(labels, proba.astype(np.float32)))
+
+        for proba in members:
+            assert positive_score(y, proba[:, 1]) == score(y, proba)
+        weights = fit_ensemble(GREEDY, members, y, score).weights
+        assert fit_ensemble(GREEDY, members, y, score, None, positive_score).weights.tolist() == weights.tolist()
+    assert combining.make_positive_score(METRIC["brier"]) is None
 
 
 def test_of_equal_members_the_earlier_is_taken():

@@ -12,8 +12,10 @@ from typing import TypeAlias
 import numpy as np
 
 from harness.metrics.logits import Floats, Labels, Proba, conditional_logit, log_proba, logistic, softmax
+from harness.metrics.metric import Metric
+from harness.metrics.steps import count_steps
 
-Score: TypeAlias = Callable[[Labels, Floats], float]  #: of labels (n,) and probabilities (n, k), greater is better
+Score: TypeAlias = Callable[[Labels, Floats], float]  #: of labels (n,) and probabilities, greater is better
 
 GREEDY, STACKING = "greedy", "stacking"
 ENSEMBLE_KINDS = (GREEDY, STACKING)
@@ -45,7 +47,12 @@ class FittedEnsemble:
 
 
 def fit_ensemble(
-    kind: str, members: Proba, y: Labels, score: Score, row_weights: Floats | None = None
+    kind: str,
+    members: Proba,
+    y: Labels,
+    score: Score,
+    row_weights: Floats | None = None,
+    positive_score: Score | None = None,
 ) -> FittedEnsemble:
     """Fit the weights of an ensemble.
 
@@ -62,6 +69,9 @@ def fit_ensemble(
         Scores labels and probabilities; greater is better, NaN is worst.
     row_weights : ndarray of shape (n,), optional
         Weights of the rows, for ``stacking``; `score` knows its own.
+    positive_score : callable, optional
+        With two classes: computes what `score` does from the labels and the probabilities (n,) of the positive class alone, in
+        less time.
 
     Returns
     -------
@@ -78,17 +88,37 @@ def fit_ensemble(
     library_members = np.sort(np.argsort(-single_scores, kind="stable")[:MAX_LIBRARY_MEMBERS])
     member_weights, class_shifts = np.zeros(len(members)), np.zeros(members.shape[2])
     if kind == GREEDY:
-        member_weights[library_members] = _select_greedily(
-            members[library_members], y, single_scores[library_members], score
-        )
+        candidate_proba = members[library_members]
+        if positive_score is not None:
+            score, candidate_proba = positive_score, np.ascontiguousarray(candidate_proba[:, :, 1])
+        member_weights[library_members] = _select_greedily(candidate_proba, y, single_scores[library_members], score)
     else:
         member_weights[library_members], class_shifts = _fit_stacking_weights(members[library_members], y, row_weights)
     return FittedEnsemble(kind, member_weights, class_shifts)
 
 
+def make_positive_score(metric: Metric) -> Score | None:
+    """Make a score of labels and probabilities (n,) of the positive class of two; None for metrics that do not rank.
+
+    It gives the value of ``metric.compute``, times the sign of the metric, for the same probabilities as float32.
+    """
+    steps_score = metric.steps_score
+    if steps_score is None:
+        return None
+
+    def score(y: Labels, positive_proba: Floats) -> float:
+        hits, rows = count_steps(y == 1, positive_proba.astype(np.float32))
+        if hits[-1] in (0, rows[-1]):
+            return float("nan")
+        return metric.sign * steps_score(hits, rows)
+
+    return score
+
+
 def _select_greedily(member_proba: Proba, y: Labels, single_scores: Floats, score_proba: Score) -> Floats:
     """Ensemble selection with replacement: the best member, then ROUNDS − 1 times the one that improves the mean most.
 
+    `member_proba` are the probabilities of all classes (M, n, k) or of the positive class (M, n), as `score_proba` takes them.
     Of equals the first is taken. The best of all means on the way is returned, so it is never worse than any member on these
     rows. Shares (M,), that add up to 1.
     """

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from harness.errors import StoreError
 from harness.evaluation import metric_cache
-from harness.evaluation.ensembles import ENSEMBLE_KINDS, FittedEnsemble, fit_ensemble
+from harness.evaluation.ensembles import ENSEMBLE_KINDS, FittedEnsemble, fit_ensemble, make_positive_score
 from harness.evaluation.metric_cache import LabelsAndProba, MetricCache, MetricError, MetricValues, PredictionReader
 from harness.metrics import calibration
 from harness.metrics.logits import Labels, Proba
@@ -368,7 +368,10 @@ def _fit_ensemble_row(members: _PooledMembers, split: OuterSplit, kind: str) -> 
         def score(y: Labels, proba: Proba) -> float:
             return split.objective.sign * objective_value(y, proba, weights)
 
-        return fit_ensemble(kind, members.inner[:, rows], members.y[rows], score, weights)
+        positive_score = None
+        if split.classes == 2 and weights is None:
+            positive_score = make_positive_score(split.objective)
+        return fit_ensemble(kind, members.inner[:, rows], members.y[rows], score, weights, positive_score)
 
     parts = calibration.assign_folds(members.y, ENSEMBLE_PARTS, split.derive_seed("ensemble"))
     held_out = np.empty(members.inner.shape[1:], dtype=np.float32)

@@ -297,6 +297,7 @@ def _declare_ranking_metric(
         metric_label,
         _average_one_vs_rest(one_vs_rest_score),
         influence=influence.influence_of_ranking(row_influence),
+        steps_score=one_vs_rest_score,
     )
 
 

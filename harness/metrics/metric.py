@@ -189,6 +189,9 @@ class Metric:
     influence : callable, optional
         ``influence(predictions, weights)`` returns how much each row moves the metric, see `harness.metrics.influence`. Tests
         use it for the part of chance that comes from the rows; without it they delete groups of rows.
+    steps_score : callable, optional
+        ``steps_score(hits, rows)`` computes a metric that ranks one class against the rest from what `Predictions.steps` returns,
+        where the class has some but not all rows. Ensembles are selected sooner by it.
     is_detail : bool, default=False
         Whether it is left out of the leaderboard and of tests, and stands in the scores of every split and the model card only.
     """
@@ -205,6 +208,7 @@ class Metric:
     label: str = ""
     description: str = ""
     influence: Influence | None = None
+    steps_score: Callable[[npt.NDArray[Any], npt.NDArray[Any]], float] | None = None
     is_detail: bool = False
 
     def __post_init__(self) -> None:
@@ -222,6 +226,7 @@ class Metric:
             label=TEXT,
             description=TEXT,
             influence=optional_kind(FUNCTION),
+            steps_score=optional_kind(FUNCTION),
             is_detail=FLAG,
         )
         if self.name in RESERVED_COLUMNS:

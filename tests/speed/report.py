@@ -4,12 +4,20 @@ Makes a run in a temporary folder (made-up predictions, written through `Store`)
 there: cold, with one metric more, and warm; then reads a run of which so many rows of figures are kept. Budgets on two
 cores, for 1,000 cells of 2,000 test rows: cold 60 s, one more metric 15 s; 100,000 rows of figures 10 s and 2 GB.
 `--whole` also writes the whole report, twice.
+
+`python tests/speed/report.py --run results/quick` measures instead the reports of copies of that run and of a tiny one (one task, two
+families, two folds of 150 rows): the first report, of which nothing is cached, and the second one, in processes of their own as
+`evenhand report` is, in seconds and in CPU seconds of all processes; then the CPU seconds of every stage in one process.
+Aims on two cores: the quick suite 6 s, a tiny run 3 s.
 """
 
 import argparse
 import json
 import os
 import resource
+import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -162,13 +170,135 @@ def many_rows(derived: int) -> None:
         print(f"  most memory so far: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
 
 
+class StageClock:
+    """CPU seconds of functions while they run, without those of other measured functions that they call."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.calls: dict[str, int] = {}
+        self._open_stages: list[str] = []
+        self._switched = time.process_time()
+
+    def _switch(self) -> None:
+        now = time.process_time()
+        if self._open_stages:
+            stage = self._open_stages[-1]
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._switched
+        self._switched = now
+
+    def measure(self, module_name: str, path: str) -> None:
+        """Measure a function of a module, or a method as `Class.method`, wherever it has been imported."""
+        *owners, name = path.split(".")
+        owner: Any = sys.modules[module_name]
+        for attribute in owners:
+            owner = getattr(owner, attribute)
+        function = getattr(owner, name)
+
+        def measured(*args: Any, **options: Any) -> Any:
+            self._switch()
+            self._open_stages.append(path)
+            try:
+                return function(*args, **options)
+            finally:
+                self._switch()
+                self._open_stages.pop()
+                self.calls[path] = self.calls.get(path, 0) + 1
+
+        setattr(owner, name, measured)
+        for module in [module for key, module in sys.modules.items() if key.startswith("harness.")]:
+            for key in [key for key, content in vars(module).items() if content is function]:
+                setattr(module, key, measured)
+
+
+STAGES = (
+    ("harness.report.write", "write_report"),
+    ("harness.evaluation.score_collection", "collect_scores"),
+    ("harness.evaluation.evaluate", "_fit_ensemble_row"),
+    ("harness.evaluation.evaluate", "_Recalibration.compute_fit_row"),
+    ("harness.evaluation.evaluate", "_Recalibration.recalibrate_test_rows"),
+    ("harness.evaluation.metric_cache", "score_predictions"),
+    ("harness.store.store", "Store.read_predictions"),
+    ("harness.evaluation.search_history", "read_searches"),
+    ("harness.evaluation.samples", "SampleReader._compute_sample_moments"),
+    ("harness.evaluation.significance", "compare_pairs"),
+    ("harness.evaluation.significance", "compare_all_with_best"),
+    ("harness.evaluation.threshold_goals", "evaluate_goals"),
+    ("harness.report.topics", "collect_sections"),
+    ("harness.report.figures.writer", "draw_all_figures"),
+    ("harness.report.html_report", "build_pages"),
+    ("harness.report.write", "_write_leaderboard"),
+    ("harness.store.files", "write_atomic"),
+)
+
+
+def stages_of_report(folder: Path) -> None:
+    """Write the report of a run in this process alone, and print the CPU seconds of its stages."""
+    from harness import processes
+
+    processes.usable_cores = lambda: 1
+    clock = StageClock()
+    for module_name, path in STAGES:
+        clock.measure(module_name, path)
+    seconds(f"{folder.name}, first report in one process", lambda: write_report(Store(folder), METRIC))
+    print(f"  {'stage, without the stages in it':<50} {'calls':>6} {'CPU s':>7}")
+    for stage, cpu in sorted(clock.seconds.items(), key=lambda entry: -entry[1]):
+        print(f"  {stage:<50} {clock.calls[stage]:>6} {cpu:>7.2f}")
+
+
+def copy_without_report(run: Path, folder: Path) -> Path:
+    """Copy a run as it is before its first report: without caches, but with the importances, which a run measures itself."""
+    copied = folder / run.name
+    shutil.rmtree(copied, ignore_errors=True)
+    shutil.copytree(run, copied, ignore=shutil.ignore_patterns("figures", "tables", "*.html", "*.md", "*.csv"))
+    for path in (copied / "derived").glob("*"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "importances.json":
+            path.unlink()
+    return copied
+
+
+def reports_of_run(run: Path) -> None:
+    """Measure the first and the second report of a copy of a run, then the stages of the first one."""
+    with tempfile.TemporaryDirectory() as folder:
+        copied = copy_without_report(run, Path(folder))
+        command = [sys.executable, "-m", "harness", "report", str(copied)]
+        print(f"{run.name}: {len(Store(copied).read_run()['cells'])} cells")
+        for which in ("first", "second"):
+            report = f"{run.name}, {which} report"
+            seconds(report, lambda: subprocess.run(command, check=True, capture_output=True))
+        stages_of_report(copy_without_report(run, Path(folder)))
+
+
+def run_tiny(folder: Path) -> Path:
+    """A run of one task, two families and two folds of 150 rows."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(300, 4))
+    labels = np.where(rows[:, 0] + rng.normal(size=300) > 1, "yes", "no")
+    lines = ["a,b,c,d,y"]
+    for features, label in zip(rows, labels, strict=True):
+        lines.append(",".join([*(f"{number:.4f}" for number in features), label]))
+    table, run = folder / "tiny.csv", folder / "tiny"
+    table.write_text("\n".join(lines))
+    arguments = f"run {table} --target y --family logistic_regression --strategy none --trials 2 --folds 2 --out {run}"
+    command = [sys.executable, "-m", "harness", *arguments.split(), "--no-report"]
+    subprocess.run(command, check=True, capture_output=True)
+    return run
+
+
 def main() -> None:
     asked = argparse.ArgumentParser()
+    asked.add_argument("--run", type=Path)
     asked.add_argument("--cells", type=int, default=1000)
     asked.add_argument("--rows", type=int, default=ROWS)
     asked.add_argument("--derived", type=int, default=0)
     asked.add_argument("--whole", action="store_true")
     given = asked.parse_args()
+    if given.run:
+        with tempfile.TemporaryDirectory() as folder:
+            reports_of_run(run_tiny(Path(folder)))
+        reports_of_run(given.run)
+        return
     more = METRIC | {
         "hits": Metric(name="hits", compute=lambda p: float(np.trace(p.confusion)), metric_type="decision")
     }
