@@ -145,6 +145,7 @@ def test_a_run_whose_time_is_over_continues_with_a_further_budget(evenhand, own_
     code, out, err = evenhand("run", "own.csv", *WORDS, *FAMILIES, "--out", "out", "--budget", "60s")
     assert code == 0, err
     assert store.read_run()["budget"]["seconds"] == [0.1, 60.0]
+    assert "importance of columns" not in err, "it was not asked for"
     assert {record.status for record in store.read_every_record()} == {"ok"}
     assert len(store.read_every_record()) == 6
     assert (own_file.parent / "out" / "report.html").exists()

@@ -120,6 +120,7 @@ def run_and_report(request: RunRequest, registry: Registry, store: Store, option
         with contextlib.suppress(*interrupt_handler.exceptions), interrupt_handler.catch_signals(write_line_to_stderr):
             if budget is not None:
                 write_tables_in_time(store, refresh, budget, quiet=options.quiet or options.in_python)
+                _say_what_a_budget_omits(store, options)
             else:
                 _write_all_tables(request, registry, store, options, interrupt_handler)
     if interrupt_handler.stop != "no":
@@ -181,6 +182,14 @@ def write_tables_in_time(store: Store, refresh: TableRefresh, budget: TimeBudget
         lines = [*filter(None, [summary]), *notes, str(store.folder / "report.html")]
         sys.stdout.write("\n\n".join(lines) + "\n")
         sys.stdout.flush()
+
+
+def _say_what_a_budget_omits(store: Store, options: ExecutionOptions) -> None:
+    """Say that importances and logs, which were asked for, are not made under a budget."""
+    if options.importance and not options.quiet:
+        write_line_to_stderr("under a budget, the importance of columns is not measured")
+    if options.tensorboard:
+        write_line_to_stderr(f"under a budget, no logs are written: evenhand tensorboard {store.folder} writes them")
 
 
 def count_missing_cells(store: Store) -> int:

@@ -219,7 +219,7 @@ def _has_next_trial(study: optuna.Study, plan: StudyPlan, arrays: Arrays, earlie
         return True
     seconds = _trial_seconds(study)
     expected = float(np.quantile(seconds, EXPECTED_QUANTILE))
-    refits = plan.refit_share * (seconds[0] + expected)
+    refits = plan.refit_share * (seconds[0] + max(seconds))  # the best configuration may be the slowest
     elapsed = earlier_seconds + time.monotonic() - plan.started
     return elapsed + expected + refits <= plan.budget
 
