@@ -308,3 +308,15 @@ def test_hostile_names_stay_text():
     assert "<b>&|x" not in render_html(inspection)
     assert len(summarize_inspection(inspection)) >= 3
     json.dumps([finding.as_dict() for finding in inspection.findings])
+
+
+@pytest.mark.parametrize(("flipped_share", "n_left_out"), [(0.1, 3), (0.35, 1)])
+def test_weak_columns_are_not_left_out_in_turn(flipped_share, n_left_out):
+    rng = np.random.default_rng(3)
+    y = rng.integers(0, 2, 400)
+    columns = {}
+    for name in "abc":
+        is_flipped = rng.random(400) < flipped_share
+        columns[name] = np.where(is_flipped, 1 - y, y) + rng.normal(scale=0.3, size=400)
+    scores = evenhand.inspect(pd.DataFrame(columns).assign(label=y), target="label").scores()
+    assert scores["auc_without"].notna().sum() == n_left_out

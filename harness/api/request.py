@@ -14,7 +14,6 @@ from harness.data.addresses import is_suite
 from harness.data.files import read_table
 from harness.data.user_data import FOLDER_TARGET, UserData
 from harness.errors import EvenhandError
-from harness.execution.plan import RunRequest
 from harness.registry.family import missing_packages
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import Registry, lookup_declaration, suggest_similar_name
@@ -22,7 +21,7 @@ from harness.registry.task import Modality
 from harness.tasks.suites import DEFAULT_STRATEGIES, SUITES, Suite
 
 if TYPE_CHECKING:
-    pass
+    from harness.execution.plan import RunRequest
 
 #: The families of a run that names neither a suite nor families, and those added for texts and images.
 DEFAULT_FAMILIES = (
@@ -96,6 +95,8 @@ def make_run_request(options: RunOptions, registry: Registry) -> RunRequest:
     EvenhandError
         If options contradict each other, or name something that does not exist.
     """
+    from harness.execution.plan import RunRequest  # it loads the search, which an inspection does without
+
     benchmark_suite: Suite | None = None
     strategies = options.strategies or DEFAULT_STRATEGIES
     if options.suite:

@@ -145,8 +145,11 @@ def _category_from_text(column: pd.Series, text: pd.Series, *, should_repair: bo
         text = text.replace(spelling_names)
         applied_repairs.append(repairs.spellings_repair(counts, spelling_names))
         findings.append(repairs.repair_to_finding(applied_repairs[0], name))
-    levels = pd.Index(sorted(text.dropna().unique()), dtype="str")
-    category = pd.Series(pd.Categorical(text, categories=levels), index=text.index, name=text.name)
+    text_codes, distinct_texts = pd.factorize(text)  # missing: -1, the last one below
+    level_order = np.argsort(distinct_texts.to_numpy(dtype=object))
+    levels = pd.Index(distinct_texts.to_numpy(dtype=object)[level_order], dtype="str")
+    level_codes = np.append(np.argsort(level_order), -1)[text_codes]
+    category = pd.Series(pd.Categorical.from_codes(level_codes, levels), index=text.index, name=text.name)
     column_reading = ColumnReading(
         "category",
         written_form,

@@ -3,47 +3,26 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
-from harness.data.units import (
-    MULTIPLIERS_BY_WORD,
-    WEAK_MULTIPLIERS,
-    is_currency,
-    may_be_unit,
-    normalize_unit,
-    split_multiplier_and_unit,
+from harness.data.number_parts import (
+    DIGITS_TO_ONES,
+    NumberParts,
+    normalize_number,
+    remove_separators,
+    split_number_parts,
 )
+from harness.data.units import MULTIPLIERS_BY_WORD, WEAK_MULTIPLIERS, is_currency
 from harness.readings import PLACEHOLDERS, NumberFormat
 
-#: A number with what may stand around its digits; groups and fraction are taken apart by `_plain_digits`.
-NUMBER = re.compile(
-    r"(?P<opening>\()?\s*(?P<sign>[+-])?\s*(?P<prefix>[^\d+\-.,'()\s][^\d+\-,'()]*?)?\s*(?P<inner_sign>[+-])?\s*"
-    r"(?P<digits>[.,]?\d(?:[\d.,' ]*\d)?[.,]?)(?P<exponent>[eE][+-]?\d+)?\s*"
-    r"(?P<suffix>[^\d+\-()\s][^\d+\-()]*?)?\s*(?P<trailing>-)?\s*(?P<closing>\))?"
-)
-PREFIX_BEFORE_PARENTHESES = re.compile(r"^([^\d(]+)\((.+)\)$")
 LONG_INTEGER, HUNDREDS = re.compile(r"[1-9]\d{3,}"), re.compile(r"[1-9]\d{2}")
-DIGITS_TO_ONES = str.maketrans("0123456789", "1111111111")
 MIN_GROUPS = 20  #: different numbers, for those without a separator to say what a point is
 #: Values that only say on which side of a limit a number lies.
 CENSORED_PATTERN = re.compile(
     r"(?:[<>≤≥~≈]|<=|>=|ca\.?|about|under|over)\s*[+-]?[\d.,' ]*\d.*|[\d.,' ]*\d\s*[^\d]*\+|\d+\s+or (?:more|less)"
 )
-#: Characters that are written for others: minus signs, apostrophes, spaces that do not break.
-EQUIVALENT_CHARACTERS = str.maketrans({
-    "²": "sq", "³": "cb",
-    "−": "-", "–": "-", "‐": "-", "‑": "-", "﹣": "-", "’": "'", "‘": "'", "´": "'", "`": "'", "′": "'",
-    "\u00a0": " ", "\u2007": " ", "\u2008": " ", "\u2009": " ", "\u200a": " ", "\u202f": " ", "\u066b": ".", "\u066c": ",",
-})  # fmt: skip
-OTHER_DIGIT = re.compile(r"[^\D0-9]")  #: Arabic and Indian digits
-SPREADSHEET_TEXT = re.compile(
-    r"^'([^']+)'?$|^=?\"([^\"]*)\"$"
-)  #: an apostrophe, quotes or a formula that makes a cell a text
-NO_CENTS = re.compile(r"(?<=\d)[.,]--?(?=\D*$)")  #: of prices without a fraction, such as 12.- and 12,-- €
 MIN_UNIT_SHARE = 0.95  #: of the numbers with a unit, for another unit to be taken for a mistake
 #: Where other texts occur among numbers, at least so many different numbers make a column of numbers.
 MIN_DISTINCT = 5
@@ -53,31 +32,6 @@ MIN_NUMBER_SHARE = 0.5  #: of the values that are no words for a missing value
 SAMPLE = 1000  #: different values that are looked at first
 MIN_SAMPLE_SHARE = 0.3
 MIN_PHONE_DIGITS = 7  #: numbers in groups that all have so many digits, or more, are taken for codes
-
-
-@dataclass(frozen=True)
-class NumberParts:
-    """The parts of a number in a text.
-
-    Attributes
-    ----------
-    digits : str
-        Digits with separators.
-    exponent : str
-        As it was written, such as ``e3``.
-    negative : bool
-        Whether a minus sign or parentheses make it negative.
-    units : tuple of str
-        What stands before and after the digits, in lower case.
-    multiplier : str
-        Such as ``k``; empty without one. M is written as ``mn``.
-    """
-
-    digits: str
-    exponent: str
-    negative: bool
-    units: tuple[str, ...]
-    multiplier: str
 
 
 @dataclass(frozen=True)
@@ -100,17 +54,6 @@ class LearnedNumbers:
     numbers: dict[str, float]
     strangers: dict[str, int]
     ambiguous: bool = False
-
-
-def normalize_number(text: str) -> str:
-    """Write a text with plain digits, spaces, minus signs and apostrophes, without what spreadsheets write around texts."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text.translate(EQUIVALENT_CHARACTERS)).translate(EQUIVALENT_CHARACTERS)
-        text = OTHER_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
-    text = text.strip()
-    if text.startswith(("'", "=", '"')):
-        text = SPREADSHEET_TEXT.sub(r"\1\2", text)
-    return NO_CENTS.sub("", text) if "-" in text[1:] else text
 
 
 def is_missing_value_word(text: str) -> bool:
@@ -142,29 +85,6 @@ def parse_number(text: str, number_format: NumberFormat) -> float | None:
     if number_parts is None:
         return None
     return _parts_to_number(number_parts, number_format)
-
-
-@lru_cache(maxsize=65_536)
-def split_number_parts(text: str) -> NumberParts | None:
-    """Take a number in a text apart; None where there is none."""
-    normalized_text = normalize_number(text)
-    if normalized_text.endswith(")"):
-        normalized_text = PREFIX_BEFORE_PARENTHESES.sub(r"(\1\2)", normalized_text)
-    match = NUMBER.fullmatch(normalized_text)
-    if match is None:
-        return None
-    is_enclosed = bool(match["opening"])
-    sign_characters = "".join(filter(None, match.group("sign", "inner_sign", "trailing")))
-    prefix, suffix = match.groupdict("")["prefix"].strip(), match.groupdict("")["suffix"].strip()
-    if is_enclosed != bool(match["closing"]) or len(sign_characters) + is_enclosed > 1:
-        return None
-    if (prefix and not is_currency(prefix)) or not may_be_unit(suffix):
-        return None
-    multiplier_word, unit_suffix = split_multiplier_and_unit(suffix)
-    unit_names = tuple(filter(None, (normalize_unit(prefix), normalize_unit(unit_suffix))))
-    return NumberParts(
-        match["digits"], match["exponent"] or "", is_enclosed or sign_characters == "-", unit_names, multiplier_word
-    )
 
 
 def learn_number_format(counts: Mapping[str, int], *, declared: bool = False) -> LearnedNumbers | None:
@@ -232,7 +152,7 @@ def _may_be_number(text: str) -> bool:
     if number_parts is None:
         return is_censored_number(text)
     return any(
-        _remove_separators(number_parts.digits, decimal, other) is not None
+        remove_separators(number_parts.digits, decimal, other) is not None
         for decimal, other in ((".", ",' "), (",", ".' "))
     )
 
@@ -269,13 +189,12 @@ def _learn_separators(
     """Find which character separates the fraction and which separate thousands, and whether that is ambiguous."""
     readable_by_decimal = {".": 0, ",": 0}
     separators_by_decimal: dict[str, set[str]] = {".": set(), ",": set()}
-    for text, parts_of_number in parts_by_text.items():
-        shape = parts_of_number.digits[0] + parts_of_number.digits[1:].translate(DIGITS_TO_ONES)
+    for shape, count in _count_shapes(parts_by_text, counts).items():
         for decimal_separator, other_separators in ((".", ",' "), (",", ".' ")):
-            if _has_valid_digit_groups(shape, decimal_separator, other_separators):
-                readable_by_decimal[decimal_separator] += counts[text]
+            if remove_separators(shape, decimal_separator, other_separators) is not None:
+                readable_by_decimal[decimal_separator] += count
                 separators_by_decimal[decimal_separator].update(
-                    set(parts_of_number.digits.partition(decimal_separator)[0]) & set(other_separators)
+                    set(shape.partition(decimal_separator)[0]) & set(other_separators)
                 )
     decimal_separator, is_ambiguous = max(readable_by_decimal, key=readable_by_decimal.__getitem__), False
     if readable_by_decimal["."] == readable_by_decimal[","]:
@@ -309,44 +228,23 @@ def _assume_decimal_separator(
     return "," if is_money or has_hundreds else "."
 
 
-@lru_cache(maxsize=4_096)
-def _has_valid_digit_groups(shape: str, decimal_separator: str, thousands_separator: str) -> bool:
-    """Tell whether digits have the groups of a number; of them, only the first one matters."""
-    return _remove_separators(shape, decimal_separator, thousands_separator) is not None
-
-
-def _remove_separators(digits: str, decimal_separator: str, thousands_separator: str) -> str | None:
-    """Write digits without separators and with a decimal point; None where their groups are not those of a number."""
-    integer_digits, point, decimal_digits = digits.partition(decimal_separator)
-    if decimal_digits and not decimal_digits.isdecimal():
-        return None
-    used_separators = set(integer_digits).difference("0123456789")
-    if len(used_separators) > 1 or not used_separators.issubset(thousands_separator):
-        return None
-    for separator in used_separators:
-        if not _are_thousands_groups(integer_digits.split(separator)):
-            return None
-        integer_digits = integer_digits.replace(separator, "")
-    return f"{integer_digits or '0'}.{decimal_digits}" if point else integer_digits
-
-
-def _are_thousands_groups(groups: list[str]) -> bool:
-    """Tell whether digits are grouped by thousands, or as in India: groups of two before the last one, which has three."""
-    first_group, *middle_groups, last_group = groups
-    if not 0 < len(first_group) <= 3 or first_group.startswith("0") or len(last_group) != 3:
-        return False
-    group_lengths = set(map(len, middle_groups))
-    return group_lengths <= {3} or group_lengths == {2}
+def _count_shapes(parts_by_text: Mapping[str, NumberParts], counts: Mapping[str, int]) -> Counter[str]:
+    """Count how digits and separators are arranged; of the digits, only the first one matters."""
+    shape_counts: Counter[str] = Counter()
+    for text, parts_of_number in parts_by_text.items():
+        shape = parts_of_number.digits[0] + parts_of_number.digits[1:].translate(DIGITS_TO_ONES)
+        shape_counts[shape] += counts[text]
+    return shape_counts
 
 
 def _parts_to_number(number_parts: NumberParts, number_format: NumberFormat) -> float | None:
     """The number of these parts; None where its separators or unit are not those of the column."""
-    digits = _remove_separators(number_parts.digits, number_format.decimal, number_format.thousands)
-    multiplier_word, unit_names = number_parts.multiplier, set(number_parts.units)
+    digits = remove_separators(number_parts.digits, number_format.decimal, number_format.thousands)
+    multiplier_word, unit_names = number_parts.multiplier, number_parts.units
     if multiplier_word and not number_format.multiplies:
-        unit_names.add(multiplier_word)
+        unit_names = (*unit_names, multiplier_word)
         multiplier_word = ""
-    if digits is None or not unit_names.issubset(number_format.units):
+    if digits is None or not all(unit_name in number_format.units for unit_name in unit_names):
         return None
     power_of_ten = int(number_parts.exponent[1:] or 0)
     if multiplier_word:

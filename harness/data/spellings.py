@@ -23,8 +23,9 @@ def normalize_spelling(name: str) -> str:
     str
         The key; for a name of points alone, the name.
     """
-    normalized_name = unicodedata.normalize("NFKC", name)
+    normalized_name = name
     if not name.isascii():  # characters without a width, such as the mark that begins a file
+        normalized_name = unicodedata.normalize("NFKC", name)
         normalized_name = "".join(character for character in normalized_name if unicodedata.category(character) != "Cf")
     folded_name = " ".join(normalized_name.casefold().split())
     return folded_name.rstrip(". ") or folded_name or name
@@ -57,20 +58,30 @@ def map_spellings_to_names(counts: Mapping[str, int], key_of: Mapping[str, str] 
     dict of str to str
         Each spelling that is not the commonest of its name → the commonest.
     """
-    names_by_normalized: dict[str, list[str]] = {}
-    n_letters = n_codes = 0
-    for name in counts:
-        names_by_normalized.setdefault(key_of[name] if key_of else normalize_spelling(name), []).append(name)
-        n_letters += len(name) == 1
-        n_codes += _has_digit(name)
+    names_by_normalized = _group_by_spelling(counts, key_of)
     names_by_spelling: dict[str, str] = {}
+    if len(names_by_normalized) == len(counts):
+        return names_by_spelling
+    n_letters = sum(len(name) == 1 for name in counts)
+    n_codes = sum(map(_has_digit, counts))
     for key, names in names_by_normalized.items():
         is_letter = len(key) == 1 and n_letters > MAX_LETTERS
-        if is_letter or (n_codes > MAX_CODES and _has_digit(key)):
+        if len(names) == 1 or is_letter or (n_codes > MAX_CODES and _has_digit(key)):
             continue
         most_common_name, *other_names = sorted(names, key=lambda name: (-counts[name], name))
         names_by_spelling |= dict.fromkeys(other_names, most_common_name)
     return names_by_spelling
+
+
+def _group_by_spelling(names: Iterable[str], key_of: Mapping[str, str] | None) -> dict[str, list[str]]:
+    """Group names by their keys."""
+    names_by_normalized: dict[str, list[str]] = {}
+    for name in names:
+        key = normalize_spelling(name)
+        if key_of is not None:
+            key = key_of[name]
+        names_by_normalized.setdefault(key, []).append(name)
+    return names_by_normalized
 
 
 def _has_digit(name: str) -> bool:

@@ -21,7 +21,7 @@ from harness.inspection.quick_model import (
 from harness.inspection.rows import InspectedRows
 from harness.inspection.summary import ColumnScore, QuickScores
 
-MAX_LEFT_OUT = 3  #: columns that are left out in turn: those with the highest scores alone
+MAX_LEFT_OUT = 3  #: columns that are left out in turn: those with the highest scores alone; one where none is strong
 MIN_AUC_ALONE = 0.6
 #: Of what is above chance. Call durations: .37 and .38; other columns of four real tables: at most .21.
 MIN_LOST_SHARE = 0.25
@@ -89,13 +89,24 @@ def score_columns(rows: InspectedRows) -> QuickScores | None:
         columns.append(ColumnScore(str(name), score_alone.auc, score_alone.average_precision))
     columns.sort(key=lambda column: (-column.auc_alone, column.name))
     if rows.X.shape[1] > 1 and _is_auc_above_chance(full_score, rows.y):
-        for position, candidate_column in enumerate(columns[:MAX_LEFT_OUT]):
-            if candidate_column.auc_alone >= MIN_AUC_ALONE:
-                columns[position] = _score_without_column(rows, candidate_column, folds)
+        _leave_out_best_columns(rows, columns, folds)
     rarest_class_rows = int(np.bincount(rows.y).min())
     return QuickScores(
         full_score.auc, full_score.average_precision, full_score.chance, tuple(columns), len(rows.y), rarest_class_rows
     )
+
+
+def _leave_out_best_columns(rows: InspectedRows, columns: list[ColumnScore], folds: Index) -> None:
+    """Replace the scores of the best columns by those that also say what all others reach.
+
+    Where no column is so strong that it can be reported, only the best one is left out, for the table.
+    """
+    max_columns = MAX_LEFT_OUT
+    if columns[0].auc_alone < MIN_DOMINANT_AUC:
+        max_columns = 1
+    for position, candidate_column in enumerate(columns[:max_columns]):
+        if candidate_column.auc_alone >= MIN_AUC_ALONE:
+            columns[position] = _score_without_column(rows, candidate_column, folds)
 
 
 def _is_auc_above_chance(full_score: ModelScore, y: Index) -> bool:

@@ -96,7 +96,9 @@ def encode_columns(X: pd.DataFrame) -> QuickColumns:
     return QuickColumns(numeric_columns, category_codes)
 
 
-def predict_out_of_fold(columns: QuickColumns, y: Index, folds: Index, seed: int) -> Proba:
+def predict_out_of_fold(
+    columns: QuickColumns, y: Index, folds: Index, seed: int, tested_folds: Collection[int] | None = None
+) -> Proba:
     """Predict every row by a model of the other folds.
 
     Categories are encoded by the class shares of their levels, so that none of a thousand levels is merged with others; rows
@@ -110,11 +112,13 @@ def predict_out_of_fold(columns: QuickColumns, y: Index, folds: Index, seed: int
         Class and fold of each row.
     seed : int
         Seed of the model.
+    tested_folds : collection of int, optional
+        Folds to predict; all by default.
 
     Returns
     -------
     array of shape (n_rows, n_classes)
-        Probabilities.
+        Probabilities; 0 for rows of other folds.
     """
     # Loaded first: a library that is loaded within the limit is not limited, and its idle threads took 15 CPU seconds.
     import sklearn.ensemble  # noqa: F401
@@ -122,7 +126,7 @@ def predict_out_of_fold(columns: QuickColumns, y: Index, folds: Index, seed: int
 
     proba = np.zeros((len(y), int(y.max()) + 1))
     with threadpool_limits(1):  # sums over several threads differ in their last digits
-        for fold in np.unique(folds):
+        for fold in tested_folds or np.unique(folds):
             is_train = folds != fold
             X = _fold_features(columns, y, is_train, seed)
             X = X[:, np.isfinite(X[is_train]).any(axis=0)]  # a column without any known value cannot be binned
@@ -138,14 +142,18 @@ def predict_out_of_fold(columns: QuickColumns, y: Index, folds: Index, seed: int
 def _fold_features(columns: QuickColumns, y: Index, is_train: npt.NDArray[np.bool_], seed: int) -> Floats:
     """Numbers, and the class shares of the levels of categories in the rows of training."""
     features: list[Floats] = [column[:, None] for column in columns.numbers.values()]
-    training_rows = np.flatnonzero(is_train)
+    training_rows, test_rows, class_count = np.flatnonzero(is_train), np.flatnonzero(~is_train), int(y.max()) + 1
     inner_folds = np.random.default_rng(seed).permutation(len(training_rows)) % FOLDS
     classes = _encoded_classes(y[training_rows])
     for column_codes in columns.codes.values():
-        class_shares = predict_by_code_shares(column_codes, y, is_train.astype(np.int64))
+        class_shares = np.empty((len(y), class_count))
         class_shares[training_rows] = predict_by_code_shares(
-            column_codes[training_rows], y[training_rows], inner_folds, class_shares.shape[1]
+            column_codes[training_rows], y[training_rows], inner_folds, class_count
         )
+        training_counts = _count_codes(
+            column_codes[training_rows], y[training_rows], int(column_codes.max()) + 1, class_count
+        )
+        class_shares[test_rows] = _smooth_shares(training_counts)[column_codes[test_rows]]
         features.append(class_shares[:, classes])
     if not features:
         return np.empty((len(y), 0))
@@ -212,18 +220,25 @@ def levels_to_codes(column: pd.Series, bins: int = COLUMN_BINS) -> Index:
 def predict_by_code_shares(codes: Index, y: Index, folds: Index, n_classes: int = 0) -> Proba:
     """Predict every row by the shares of the classes among the rows of other folds that have its code."""
     n_classes, code_count = max(n_classes, int(y.max()) + 1), int(codes.max()) + 1
-    class_totals = np.bincount(codes * n_classes + y, minlength=code_count * n_classes).reshape(code_count, n_classes)
+    class_totals = _count_codes(codes, y, code_count, n_classes)
     proba = np.empty((len(y), n_classes))
     for fold in np.unique(folds):
         is_test = folds == fold
-        counts_inside_fold = np.bincount(codes[is_test] * n_classes + y[is_test], minlength=code_count * n_classes)
-        counts_outside_fold = class_totals - counts_inside_fold.reshape(code_count, n_classes)
-        prior = counts_outside_fold.sum(axis=0) / counts_outside_fold.sum()
-        smoothed_shares = (counts_outside_fold + PRIOR_ROWS * prior) / (
-            counts_outside_fold.sum(axis=1, keepdims=True) + PRIOR_ROWS
-        )
-        proba[is_test] = smoothed_shares[codes[is_test]]
+        counts_inside_fold = _count_codes(codes[is_test], y[is_test], code_count, n_classes)
+        proba[is_test] = _smooth_shares(class_totals - counts_inside_fold)[codes[is_test]]
     return proba
+
+
+def _count_codes(codes: Index, y: Index, code_count: int, n_classes: int) -> Index:
+    """Count the rows of every class with every code."""
+    return np.bincount(codes * n_classes + y, minlength=code_count * n_classes).reshape(code_count, n_classes)
+
+
+def _smooth_shares(code_counts: Index) -> Proba:
+    """Shares of the classes among the rows of every code, and of `PRIOR_ROWS` rows with the overall shares."""
+    prior = code_counts.sum(axis=0) / code_counts.sum()
+    smoothed_counts = code_counts + PRIOR_ROWS * prior
+    return np.asarray(smoothed_counts / (code_counts.sum(axis=1, keepdims=True) + PRIOR_ROWS), dtype=np.float64)
 
 
 def score_probabilities(y: Index, proba: Proba) -> ModelScore:

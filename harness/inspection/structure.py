@@ -90,7 +90,7 @@ def _describe_forward_split_gap(rows: InspectedRows, row_order: npt.NDArray[np.f
         return ""
     random_auc = score_probabilities(y_late, rows.proba[is_late]).auc
     part_of_row = np.where(is_late, 1, 0)
-    forward_proba = predict_out_of_fold(rows.encoded, rows.y, part_of_row, rows.seed("model"))
+    forward_proba = predict_out_of_fold(rows.encoded, rows.y, part_of_row, rows.seed("model"), (1,))
     forward_auc = score_probabilities(y_late, forward_proba[is_late]).auc
     if not _is_clear_gap(random_auc - forward_auc, random_auc, y_late):
         return ""
