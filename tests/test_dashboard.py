@@ -1,6 +1,7 @@
 """The Optuna dashboard's notes: what they say, when they change, that nothing on disk does."""
 
 import hashlib
+import json
 import re
 import shutil
 
@@ -9,9 +10,10 @@ import optuna
 import pytest
 from fixtures_run import tumours, write_run
 from markdown_it import MarkdownIt
-from optuna_dashboard import get_note
+from optuna_dashboard import get_note, wsgi
 
-from harness.api.dashboard import MergedStudies, has_enough_trials, hide_chance_importances
+from harness.api.dashboard import MergedStudies
+from harness.api.merged_storage import explain_absent_importances, explain_too_few_trials
 from harness.api.study_notes import SplitTrials, describe_study, read_test_scores
 from harness.evaluation.ranking import rank_entries
 from harness.evaluation.score_collection import collect_scores
@@ -259,8 +261,43 @@ def test_every_split_is_a_study_on_demand(store):
     search_one(store, 3, fold=0)
     merged = MergedStudies(store, by_cell=True)
     assert merged.read_new_trials() == 2
-    assert {study.study_name for study in merged.storage.get_all_studies()} == {f"{NAME}/r0f0", f"{NAME}/r0f1"}
+    name = NAME.removeprefix("tumours/")
+    for fold, study in enumerate(sorted(merged.storage.get_all_studies(), key=lambda one: one.study_name)):
+        assert re.fullmatch(rf"{name}/r0f{fold}: best 0\.\d{{4}}", study.study_name)
     assert "repeat 0, fold 1" in note_of(merged, f"{NAME}/r0f1")
+
+
+def summaries(merged: MergedStudies) -> list[tuple[int, str]]:
+    """Numbers and names of studies as the page gets them."""
+    answer = b"".join(wsgi(merged.storage)({"PATH_INFO": "/api/studies", "REQUEST_METHOD": "GET"}, lambda *_: None))
+    return [(one["study_id"], one["study_name"]) for one in json.loads(answer)["study_summaries"]]
+
+
+def test_cards_show_the_best_score_and_studies_are_numbered_without_gaps(store):
+    search_one(store, 3, fold=0)
+    search_one(store, 2, family="bayes")
+    search_one(store, 1, lambda *_: 1 / 0, family="bayes", fold=0)
+    merged = MergedStudies(store)
+    merged.read_new_trials()
+    merged.read_new_trials()
+    name = NAME.removeprefix("tumours/")
+    best = optuna.load_study(study_name=NAME, storage=merged.storage).user_attrs["best inner score"][:6]
+    assert summaries(merged) == [
+        (0, f"{name}: best {best} (2 of 4 splits)"),
+        (1, "bayes/none: best 0.4800 (1 of 4 splits)"),
+    ]
+    assert optuna.load_study(study_name=f"{name}: best {best} (2 of 4 splits)", storage=merged.storage).trials
+
+
+def test_a_study_without_a_score_says_so_and_one_that_was_deleted_comes_back(store):
+    search_one(store, 1, lambda *_: 1 / 0, family="bayes")
+    merged = MergedStudies(store)
+    merged.read_new_trials()
+    assert (1, "bayes/none: no score yet") in summaries(merged)
+    optuna.delete_study(study_name=NAME, storage=merged.storage)
+    write_table(store)  # notes are written again
+    assert merged.read_new_trials() == 2
+    assert len(optuna.load_study(study_name=NAME, storage=merged.storage).trials) == 4
 
 
 def test_importances_need_enough_trials(store):
@@ -268,14 +305,17 @@ def test_importances_need_enough_trials(store):
     merged.read_new_trials()
     [study] = merged.storage.get_all_studies()
     answers = []
-    app = hide_chance_importances(lambda environ, start: [b"of the dashboard"], merged.storage)
+    app = explain_absent_importances(lambda environ, start: [b"of the dashboard"], merged.storage)
     for path in (
         f"/api/studies/{study._study_id}/param_importances",
         "/api/studies",
         "/api/studies/99/param_importances",
     ):
         answers.append(b"".join(app({"PATH_INFO": path}, lambda *_: None)))
-    assert answers == [b'{"param_importances": [[]]}', b"of the dashboard", b"of the dashboard"]
+    reason = "too few trials: 3 of 30"
+    bar = {"name": reason, "importance": 0.0, "distribution": "CategoricalDistribution"}
+    assert json.loads(answers[0]) == {"param_importances": [[bar]]}
+    assert answers[1:] == [b"of the dashboard", b"of the dashboard"]
     search_one(store, 33)  # one fails, and two parameters need 20
     merged.read_new_trials()
-    assert has_enough_trials(merged.storage, study._study_id)
+    assert not explain_too_few_trials(merged.storage, study._study_id)

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import copy
 import itertools
-import json
-import re
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from harness.api.study_notes import EntryKey, SplitTrials, describe_study, mean_best_score, read_test_scores
+from harness.api.merged_storage import TitledStudies, explain_absent_importances
+from harness.api.study_notes import (
+    EntryKey,
+    SplitTrials,
+    describe_study,
+    make_study_title,
+    mean_best_score,
+    read_test_scores,
+)
 from harness.errors import EvenhandError, StoreError
 from harness.execution.plan import BASELINE
 from harness.store.files import read_journal
@@ -28,17 +34,12 @@ if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
 
     import optuna
-    from optuna.storages import BaseStorage
 
 #: Seconds between two looks for new trials.
 REFRESH_SECONDS = 5.0
 LEADERBOARD = "leaderboard.csv"
 REPORT_FILES = ("report.html", "leaderboard.md")  #: the first that exists is named in notes
 FileState: TypeAlias = tuple[int, int] | None  #: size and time of a file; None where it does not exist
-WsgiApp: TypeAlias = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-#: Trials with a score that a study needs for importances, in all and for each parameter: with fewer they are chance.
-MIN_IMPORTANCE_TRIALS, MIN_TRIALS_PER_PARAMETER = 30, 10
-IMPORTANCES = re.compile(r"/api/studies/(\d+)/param_importances")
 
 
 @dataclass
@@ -72,10 +73,8 @@ class MergedStudies:
     """
 
     def __init__(self, store: Store, *, by_cell: bool = False) -> None:
-        from optuna.storages import InMemoryStorage
-
         self.store, self.by_cell = store, by_cell
-        self.storage: BaseStorage = InMemoryStorage()
+        self.storage = TitledStudies()
         self.groups: dict[str, dict[str, CellTrials]] = {}  #: name of a study → id of a cell → what was read of it
         self.report_states: tuple[FileState, ...] = ()
 
@@ -87,6 +86,7 @@ class MergedStudies:
         run = self.store.read_run()
         report_states = tuple(_file_size_and_time(self.store.folder / name) for name in (LEADERBOARD, *REPORT_FILES))
         test_scores = read_test_scores(self.store.folder / LEADERBOARD)
+        self._forget_deleted_studies()
         changed_names: dict[str, None] = {}
         for cell in run["cells"]:
             if cell["family"] != BASELINE and self._read_cell(cell):
@@ -97,6 +97,14 @@ class MergedStudies:
             self._write_study_note(name, run, test_scores)
         self.report_states = report_states
         return len(self.groups)
+
+    def _forget_deleted_studies(self) -> None:
+        """Forget the studies that were deleted on the page, so that they are read again."""
+        for name in list(self.groups):
+            try:
+                self.storage.get_study_id_from_name(name)
+            except KeyError:
+                del self.groups[name]
 
     def _study_name(self, cell: Mapping[str, Any]) -> str:
         name = f"{cell['task']}/{cell['family']}/{cell['strategy']}"
@@ -129,15 +137,8 @@ class MergedStudies:
     def _add_trials(self, name: str, cell_trials: CellTrials, first_number: int) -> None:
         """Add the trials of a cell to its study, from one on; each says from which split it is."""
         import optuna
-        from optuna.study import StudyDirection
 
-        study_directions = {True: StudyDirection.MINIMIZE, False: StudyDirection.MAXIMIZE}
-        study = optuna.create_study(
-            direction=study_directions[cell_trials.minimizes],
-            study_name=name,
-            storage=self.storage,
-            load_if_exists=True,
-        )
+        study = self._open_study(name, minimizes=cell_trials.minimizes)
         if cell_trials.metric_names and study.metric_names is None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -149,6 +150,17 @@ class MergedStudies:
                 "trial of the split": trial.number,
             } | trial.user_attrs
             study.add_trial(copied_trial)
+
+    def _open_study(self, name: str, *, minimizes: bool) -> optuna.Study:
+        """Load a study, or create it: `create_study` with `load_if_exists` takes a new number at every call."""
+        import optuna
+        from optuna.study import StudyDirection
+
+        try:
+            return optuna.load_study(study_name=name, storage=self.storage)
+        except KeyError:
+            direction = StudyDirection.MINIMIZE if minimizes else StudyDirection.MAXIMIZE
+            return optuna.create_study(direction=direction, study_name=name, storage=self.storage)
 
     def _write_study_note(self, name: str, run: Mapping[str, Any], test_scores: Mapping[EntryKey, str]) -> None:
         import optuna
@@ -167,6 +179,12 @@ class MergedStudies:
         best_score = mean_best_score(splits)
         if best_score:
             study.set_user_attr("best inner score", best_score)
+        planned_splits = int(task.get("splits", len(splits)))
+        if self.by_cell:
+            planned_splits = 1
+        if len(run["tasks"]) == 1:
+            name = name.removeprefix(f"{cells[0].cell['task']}/")
+        self.storage.set_title(study._study_id, make_study_title(name, splits, planned_splits))
 
 
 def _read_journal_of_cell(path: Path, cell: Mapping[str, Any], file_state: FileState) -> CellTrials | None:
@@ -240,49 +258,6 @@ class RunningDashboard:
             self._merged.read_new_trials()
 
 
-def hide_chance_importances(app: WsgiApp, storage: BaseStorage) -> WsgiApp:
-    """Make the dashboard show no importances of studies that have too few trials for them.
-
-    Parameters
-    ----------
-    app : WSGI application
-        The dashboard.
-    storage : BaseStorage
-        Its studies.
-
-    Returns
-    -------
-    WSGI application
-        The dashboard, which answers such requests with an empty list.
-    """
-    empty_importances = json.dumps({"param_importances": [[]]}).encode()
-
-    def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        match = IMPORTANCES.fullmatch(environ.get("PATH_INFO", ""))
-        if match is None or has_enough_trials(storage, int(match[1])):
-            return app(environ, start_response)
-        start_response(
-            "200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(empty_importances)))]
-        )
-        return [empty_importances]
-
-    return serve
-
-
-def has_enough_trials(storage: BaseStorage, study_id: int) -> bool:
-    """Whether a study has enough trials with a score for importances; True for one that does not exist."""
-    from optuna.trial import TrialState
-
-    try:
-        trials = storage.get_all_trials(study_id, deepcopy=False, states=(TrialState.COMPLETE,))
-    except KeyError:
-        return True  # the dashboard has its own answer
-    parameters: set[str] = set()
-    for trial in trials:
-        parameters |= trial.params.keys()
-    return len(trials) >= max(MIN_IMPORTANCE_TRIALS, MIN_TRIALS_PER_PARAMETER * len(parameters))
-
-
 def start_dashboard(store: Store, port: int, *, by_cell: bool = False) -> RunningDashboard:
     """Serve the dashboard of a run on 127.0.0.1 in the background.
 
@@ -320,7 +295,7 @@ def start_dashboard(store: Store, port: int, *, by_cell: bool = False) -> Runnin
     studies = merged_studies.read_new_trials()
     if not studies:
         raise EvenhandError(f"{store.folder} has no studies yet: start its run first")
-    app = hide_chance_importances(wsgi(merged_studies.storage), merged_studies.storage)
+    app = explain_absent_importances(wsgi(merged_studies.storage), merged_studies.storage)
     try:
         server = make_server("127.0.0.1", port, app, handler_class=SilentHandler)
     except OSError as error:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.findings import count_causes, trial_reason
@@ -93,18 +94,49 @@ def describe_study(
     return "\n\n".join(map(render_markdown_part, note_parts))
 
 
+def make_study_title(name: str, splits: Sequence[SplitTrials], planned_splits: int) -> str:
+    """Make the title of a study of the dashboard.
+
+    Parameters
+    ----------
+    name : str
+        Name of the study.
+    splits : sequence of SplitTrials
+        The outer splits that are there.
+    planned_splits : int
+        How many there will be.
+
+    Returns
+    -------
+    str
+        The name, the mean of the best inner scores, and how many splits have one, unless all do.
+    """
+    best_scores = _list_best_scores(splits)
+    if not best_scores:
+        return f"{name}: no score yet"
+    title = f"{name}: best {fmean(best_scores):.4f}"
+    if len(best_scores) < planned_splits:
+        title += f" ({len(best_scores)} of {planned_splits} splits)"
+    return title
+
+
 def mean_best_score(splits: Sequence[SplitTrials]) -> str:
     """The best inner score of a split, or the mean of those of several and their range; empty where there is none."""
+    best_scores = _list_best_scores(splits)
+    if not best_scores:
+        return ""
+    mean = fmean(best_scores)
+    if len(best_scores) == 1:
+        return f"{mean:.4f}"
+    return f"{mean:.4f}, the mean of the best of {len(best_scores)} splits ({min(best_scores):.4f} to {max(best_scores):.4f})"
+
+
+def _list_best_scores(splits: Sequence[SplitTrials]) -> list[float]:
     best_scores = []
     for split in splits:
         if split.best is not None and split.best.value is not None:
             best_scores.append(split.best.value)
-    if not best_scores:
-        return ""
-    mean = sum(best_scores) / len(best_scores)
-    if len(best_scores) == 1:
-        return f"{mean:.4f}"
-    return f"{mean:.4f}, the mean of the best of {len(best_scores)} splits ({min(best_scores):.4f} to {max(best_scores):.4f})"
+    return best_scores
 
 
 def _describe_splits(splits: Sequence[SplitTrials], planned_trials: int) -> str:
@@ -112,7 +144,9 @@ def _describe_splits(splits: Sequence[SplitTrials], planned_trials: int) -> str:
         repeat, fold = splits[0].split.removeprefix("r").split("f")
         return f"repeat {repeat}, fold {fold}, counted from 0"
     trials = sum(len(split.trials) for split in splits)
-    return f"{len(splits)} of {planned_trials}, with {format_count(trials, 'trial')} (attribute `split` of the trials)"
+    return (
+        f"{len(splits)} of {planned_trials}, with {format_count(trials, 'trial')} (user attribute split of each trial)"
+    )
 
 
 def _describe_chosen(splits: Sequence[SplitTrials]) -> list[Part]:
