@@ -26,8 +26,9 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 README, QUICK_START = ROOT / "README.md", DOCS / "quick-start.md"
 #: Makes the run of a command small, and the same as that of the examples in Python.
 SMALL = "--family logistic_regression --family xgb --strategy none --strategy class_weight --trials 5"
-#: Seconds after which a cell of the notebook is given up: only a hang takes so long, also on a machine that is busy otherwise.
-NOTEBOOK_SECONDS = 600
+#: Seconds after which a cell of the notebook, or a command of a page, is given up: only a hang takes so long, also on a machine
+#: that is busy otherwise.
+EXAMPLE_SECONDS = 600
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -149,7 +150,7 @@ def run_program(page: Path, folder: Path) -> str:
 def run_command(words: tuple[str, ...], folder: Path) -> str:
     """Run a command in a folder; a browser that it opens is a program that shows nothing."""
     environment = os.environ | {"BROWSER": "true %s", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=EXAMPLE_SECONDS)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -199,7 +200,7 @@ def test_the_notebook_leads_from_a_file_to_a_list_of_customers(tmp_path):
     table = customers(400, seed=3).rename(columns=names).replace({"Churn": {"yes": "Yes", "no": "No"}})
     table.to_csv(tmp_path / "customers.csv", index=False)
     notebook = nbformat.read(DOCS / "churn.ipynb", as_version=4)
-    executor = ExecutePreprocessor(timeout=NOTEBOOK_SECONDS, kernel_name="python3")
+    executor = ExecutePreprocessor(timeout=EXAMPLE_SECONDS, kernel_name="python3")
     executor.preprocess(notebook, {"metadata": {"path": str(tmp_path)}})
     contacts = pd.read_csv(tmp_path / "contacts.csv")
     assert len(contacts) == 20
