@@ -28,7 +28,7 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-simulations: $(READY)  ## equal entries, the table of docs/statistics.md, in two hours; the inspection of 200 clean tables
+simulations: $(READY)  ## equal entries, the table of docs/statistics.md, in half an hour; the inspection of 200 clean tables
 	$(BIN)/python tests/simulations/significance.py
 	$(BIN)/python tests/simulations_inspection.py 200
 

@@ -21,14 +21,15 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from harness.evaluation.calibration_bins import reliability_bins
 from harness.evaluation.curves import (
     RECALLS,
     THRESHOLDS,
+    SplitPredictions,
     clipped_logit,
     diagnose_predictions,
     expit,
     mean_curve,
-    reliability_bins,
 )
 from harness.evaluation.diagnosis import CACHE_NAME, best_of_families, diagnose_entry, select_entries_for_details
 from harness.evaluation.ranking import rank_entries
@@ -102,7 +103,7 @@ def noisy(n=400, seed=0, share=0.3):
 
 def test_a_tiny_case_by_hand():
     # In the order of the scores: yes, no, yes, no.
-    found = diagnose_predictions([(np.array([1, 0, 1, 0]), two_classes([0.9, 0.8, 0.7, 0.1]))], 1, None)
+    found = diagnose_predictions([SplitPredictions(np.array([1, 0, 1, 0]), two_classes([0.9, 0.8, 0.7, 0.1]))], 1, None)
     ranks = found.rank_curves
     assert ranks.roc.spread == ()  # one split
     for alarms, share in zip(ranks.roc.x, ranks.roc.mean, strict=True):
@@ -115,10 +116,10 @@ def test_a_tiny_case_by_hand():
 
 
 def test_areas_below_mean_curves_are_the_means_of_the_areas():
-    splits = [noisy(seed=seed) for seed in range(5)]
+    splits = [SplitPredictions(*noisy(seed=seed)) for seed in range(5)]
     ranks = diagnose_predictions(splits, 1, None).rank_curves
-    aucs = [roc_auc_score(y, proba[:, 1]) for y, proba in splits]
-    aps = [average_precision_score(y, proba[:, 1]) for y, proba in splits]
+    aucs = [roc_auc_score(y, proba[:, 1]) for y, proba, _ in splits]
+    aps = [average_precision_score(y, proba[:, 1]) for y, proba, _ in splits]
     assert ranks.roc_auc == pytest.approx(np.mean(aucs), abs=1e-4)
     assert ranks.average_precision == pytest.approx(np.mean(aps), abs=1e-4)
     assert np.trapezoid(ranks.roc.mean, ranks.roc.x) == pytest.approx(np.mean(aucs), abs=5e-3)
@@ -129,7 +130,7 @@ def test_areas_below_mean_curves_are_the_means_of_the_areas():
 
 def test_precision_at_a_recall_is_that_of_the_first_threshold_that_reaches_it():
     y, proba = noisy(n=30)
-    found = diagnose_predictions([(y, proba)], 1, None).rank_curves.precision
+    found = diagnose_predictions([SplitPredictions(y, proba)], 1, None).rank_curves.precision
     for recall, precision in zip(RECALLS[1:], found.mean[1:], strict=True):
         reached = [t for t in np.unique(proba[:, 1]) if recall_score(y, proba[:, 1] >= t) >= recall - 1e-9]
         assert precision == pytest.approx(precision_score(y, proba[:, 1] >= max(reached)), abs=1e-4)
@@ -148,7 +149,7 @@ def test_the_sweep_is_what_scikit_learn_says_at_each_threshold():
     costs = [[0, 1], [7, -1]]
     y, proba = noisy()
     score = proba[:, 1] = np.clip(proba[:, 1], 0.1, 0.8)
-    sweep = diagnose_predictions([(y, proba)], 1, costs).sweep
+    sweep = diagnose_predictions([SplitPredictions(y, proba)], 1, costs).sweep
     for at, threshold in enumerate(THRESHOLDS):
         called = score >= threshold
         counts = confusion_matrix(y, called)
@@ -159,7 +160,7 @@ def test_the_sweep_is_what_scikit_learn_says_at_each_threshold():
             assert sweep.precision.mean[at] == pytest.approx(precision_score(y, called), abs=1e-4)
         else:
             assert math.isnan(sweep.precision.mean[at])
-    assert diagnose_predictions([(y, proba)], 1, None).sweep.cost is None
+    assert diagnose_predictions([SplitPredictions(y, proba)], 1, None).sweep.cost is None
 
 
 def test_bins_hold_equally_many_rows_and_have_wilson_intervals():
@@ -213,12 +214,48 @@ def test_log_odds_are_cut_at_both_ends():
         assert axis_position(score, log_odds=False) == score
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_curves_of_weighted_rows_are_those_of_repeated_rows(classes):
+    random = np.random.default_rng(5)
+    y, weights = np.arange(120) % classes, random.integers(1, 4, 120)
+    proba = random.dirichlet(np.ones(classes), 120).round(1) + 0.5 * np.eye(classes)[y]
+    proba /= proba.sum(axis=1, keepdims=True)
+    copies = np.repeat(np.arange(120), weights)
+    costs = [[0, 1], [7, -1]] if classes == 2 else None
+    weighted = diagnose_predictions([SplitPredictions(y, proba, weights.astype(float))], 1, costs)
+    repeated = diagnose_predictions([SplitPredictions(y[copies], proba[copies])], 1, costs)
+    for name in ("rank_curves", "classes", "predicted", "observed", "sweep", "sweep_log_odds", "scores", "log_odds"):
+        flat = [np.array(flatten(getattr(found, name))) for found in (weighted, repeated)]
+        assert flat[0] == pytest.approx(flat[1], abs=2e-6, nan_ok=True), name
+    assert (weighted.weighted, repeated.weighted) == (True, False)
+
+
+def flatten(values):
+    """All numbers of nested tuples."""
+    if values is None:
+        return []
+    if not isinstance(values, tuple):
+        return [float(values)]
+    return [number for value in values for number in flatten(value)]
+
+
+def test_bins_of_weighted_rows_have_weighted_shares_and_wider_intervals():
+    score, so = np.full(100, 0.3), np.arange(100) < 30
+    (plain,) = reliability_bins(so, score)
+    (equal,) = reliability_bins(so, score, weights=np.full(100, 2.5))
+    (uneven,) = reliability_bins(so, score, weights=np.where(so, 3.0, 1.0))
+    assert plain == equal
+    assert uneven.observed == pytest.approx(90 / 160, abs=1e-6)
+    assert uneven.high - uneven.low > plain.high - plain.low
+    assert uneven.rows == 100
+
+
 def test_several_classes_are_each_against_the_rest_and_their_mean():
     random = np.random.default_rng(1)
     y = np.arange(300) % 3
     proba = random.dirichlet(np.ones(3), 300) + 0.5 * np.eye(3)[y]
     proba /= proba.sum(axis=1, keepdims=True)
-    found = diagnose_predictions([(y, proba)], 1, None)
+    found = diagnose_predictions([SplitPredictions(y, proba)], 1, None)
     assert found.rank_curves.roc_auc == pytest.approx(roc_auc_score(y, proba, multi_class="ovr"), abs=1e-4)
     assert found.classes[2].roc_auc == pytest.approx(roc_auc_score(y == 2, proba[:, 2]), abs=1e-4)
     assert found.sweep is None
@@ -229,10 +266,10 @@ def test_a_split_of_one_class_has_no_curve_and_no_warning():
     y, proba = noisy()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = diagnose_predictions([(y, proba), (np.zeros_like(y), proba)], 1, None)
-        none = diagnose_predictions([(np.zeros_like(y), proba)], 1, None)
+        found = diagnose_predictions([SplitPredictions(y, proba), SplitPredictions(np.zeros_like(y), proba)], 1, None)
+        none = diagnose_predictions([SplitPredictions(np.zeros_like(y), proba)], 1, None)
     assert (found.splits, found.rank_curves.splits) == (2, 1)
-    assert found.rank_curves.roc == diagnose_predictions([(y, proba)], 1, None).rank_curves.roc
+    assert found.rank_curves.roc == diagnose_predictions([SplitPredictions(y, proba)], 1, None).rank_curves.roc
     assert none.rank_curves is None
     assert none.sweep is None
 

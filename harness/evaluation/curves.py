@@ -14,12 +14,11 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.evaluation.decision_measures import wilson_interval
+from harness.evaluation.calibration_bins import CalibrationBin, reliability_bins
 
-VERSION = 4  #: of what is computed here: cached values of another version are computed anew
+VERSION = 5  #: of what is computed here: cached values of another version are computed anew
 Array: TypeAlias = npt.NDArray[np.float64]
 FloatTuple: TypeAlias = tuple[float, ...]
-LabeledProba: TypeAlias = tuple[npt.NDArray[np.int64], Array]  #: labels (n,) and probabilities (n, k) of one split
 CostRows: TypeAlias = Sequence[Sequence[float]] | None
 
 FALSE_POSITIVE_RATES: Array = np.linspace(0, 1, 51) ** 2  #: finer where good classifiers differ
@@ -31,8 +30,19 @@ THRESHOLDS_LOG_ODDS: Array = np.linspace(-MAX_LOG_ODDS, MAX_LOG_ODDS, 43)
 SCORE_BIN_EDGES: Array = np.linspace(0, 1, 26)
 EDGES_LOG_ODDS: Array = np.linspace(-MAX_LOG_ODDS, MAX_LOG_ODDS, 29)
 CONCENTRATION_LIMIT = 0.05  #: where half of the scores are nearer to an end than this, they are shown on log-odds
-NORMAL_QUANTILE = 1.959963984540054  #: of 95 % intervals
-BINS, MIN_BIN_ROWS = 10, 20
+
+
+class SplitPredictions(NamedTuple):
+    """The test rows of one split: labels (n,), probabilities (n, k) and, where rows have them, weights (n,)."""
+
+    y: npt.NDArray[np.int64]
+    proba: Array
+    weights: Array | None = None
+
+    @property
+    def row_weights(self) -> Array:
+        """The weights, 1 where rows have none, (n,)."""
+        return np.ones(len(self.y)) if self.weights is None else self.weights
 
 
 class MeanCurve(NamedTuple):
@@ -71,20 +81,10 @@ class ThresholdCurves(NamedTuple):
 
 
 class ScoreHistogram(NamedTuple):
-    """How many scores lie between two edges, by group."""
+    """How many scores lie between two edges, by group: sums of weights where rows have them."""
 
     edges: FloatTuple
-    counts: tuple[tuple[int, ...], ...]
-
-
-class CalibrationBin(NamedTuple):
-    """Rows of similar scores: mean score, observed frequency with its Wilson interval of 95 %, number of rows."""
-
-    predicted: float
-    observed: float
-    low: float
-    high: float
-    rows: int
+    counts: tuple[FloatTuple, ...]
 
 
 class Diagnosis(NamedTuple):
@@ -92,7 +92,8 @@ class Diagnosis(NamedTuple):
 
     With two classes a score is the probability of the positive class, and the groups of the histograms are the classes.
     With several it is the probability of the predicted class, and the groups are the rows predicted wrongly and rightly;
-    there is no threshold to sweep. `predicted` and `observed` are the mean score and the observed frequency.
+    there is no threshold to sweep. `predicted` and `observed` are the mean score and the observed frequency. Where rows have
+    weights, all are weighted.
     """
 
     splits: int
@@ -108,15 +109,16 @@ class Diagnosis(NamedTuple):
     scores: ScoreHistogram
     log_odds: ScoreHistogram
     concentrated: bool  #: whether most scores lie so near an end that only log-odds show them
+    weighted: bool  #: whether rows have weights
 
 
-def diagnose_predictions(splits: Sequence[LabeledProba], repeats: int, costs: CostRows) -> Diagnosis:
+def diagnose_predictions(splits: Sequence[SplitPredictions], repeats: int, costs: CostRows) -> Diagnosis:
     """Compute everything that is shown of an entry from its predictions.
 
     Parameters
     ----------
-    splits : sequence of tuple of ndarray
-        Labels (n,) and probabilities (n, k) of each split.
+    splits : sequence of SplitPredictions
+        The test rows of each split.
     repeats : int
         How many times the splits contain each row: intervals are those of the distinct rows.
     costs : sequence of sequence of float or None
@@ -127,8 +129,9 @@ def diagnose_predictions(splits: Sequence[LabeledProba], repeats: int, costs: Co
     Diagnosis
         Plain values, rounded to six decimals.
     """
-    labels = np.concatenate([y for y, _ in splits])
-    proba = np.concatenate([split_proba for _, split_proba in splits])
+    labels = np.concatenate([split.y for split in splits])
+    proba = np.concatenate([split.proba for split in splits])
+    weights = np.concatenate([split.row_weights for split in splits])
     is_binary = proba.shape[1] == 2
     if is_binary:
         positive_scores, is_positive = np.clip(proba[:, 1], 0, 1), labels == 1
@@ -145,77 +148,26 @@ def diagnose_predictions(splits: Sequence[LabeledProba], repeats: int, costs: Co
             None,
             None,
         )
-    prevalence = float((labels == 1).mean()) if is_binary else 1 / proba.shape[1]
+    prevalence = float(np.average(labels == 1, weights=weights)) if is_binary else 1 / proba.shape[1]
     return Diagnosis(
         splits=len(splits),
         rows=len(labels),
         repeats=repeats,
         rank_curves=_average_curves_over_splits(overall_curves, prevalence),
         classes=tuple(
-            _average_curves_over_splits(curves, float((labels == class_label).mean()))
+            _average_curves_over_splits(curves, float(np.average(labels == class_label, weights=weights)))
             for class_label, curves in enumerate(curves_by_class)
         ),
-        bins=reliability_bins(is_positive, positive_scores, repeats),
-        predicted=_round_number(positive_scores.mean()),
-        observed=_round_number(is_positive.mean()),
+        bins=reliability_bins(is_positive, positive_scores, repeats, weights),
+        predicted=_round_number(np.average(positive_scores, weights=weights)),
+        observed=_round_number(np.average(is_positive, weights=weights)),
         sweep=threshold_curves,
         sweep_log_odds=sweep_log_odds,
-        scores=_score_histogram(SCORE_BIN_EDGES, positive_scores, is_positive),
-        log_odds=_score_histogram(EDGES_LOG_ODDS, clipped_logit(positive_scores), is_positive),
+        scores=_score_histogram(SCORE_BIN_EDGES, positive_scores, is_positive, weights),
+        log_odds=_score_histogram(EDGES_LOG_ODDS, clipped_logit(positive_scores), is_positive, weights),
         concentrated=bool(min(np.median(positive_scores), 1 - np.median(positive_scores)) < CONCENTRATION_LIMIT),
+        weighted=any(split.weights is not None for split in splits),
     )
-
-
-def reliability_bins(positive: npt.NDArray[np.bool_], score: Array, repeats: int = 1) -> tuple[CalibrationBin, ...]:
-    """Bin scores by quantiles, and compare their means with observed frequencies.
-
-    The bins are those of scikit-learn's `calibration_curve`, which does not return how many rows are in each.
-
-    Parameters
-    ----------
-    positive : ndarray of bool of shape (n,)
-        Whether the predicted event occurred.
-    score : ndarray of shape (n,)
-        Its predicted probability.
-    repeats : int, default=1
-        How many times each row occurs: Wilson's intervals are those of the distinct rows.
-
-    Returns
-    -------
-    tuple of CalibrationBin
-        At most `BINS`, fewer where there are few rows; without empty bins.
-
-    References
-    ----------
-    Wilson (1927), Probable Inference, the Law of Succession, and Statistical Inference, JASA 22.
-    """
-    n_bins = max(1, min(BINS, len(score) // (MIN_BIN_ROWS * repeats)))
-    inner_edges = np.percentile(score, np.linspace(0, 1, n_bins + 1) * 100)[
-        1:-1
-    ]  # bit for bit those of calibration_curve
-    positions = np.searchsorted(inner_edges, score)
-    bin_counts = np.bincount(positions, minlength=n_bins)
-    score_sums = np.bincount(positions, weights=score, minlength=n_bins)
-    positive_sums = np.bincount(positions, weights=positive, minlength=n_bins)
-    bins = []
-    for position in np.flatnonzero(bin_counts):
-        rows = bin_counts[position]
-        mean_scores, positive_shares = score_sums[position] / rows, positive_sums[position] / rows
-        distinct_rows = max(round(rows / repeats), 1)
-        interval = wilson_interval(
-            round(positive_shares * distinct_rows) / distinct_rows, distinct_rows, NORMAL_QUANTILE
-        )
-        interval_low, interval_high = map(_round_number, interval)
-        bins.append(
-            CalibrationBin(
-                predicted=_round_number(mean_scores),
-                observed=_round_number(positive_shares),
-                low=interval_low,
-                high=interval_high,
-                rows=int(rows),
-            )
-        )
-    return tuple(bins)
 
 
 def clipped_logit(score: Array) -> Array:
@@ -240,26 +192,29 @@ class _SplitCurves(NamedTuple):
     average_precision: float
 
 
-def _class_rank_curves_by_split(splits: Sequence[LabeledProba], class_label: int) -> list[_SplitCurves | None]:
+def _class_rank_curves_by_split(splits: Sequence[SplitPredictions], class_label: int) -> list[_SplitCurves | None]:
     """The curves of one class against the others in every split; None where the rows are all on one side."""
     from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
     curves: list[_SplitCurves | None] = []
-    for y, proba in splits:
-        is_positive, class_scores = y == class_label, proba[:, class_label]
+    for split in splits:
+        is_positive, class_scores, weights = split.y == class_label, split.proba[:, class_label], split.row_weights
         if is_positive.all() or not is_positive.any():
             curves.append(None)
             continue
-        false_positive_rate, true_positive_rate, _ = roc_curve(is_positive, class_scores, drop_intermediate=False)
-        precision, recall, _ = precision_recall_curve(is_positive, class_scores)
+        false_positive_rate, true_positive_rate, _ = roc_curve(
+            is_positive, class_scores, sample_weight=weights, drop_intermediate=False
+        )
+        precision, recall, _ = precision_recall_curve(is_positive, class_scores, sample_weight=weights)
         precision, recall = precision[-2::-1], recall[-2::-1]  # from the highest threshold on, without the added end
-        predicted_share = is_positive.mean() * true_positive_rate + (1 - is_positive.mean()) * false_positive_rate
+        prevalence = np.average(is_positive, weights=weights)
+        predicted_share = prevalence * true_positive_rate + (1 - prevalence) * false_positive_rate
         # Of a vertical step np.interp takes the upper end.
         roc_heights = np.interp(FALSE_POSITIVE_RATES, false_positive_rate, true_positive_rate)
         gain_heights = np.interp(PREDICTED_SHARES, predicted_share, true_positive_rate)
         curve_areas = (
-            float(roc_auc_score(is_positive, class_scores)),
-            float(average_precision_score(is_positive, class_scores)),
+            float(roc_auc_score(is_positive, class_scores, sample_weight=weights)),
+            float(average_precision_score(is_positive, class_scores, sample_weight=weights)),
         )
         curves.append(
             _SplitCurves(roc_heights, precision[np.searchsorted(recall, RECALLS - 1e-9)], gain_heights, *curve_areas)
@@ -326,30 +281,28 @@ def mean_curve(x: Array, curves: Sequence[Array]) -> MeanCurve:
 
 
 def _compute_threshold_curves(
-    splits: Sequence[LabeledProba], thresholds: Array, costs: CostRows
+    splits: Sequence[SplitPredictions], thresholds: Array, costs: CostRows
 ) -> ThresholdCurves | None:
     """Precision, recall, F1 and cost where rows are predicted positive from each of these thresholds on."""
     curves = []
-    for y, proba in splits:
-        if 0 < y.sum() < len(y):
-            curves.append(_decision_curves(*_confusion_counts(y, proba[:, 1], thresholds), costs))
+    for split in splits:
+        if 0 < split.y.sum() < len(split.y):
+            curves.append(_decision_curves(*_confusion_counts(split, thresholds), costs))
     if not curves:
         return None
     precision, recall, f1, cost = (mean_curve(thresholds, by_split) for by_split in zip(*curves, strict=True))
     return ThresholdCurves(precision, recall, f1, cost if costs else None)
 
 
-def _confusion_counts(
-    y: npt.NDArray[np.int64], positive_scores: Array, thresholds: Array
-) -> tuple[Array, Array, Array, Array]:
-    """True negatives, false positives, false negatives and true positives at each threshold."""
+def _confusion_counts(split: SplitPredictions, thresholds: Array) -> tuple[Array, Array, Array, Array]:
+    """True negatives, false positives, false negatives and true positives at each threshold, or the sums of their weights."""
     from sklearn.metrics import confusion_matrix_at_thresholds
 
     *threshold_counts, falling_thresholds = confusion_matrix_at_thresholds(
-        y, positive_scores
+        split.y, split.proba[:, 1], sample_weight=split.row_weights
     )  # thresholds fall, the first predicts none positive
     last_index = np.searchsorted(-falling_thresholds, -thresholds, side="right") - 1
-    counts_if_none = ((y == 0).sum(), 0, y.sum(), 0)
+    counts_if_none = (split.row_weights[split.y == 0].sum(), 0, split.row_weights[split.y == 1].sum(), 0)
     count_pairs = zip(counts_if_none, threshold_counts, strict=True)
     tn, fp, fn, tp = (
         np.where(last_index < 0, count_if_none, count[np.maximum(last_index, 0)])
@@ -374,9 +327,15 @@ def _convert_thresholds_to_log_odds(threshold_curves: ThresholdCurves | None) ->
     return ThresholdCurves(*(curve and curve._replace(x=x) for curve in threshold_curves))  # type: ignore[arg-type]  # only cost is None
 
 
-def _score_histogram(bin_edges: Array, positive_scores: Array, in_group: npt.NDArray[np.bool_]) -> ScoreHistogram:
-    bin_counts = (np.histogram(positive_scores[in_group == is_in], bin_edges)[0].tolist() for is_in in (False, True))
-    return ScoreHistogram(_round_array(bin_edges), tuple(map(tuple, bin_counts)))
+def _score_histogram(
+    bin_edges: Array, positive_scores: Array, in_group: npt.NDArray[np.bool_], weights: Array
+) -> ScoreHistogram:
+    counts_by_group = []
+    for is_in in (False, True):
+        members = in_group == is_in
+        bin_counts, _ = np.histogram(positive_scores[members], bin_edges, weights=weights[members])
+        counts_by_group.append(_round_array(bin_counts))
+    return ScoreHistogram(_round_array(bin_edges), tuple(counts_by_group))
 
 
 def _round_number(unrounded_number: Any) -> float:

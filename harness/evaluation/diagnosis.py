@@ -8,7 +8,8 @@ from typing import Any
 
 from harness.errors import StoreError
 from harness.evaluation import curves
-from harness.evaluation.curves import CalibrationBin, Diagnosis, MeanCurve, RankCurves, ScoreHistogram, ThresholdCurves
+from harness.evaluation.calibration_bins import CalibrationBin
+from harness.evaluation.curves import Diagnosis, MeanCurve, RankCurves, ScoreHistogram, ThresholdCurves
 from harness.evaluation.metric_cache import TUNED_THRESHOLD, MetricCache
 from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import Scores
@@ -95,18 +96,18 @@ def diagnose_entry(
     key = hashlib.sha256(repr((curves.VERSION, ranked.entry.stage, costs, record_sources)).encode()).hexdigest()
     row = cache.get(key)
     if row is None:
-        splits = [_read_labels_and_probabilities(store, record, ranked.entry.stage) for record in records]
+        splits = [_read_test_predictions(store, record, ranked.entry.stage) for record in records]
         row = curves.diagnose_predictions(splits, len({record.repeat for record in records}), costs)._asdict()
     thresholds = scores.score_rows_of_entry(ranking.task, ranked.entry, TUNED_THRESHOLD)["threshold"]
     rounded_thresholds = tuple(round(float(threshold), 4) for threshold in thresholds)
     return EntryDiagnosis(ranked, _diagnosis_from_json(row), rounded_thresholds), {key: row}
 
 
-def _read_labels_and_probabilities(store: Store, record: Record, stage: str) -> curves.LabeledProba:
+def _read_test_predictions(store: Store, record: Record, stage: str) -> curves.SplitPredictions:
     if not record.predictions_sha256:
         raise StoreError(f"cell {record.id} has no predictions: delete its folder and run again")
     predictions = store.read_predictions(record)
-    return predictions.test_y, predictions.test[stage].astype(float)
+    return curves.SplitPredictions(predictions.test_y, predictions.test[stage].astype(float), predictions.test_weights)
 
 
 def _diagnosis_from_json(diagnosis_values: dict[str, Any]) -> Diagnosis:

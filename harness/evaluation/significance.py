@@ -9,7 +9,7 @@ standard error, so that the degrees of freedom of every pair count.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal, TypeAlias
@@ -97,7 +97,7 @@ def compare_pairs(
     if not pairs:
         return Comparisons(math.nan, ())
     largest_statistics = np.concatenate(
-        [np.abs(statistic_block).max(axis=1) for statistic_block in _draw_null_statistics(variance, pairs, seed)]
+        [np.abs(statistic_block).max(axis=1) for statistic_block in draw_null_statistics(variance, pairs, seed)]
     )
     return _judge_pairs(sample, variance, pairs, np.sort(largest_statistics), (rope, sign))
 
@@ -186,7 +186,7 @@ def compare_all_with_best(
     entry_pairs = list(combinations(range(sample.size), 2))
     first_entries, second_entries = np.array(entry_pairs).T
     largest_statistics, excess_statistics = [], []
-    for statistic_block in _draw_null_statistics(variance, entry_pairs, seed):
+    for statistic_block in draw_null_statistics(variance, entry_pairs, seed):
         largest_statistics.append(np.abs(statistic_block).max(axis=1))
         statistics_by_pair = np.full((len(statistic_block), sample.size, sample.size), -np.inf)
         statistics_by_pair[:, first_entries, second_entries], statistics_by_pair[:, second_entries, first_entries] = (
@@ -299,8 +299,23 @@ def bound_interval_to_range(centres: Floats, half_widths: Floats, bounds: tuple[
     return np.asarray(interval_low), np.asarray(interval_high)
 
 
-def _draw_null_statistics(variance: PairVariance, entry_pairs: Pairs, seed: int) -> list[Floats]:
-    """Standardised differences of the pairs among equal entries, (draws, pairs), in blocks of draws."""
+def draw_null_statistics(variance: PairVariance, entry_pairs: Pairs, seed: int) -> Iterator[Floats]:
+    """Draw the standardised differences of the pairs among equal entries.
+
+    Parameters
+    ----------
+    variance : PairVariance
+        From `estimate_variance`.
+    entry_pairs : sequence of (int, int)
+        Positions of the entries.
+    seed : int
+        Of the draws.
+
+    Yields
+    ------
+    ndarray of shape (draws, pairs)
+        Blocks of draws, `count_draws` of them in all.
+    """
     first_entries, second_entries = np.array(entry_pairs).T
     covariance_factor = _covariance_factor(variance.covariance)
     difference_deviations = np.sqrt(pair_difference_variances(variance.covariance)[first_entries, second_entries])
@@ -315,9 +330,8 @@ def _draw_null_statistics(variance: PairVariance, entry_pairs: Pairs, seed: int)
     )
     folds = max(2, round(fold_degrees) + 1)
     rng = np.random.default_rng(seed)
-    total_draws = DRAWS if len(entry_pairs) <= MANY_PAIRS else DRAWS // 2
+    total_draws = count_draws(len(entry_pairs))
     block_draws = max(1, min(total_draws, MAX_DRAWN_NUMBERS // (len(entry_pairs) * folds)))
-    statistic_blocks = []
     for first_draw in range(0, total_draws, block_draws):
         draw_count = min(block_draws, total_draws - first_draw)
         normal_draws = rng.standard_normal((draw_count, folds, len(covariance_factor))) @ covariance_factor.T
@@ -329,12 +343,14 @@ def _draw_null_statistics(variance: PairVariance, entry_pairs: Pairs, seed: int)
             prior_weights + fold_degrees
         )
         pair_statistics = mean_differences / difference_deviations * math.sqrt(folds)
-        statistic_blocks.append(
-            np.divide(
-                pair_statistics, np.sqrt(pooled_variance), out=np.zeros_like(pair_statistics), where=pooled_variance > 0
-            )
+        yield np.divide(
+            pair_statistics, np.sqrt(pooled_variance), out=np.zeros_like(pair_statistics), where=pooled_variance > 0
         )
-    return statistic_blocks
+
+
+def count_draws(pair_count: int) -> int:
+    """Give the number of draws for so many pairs."""
+    return DRAWS if pair_count <= MANY_PAIRS else DRAWS // 2
 
 
 def _pair_moments(

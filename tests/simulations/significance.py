@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
 from harness.evaluation.samples import fourth_moments
-from harness.evaluation.significance import compare_all_with_best
-from harness.evaluation.variance import ScoreSample, estimate_variance
+from harness.evaluation.significance import CONFIDENCE, compare_all_with_best, count_draws, draw_null_statistics
+from harness.evaluation.variance import PairVariance, ScoreSample, estimate_variance
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Metric, Predictions
 
@@ -224,14 +225,35 @@ def simulate(setting: Setting, repetitions: int, seed: int) -> Outcome:
     for repetition in range(repetitions):
         sample = draw_sample(setting, seed + repetition)
         variance = estimate_variance(sample)
+        if are_claims_impossible(sample, variance, sign, seed + repetition):
+            continue
         best = int((sign * sample.means).argmax())
-        compared, possible = compare_all_with_best(sample, variance, best, rope=0.0, sign=sign, seed=repetition)
+        compared, possible = compare_all_with_best(sample, variance, best, rope=0.0, sign=sign, seed=seed + repetition)
         differences = np.abs(sample.means[:, None] - sample.means[None, :])
         limits = compared.critical_value * variance.standard_errors
         false_claims += bool((differences > limits + 1e-12).any())
         missed += bool(differences[0, 1] > limits[0, 1] + 1e-12)
         best_excluded += not possible[0]
     return Outcome(setting, repetitions, false_claims, best_excluded, missed)
+
+
+def are_claims_impossible(sample: ScoreSample, variance: PairVariance, sign: int, seed: int) -> bool:
+    """Check whether the first draws already show that no entry will be called different, nor the first one excluded.
+
+    A critical value is the 95 % quantile over all draws. Where more than 5 % of them have exceeded a statistic, the others need
+    not be drawn: with 40 entries the first quarter of the draws suffices in most repetitions.
+    """
+    pairs = list(combinations(range(sample.size), 2))
+    first_entries, second_entries = np.array(pairs).T
+    differences = sample.means[first_entries] - sample.means[second_entries]
+    errors = variance.standard_errors[first_entries, second_entries]
+    observed = np.divide(differences, errors, out=np.zeros_like(errors), where=errors > 0)
+    with_first = first_entries == 0
+    sufficient_draws = (1 - CONFIDENCE) * count_draws(len(pairs)) + 2
+    statistics = next(draw_null_statistics(variance, pairs, seed))
+    differing = np.abs(statistics).max(axis=1) >= np.abs(observed).max()
+    excluding = (-statistics[:, with_first]).max(axis=1) >= (-sign * observed[with_first]).max()
+    return bool(min(differing.sum(), excluding.sum()) >= sufficient_draws)
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from harness.evaluation.curves import MAX_LOG_ODDS, CalibrationBin, MeanCurve, RankCurves, ScoreHistogram
+from harness.evaluation.calibration_bins import CalibrationBin
+from harness.evaluation.curves import MAX_LOG_ODDS, MeanCurve, RankCurves, ScoreHistogram
 from harness.report.figures import style
 
 if TYPE_CHECKING:

@@ -39,8 +39,10 @@ def format_per_hundred(share: float) -> str:
 def describe_counted_rows(entry: EntryDiagnosis) -> str:
     """Say which rows are counted."""
     repeats, more = entry.diagnosis.repeats, ""
+    if entry.diagnosis.weighted:
+        more = "; every row counts with its weight"
     if repeats > 1:
-        more = f"; with {repeats} repeats every row counts {repeats} times"
+        more += f"; with {repeats} repeats every row counts {repeats} times"
     return f"Counts, and what is said of 100 rows, are of the test rows of all splits together{more}. The table has means over splits."
 
 
@@ -338,6 +340,8 @@ def describe_probability_calibration(entry: EntryDiagnosis, classes: Sequence[st
 def describe_calibration_bins(entries: Sequence[EntryDiagnosis]) -> str:
     """Say how the bins and their intervals were made, and which axes are stretched."""
     distinct = ", each counted once" if entries[0].diagnosis.repeats > 1 else ""
+    if entries[0].diagnosis.weighted:
+        distinct += "; shares are weighted, and rows of unequal weights count as fewer"
     stretched = ""
     if any(map(attrgetter("diagnosis.concentrated"), entries)):
         stretched = " Axes of log-odds are stretched at both ends, where most scores of that entry lie."
