@@ -45,6 +45,30 @@ def test_influence_is_what_deleting_a_row_changes(metric, classes, decimals):
     assert spread == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("metric", "classes"),
+    [(metric, classes) for metric in WITH_INFLUENCE for classes in (2, 3) if classes == 2 or not metric.binary_only],
+    ids=lambda parameter: getattr(parameter, "name", parameter),
+)
+def test_influence_of_a_weighted_row_is_what_deleting_it_changes(metric, classes):
+    unweighted = predictions(classes, 9)
+    weights = np.random.default_rng(6).uniform(0.2, 3, size=ROWS)
+    p = Predictions(unweighted.y, unweighted.proba, unweighted.threshold, unweighted.costs, weights)
+    influence = metric.influence(p, None)
+    total = metric.compute(p)
+    sample = np.random.default_rng(0).choice(ROWS, size=20, replace=False)
+    jackknife = []
+    for row in sample:
+        remaining_weights = np.delete(weights, row)
+        deleted = delete_row(p, row)
+        remaining = Predictions(deleted.y, deleted.proba, p.threshold, p.costs, remaining_weights)
+        remaining_share = remaining_weights.sum() / weights.sum()
+        jackknife.append(ROWS * remaining_share * (total - metric.compute(remaining)))
+    assert influence[sample] == pytest.approx(jackknife, abs=1e-3 * np.abs(influence).max())
+    spread = float(np.sqrt(np.mean(np.square(jackknife)) / np.mean(influence[sample] ** 2)))
+    assert spread == pytest.approx(1, abs=1e-3)
+
+
 @pytest.mark.parametrize("metric", WITH_INFLUENCE, ids=lambda metric: metric.name)
 def test_a_row_of_weight_two_counts_as_two_equal_rows(metric):
     p = predictions(2, 2, rows=300)
