@@ -9,7 +9,7 @@ HARNESS = Path(__file__).parents[1] / "harness"
 #: The modules that use regular expressions, with what these are applied to.
 ALLOWED = {
     "api/call_data.py": "names of a user's data, which become names of tasks",
-    "api/dashboard.py": "addresses that a browser asks for",
+    "api/merged_storage.py": "addresses that a browser asks for",
     "api/request.py": "durations that a user writes, such as 30m",
     "api/task_file.py": "a name that a user gives a task",
     "checks/contracts.py": "names of declarations, those of plug-ins, too",
@@ -22,6 +22,7 @@ ALLOWED = {
     "data/dates.py": "dates as a user's file has them",
     "data/durations.py": "times of day and durations as a user's file has them",
     "data/huggingface.py": "addresses that a user writes and names of files of the hub",
+    "data/number_parts.py": "numbers as a user's file has them",
     "data/numbers.py": "numbers as a user's file has them",
     "data/openml.py": "addresses that a user writes, such as openml:task/59",
     "data/omissions.py": "names of a user's columns that call them identifiers",
