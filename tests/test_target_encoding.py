@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from harness.data.table import make_table
 from harness.deploy.bundle import BundleContents, write_bundle
+from harness.deploy.model import load_model, save_model
 from harness.deploy.predict import read_rows
 from harness.deploy.schema import describe_task_rows
 from harness.execution.plan import LoadedTask, make_cell
@@ -216,7 +217,9 @@ def test_shops_that_decide_are_learned(registry, family):
 
 
 @pytest.mark.parametrize("family", ["xgb", "gradient_boosting", "lightgbm", "catboost"])
-def test_families_that_take_categories_themselves_may_get_all_levels(registry, family):
+def test_families_that_take_categories_themselves_may_get_all_levels_and_are_saved_with_them(
+    registry, family, tmp_path
+):
     declared = registry.family(family)
     if missing_packages(declared):
         pytest.skip(missing_packages(declared))
@@ -231,6 +234,12 @@ def test_families_that_take_categories_themselves_may_get_all_levels(registry, f
     X = pd.DataFrame({"number": [0.0], "shop": pd.Categorical(["never"]), "colour": pd.Categorical(["red"])})
     assert pipeline.encode(X)["c0"].cat.codes.tolist() == [N_SHOPS]  # the level of unknown shops
     assert np.isfinite(pipeline.predict_proba(X)).all()
+    save_model(pipeline, None, tmp_path)
+    model = load_model(lambda name: (tmp_path / name).read_bytes())
+    shop_names = np.array(table.X["shop"].iloc[test], dtype=object)
+    shop_names[:5], shop_names[5:9] = "never", None
+    rows = table.X.iloc[test].assign(shop=pd.Categorical(shop_names))
+    assert np.abs(model.predict_proba(rows) - pipeline.predict_proba(rows)).max() <= 1e-6
 
 
 def test_more_levels_than_families_take_are_merged_with_the_rarest():
