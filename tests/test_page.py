@@ -284,6 +284,8 @@ def test_columns_that_say_the_same_in_every_row_are_left_out():
     assert "Trials 5" in note.html
     few = ReportTable(columns, rows[:2])
     assert drop_constant_columns(few) == (few, [])
+    alike = ReportTable(columns[:2], tuple((row[0], "same") for row in rows))
+    assert drop_constant_columns(alike) == (alike, [])
 
 
 def test_hyperparameters_and_columns_are_described(tmp_path):

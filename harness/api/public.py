@@ -226,7 +226,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     started = monotonic()
     from harness.api.call_checks import check_call_declarations
     from harness.api.call_data import add_user_data, collect_data_arguments
-    from harness.api.quick import BUDGET, apply_quick_settings, make_request_in_time
+    from harness.api.quick import BUDGET, apply_quick_settings, limit_inner_folds
     from harness.api.request import (
         RunOptions,
         check_data_directory,
@@ -269,7 +269,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         options = apply_quick_settings(options, registry)
     request = make_run_request(options, registry)
     store = Store(Path(out) if out is not None else default_run_folder(options, request, quick=quick))
-    request = make_request_in_time(options, registry, store, budget_seconds, quiet=not progress)
+    request = limit_inner_folds(request, options, store, budget_seconds, quiet=not progress)
     check_call_declarations(sent_declarations, request, registry)
     execution_options = ExecutionOptions(
         command=_describe_call(data, arguments),

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from harness.api.interrupts import write_line_to_stderr
-from harness.api.request import RunOptions, make_run_request
+from harness.api.request import RunOptions
 from harness.api.run_plan import REPORT_SECONDS, WORKER_START_SECONDS, CellForecast
 from harness.api.time_budget import TimeBudget
 from harness.errors import EvenhandError
@@ -42,19 +42,19 @@ def quick_families(registry: Registry) -> tuple[str, ...]:
     return tuple(families)
 
 
-def make_request_in_time(
-    options: RunOptions, registry: Registry, store: Store, budget: float | None, *, quiet: bool
+def limit_inner_folds(
+    request: RunRequest, options: RunOptions, store: Store, budget: float | None, *, quiet: bool
 ) -> RunRequest:
-    """Make the request of a run: with two inner folds where a file is large for its budget, unless a number was asked for.
+    """Let a run have two inner folds where its file is large for its budget, unless a number was asked for.
 
     A stored run keeps its number of inner folds, so that the same command continues it.
 
     Parameters
     ----------
+    request : RunRequest
+        The run.
     options : RunOptions
-        The options of the run.
-    registry : Registry
-        All declarations.
+        Its options.
     store : Store
         The folder of the run.
     budget : float or None
@@ -65,19 +65,20 @@ def make_request_in_time(
     Returns
     -------
     RunRequest
-        The request.
+        The request, with as many inner folds as the run has.
     """
-    inner_folds = options.protocol.get("inner_folds")
-    if inner_folds is None and budget is not None and not options.suite and options.file is not None:
-        if store.run_file.exists():
-            inner_folds = store.read_run().get("protocol", {}).get("inner_folds")
-        elif TimeBudget(budget, 0.0).is_short_for(Path(options.file)):
-            inner_folds = FEW_INNER_FOLDS
-            if not quiet:
-                write_line_to_stderr(
-                    f"{inner_folds} inner folds instead of 3: the file is large for {budget:g} seconds"
-                )
-    return make_run_request(replace(options, protocol={**options.protocol, "inner_folds": inner_folds}), registry)
+    if budget is None or options.protocol.get("inner_folds") is not None or options.suite or options.file is None:
+        return request
+    inner_folds = request.protocol.inner_folds
+    if store.run_file.exists():
+        inner_folds = store.read_run().get("protocol", {}).get("inner_folds", inner_folds)
+    elif TimeBudget(budget, 0.0).is_short_for(Path(options.file)):
+        inner_folds = FEW_INNER_FOLDS
+        if not quiet:
+            write_line_to_stderr(
+                f"{inner_folds} inner folds instead of {request.protocol.inner_folds}: the file is large for {budget:g} seconds"
+            )
+    return replace(request, protocol=replace(request.protocol, inner_folds=inner_folds))
 
 
 def apply_quick_settings(options: RunOptions, registry: Registry) -> RunOptions:

@@ -138,7 +138,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     """
     typed_options = dict(locals())
     started = time_module.monotonic() - START_SECONDS
-    from harness.api.quick import BUDGET, apply_quick_settings, describe_quick_settings, make_request_in_time
+    from harness.api.quick import BUDGET, apply_quick_settings, describe_quick_settings, limit_inner_folds
     from harness.api.request import (
         RunOptions,
         default_run_folder,
@@ -178,7 +178,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
             sys.stderr.write(f"{describe_quick_settings(run_options, full.families, full.strategies)}\n")
     request = make_run_request(run_options, registry)
     store = Store(out or default_run_folder(run_options, request, quick=quick))
-    request = make_request_in_time(run_options, registry, store, parse_seconds(budget), quiet=quiet)
+    request = limit_inner_folds(request, run_options, store, parse_seconds(budget), quiet=quiet)
     if save_task is not None:
         write_task_file(request.own, save_task)
     folds_note = describe_cost_of_fewer_folds(run_options)

@@ -248,7 +248,7 @@ def drop_constant_columns(
     -------
     tuple of (ReportTable, list of (ReportColumn, CellValue))
         The table, and the columns that were left out with what all of their cells hold, without those that hold nothing. A
-        table of few rows stays as it is.
+        table of few rows stays as it is, and so does one of which only the first column would remain.
     """
     if len(table.rows) < MIN_COMPARED_ROWS:
         return table, []
@@ -259,6 +259,8 @@ def drop_constant_columns(
             positions.append(position)
         elif not _is_empty_cell(first_row[position]):
             shared_columns.append((table.columns[position], first_row[position]))
+    if shared_columns and len(positions) == 1:
+        return table, []
     drawn_column = None if table.drawn_column is None else positions.index(table.drawn_column)
     rows = tuple(tuple(row[position] for position in positions) for row in table.rows)
     columns = tuple(table.columns[position] for position in positions)
