@@ -252,6 +252,19 @@ def drop_constant_columns(
     """
     if len(table.rows) < MIN_COMPARED_ROWS:
         return table, []
+    positions, shared_columns = _separate_constant_columns(table)
+    if shared_columns and len(positions) == 1:
+        return table, []
+    drawn_column = None if table.drawn_column is None else positions.index(table.drawn_column)
+    rows = tuple(tuple(row[position] for position in positions) for row in table.rows)
+    columns = tuple(table.columns[position] for position in positions)
+    return replace(table, columns=columns, rows=rows, drawn_column=drawn_column), shared_columns
+
+
+def _separate_constant_columns(
+    table: ReportTable,
+) -> tuple[list[int], list[tuple[ReportColumn, CellValue | ReportCell]]]:
+    """Positions of the columns that differ between rows, and the other columns with what they hold."""
     first_row = table.rows[0]
     positions, shared_columns = [0], []
     for position in range(1, len(table.columns)):
@@ -259,12 +272,7 @@ def drop_constant_columns(
             positions.append(position)
         elif not _is_empty_cell(first_row[position]):
             shared_columns.append((table.columns[position], first_row[position]))
-    if shared_columns and len(positions) == 1:
-        return table, []
-    drawn_column = None if table.drawn_column is None else positions.index(table.drawn_column)
-    rows = tuple(tuple(row[position] for position in positions) for row in table.rows)
-    columns = tuple(table.columns[position] for position in positions)
-    return replace(table, columns=columns, rows=rows, drawn_column=drawn_column), shared_columns
+    return positions, shared_columns
 
 
 def _is_constant_column(table: ReportTable, column_position: int) -> bool:
